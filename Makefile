@@ -1,0 +1,102 @@
+# vmaild from a checkout, on a bare Debian 12.
+#
+#   make demo             slapd with a small hosting company's tree, and vmaild in front of it, until Ctrl-C
+#   make demo ONCE=1      the same, ending after the table of lookups; PORT=... takes another port than 10143
+#   make test             formatting, lint, types and every test, against real slapd and Postfix
+#   make chaos            five minutes of failing directory servers
+#   make lint             formatting, lint and types only
+#   make clean            remove what these made
+#
+# Missing Debian packages are installed by apt-get when run as root, and named otherwise. Debian's own slapd and
+# Postfix services are neither configured nor started by that; everything runs as plain processes on loopback.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.PHONY: help demo test chaos lint clean demo-packages test-packages
+
+PYTHON := python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+# slapd and ldap-utils run; the rest builds bonsai.
+DEMO_PACKAGES := slapd ldap-utils gcc libc6-dev libldap-dev libsasl2-dev
+# systemd-analyze checks the units, openssl makes certificates; nothing of them is started.
+TEST_PACKAGES := $(DEMO_PACKAGES) postfix postfix-ldap systemd openssl
+# Debian's python3 comes without these; another python3 on PATH has them.
+PYTHON_PACKAGES := python3 python3-venv python3-dev
+# The address of bonsai's headers is asked of Python, so that a Python without them is noticed before pip does.
+PYTHON_COMPLETE := import ensurepip, pathlib, sysconfig; pathlib.Path(sysconfig.get_path('include'), 'Python.h').stat()
+
+help:
+	@sed -n '3,8s/^# *//p' Makefile
+
+demo: demo-packages $(VENV)/demo
+	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
+
+test: test-packages lint
+	$(RUN) -m pytest -q
+
+chaos: test-packages $(VENV)/test
+	$(RUN) -m tests.directory.chaos --seconds 300
+
+lint: test-packages $(VENV)/test
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment is made anew only when pyproject.toml or Python has changed.
+$(VENV)/demo: WANTED := .
+$(VENV)/test: WANTED := .[dev,bench]
+$(VENV)/demo $(VENV)/test: .FORCE
+	@mark=$$(cat pyproject.toml <($(PYTHON) -VV) | sha256sum)
+	if [ -x $(RUN) ] && [ "$$(cat $@ 2>/dev/null)" = "$$mark" ]; then exit 0; fi
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vmaild needs Python 3.11 or newer")'
+	[ -x $(RUN) ] && $(RUN) -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	$(RUN) -m pip install -q --disable-pip-version-check -e '$(WANTED)'
+	echo "$$mark" > $@
+
+.FORCE:
+
+demo-packages: PACKAGES := $(DEMO_PACKAGES)
+test-packages: PACKAGES := $(TEST_PACKAGES)
+demo-packages test-packages:
+	@command -v dpkg-query > /dev/null || exit 0
+	wanted="$(PACKAGES)"
+	$(PYTHON) -c "$(PYTHON_COMPLETE)" 2>/dev/null || wanted="$$wanted $(PYTHON_PACKAGES)"
+	missing=
+	for package in $$wanted; do
+	    dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"
+	done
+	[ -n "$$missing" ] || exit 0
+	if [ "$$(id -u)" != 0 ]; then
+	    echo "These Debian packages are missing; install them as root, then run make again:" >&2
+	    echo "  apt-get install --no-install-recommends$$missing" >&2
+	    exit 1
+	fi
+	# Until this is done, policy-rc.d keeps the packages from starting their services.
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $$policy ]; then
+	    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+	    printf '#!/bin/sh\nexit 101\n' > $$policy
+	    chmod 755 $$policy
+	fi
+	export DEBIAN_FRONTEND=noninteractive
+	case "$$missing " in *" slapd "*)
+	    echo "slapd slapd/no_configuration boolean true" | debconf-set-selections;;
+	esac
+	case "$$missing " in *" postfix "*)
+	    echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections;;
+	esac
+	echo "Installing$$missing"
+	apt-get -q -y update > /dev/null
+	apt-get -q -y install --no-install-recommends $$missing > /dev/null
+	# Nor shall they start at the next boot.
+	for service in slapd postfix; do
+	    case "$$missing " in *" $$service "*) update-rc.d $$service disable > /dev/null;; esac
+	done

@@ -1,0 +1,1 @@
+"""The tests. See ``tests/support`` for the services that they start."""

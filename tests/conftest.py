@@ -1,0 +1,23 @@
+"""Fixtures for every test. slapd and Postfix are part of what is tested: where they are missing, tests fail."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def service_home() -> Iterator[Path]:
+    """A directory for services of one test module.
+
+    pytest's own ``tmp_path`` is closed to other users, and Postfix runs as some; its path can also be too long
+    for a unix socket.
+    """
+    home = Path(tempfile.mkdtemp(prefix="vmaild-test-"))
+    home.chmod(0o755)
+    yield home
+    shutil.rmtree(home)

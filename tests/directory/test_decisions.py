@@ -1,0 +1,162 @@
+"""Backoff, strikes, failover, failback and the queue: pure logic, with a clock of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.support.loops import on_each_loop
+from vmaild.directory.backoff import FIRST_PAUSE, LONGEST_PAUSE, SPREAD, STRIKES, Backoff, Strikes
+from vmaild.directory.choice import GRACE, Standing, choose, hopeless, look_again
+from vmaild.directory.waiting import Waiting
+from vmaild.errors import DirectoryFailure, Overloaded
+
+AFTER = 10.0
+
+
+def middle() -> float:
+    return 0.5
+
+
+def test_pauses_double_up_to_the_longest():
+    backoff = Backoff(chance=middle)
+    pauses = []
+    for _ in range(8):
+        backoff.failed(100.0)
+        pauses.append(round(backoff.pause(100.0), 6))
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+    backoff.failures = 10_000_000
+    backoff.failed(100.0)
+    assert backoff.pause(100.0) == pytest.approx(LONGEST_PAUSE)
+
+
+@pytest.mark.parametrize(("chance", "factor"), [(0.0, 1 - SPREAD), (1.0, 1 + SPREAD)])
+def test_a_pause_is_spread_by_chance(chance: float, factor: float):
+    backoff = Backoff(chance=lambda: chance)
+    backoff.failed(0.0)
+    assert backoff.pause(0.0) == pytest.approx(FIRST_PAUSE * factor)
+
+
+def test_a_failing_server_is_tried_once_at_a_time_and_a_well_one_is_filled():
+    backoff = Backoff(chance=middle)
+    assert backoff.allowed(0.0, missing=4, opening=1) == 3
+    assert backoff.allowed(0.0, missing=1, opening=4) == 0
+    backoff.failed(0.0)
+    assert backoff.allowed(0.1, missing=4, opening=0) == 0
+    assert backoff.allowed(0.3, missing=4, opening=0) == 1
+    assert backoff.allowed(0.3, missing=4, opening=1) == 0
+    assert backoff.allowed(0.3, missing=0, opening=0) == 0
+    backoff.succeeded()
+    assert backoff.allowed(0.3, missing=4, opening=0) == 4
+
+
+def test_timeouts_in_a_row_take_a_server_out_and_an_answer_between_saves_it():
+    strikes = Strikes()
+    outcomes = [strikes.timed_out() for _ in range(STRIKES)]
+    assert outcomes == [False] * (STRIKES - 1) + [True]
+    strikes.clear()
+    assert not strikes.timed_out()
+
+
+def up(well_since: float = float("-inf")) -> Standing:
+    return Standing(up=True, well_since=well_since)
+
+
+def down() -> Standing:
+    return Standing(failing=True)
+
+
+@pytest.mark.parametrize(
+    ("standings", "current", "expected"),
+    [
+        ([up(), up()], None, 0),
+        ([down(), up()], None, 1),
+        ([down(), down()], None, None),
+        ([Standing(), up()], None, 1),
+        ([down(), up()], 0, 1),
+        ([up(well_since=95.0), up()], 1, 1),  # well for five seconds only
+        ([up(well_since=90.0), up()], 1, 0),
+        ([up(well_since=99.0), down()], 1, 0),  # better than nothing
+        ([up(), up(well_since=99.0)], 0, 0),
+        ([down(), up(well_since=85.0), up()], 2, 1),
+        ([Standing(lost_at=100.0 - GRACE / 2), up()], 0, 0),  # on its way back
+        ([Standing(lost_at=100.0 - GRACE), up()], 0, 1),
+        ([Standing(lost_at=99.99, failing=True), up()], 0, 1),
+    ],
+)
+def test_which_server_serves(standings: list[Standing], current: int | None, expected: int | None):
+    assert choose(standings, current, 100.0, AFTER) == expected
+
+
+def test_time_alone_changes_the_choice_when_look_again_says_so():
+    standings = [up(well_since=95.0), up()]
+    pause = look_again(standings, 1, 100.0, AFTER)
+    assert pause == pytest.approx(5.0)
+    assert choose(standings, 1, 100.0 + pause, AFTER) == 0
+    returning = [Standing(lost_at=99.9), up()]
+    pause = look_again(returning, 0, 100.0, AFTER)
+    assert pause == pytest.approx(GRACE - 0.1)
+    assert choose(returning, 0, 100.0 + pause + 1e-6, AFTER) == 1
+    assert look_again([up(), up()], 0, 100.0, AFTER) is None
+    assert look_again([down(), down()], None, 100.0, AFTER) is None
+
+
+def test_there_is_no_hope_only_when_every_server_has_failed():
+    assert hopeless([down(), down()])
+    assert not hopeless([down(), Standing()])  # still connecting for the first time
+    assert not hopeless([down(), up()])
+
+
+def test_a_server_is_well_since_it_came_back_and_for_ever_at_the_start():
+    standing = Standing()
+    standing.went_up(5.0)
+    assert standing.well_since == float("-inf")
+    standing.went_up(6.0)
+    standing.lost(10.0)
+    standing.went_up(11.0)
+    assert standing.well_since == 11.0
+    standing.went_up(12.0)  # one more connection
+    assert standing.well_since == 11.0
+    standing.lost(13.0)
+    standing.failed()
+    standing.went_up(14.0)
+    assert (standing.well_since, standing.failing) == (14.0, False)
+
+
+@on_each_loop
+async def test_waiters_are_served_in_order_and_never_one_that_gave_up():
+    waiting: Waiting[int] = Waiting(10)
+    end = asyncio.get_running_loop().time() + 5
+    first, second, third = (waiting.join(end) for _ in range(3))
+    first.cancel()
+    assert len(waiting) == 2
+    assert waiting.next() is second
+    assert waiting.next() is third
+    assert waiting.next() is None
+
+
+@on_each_loop
+async def test_waiting_ends_at_the_deadline():
+    waiting: Waiting[int] = Waiting(10)
+    waiter = waiting.join(asyncio.get_running_loop().time() + 0.02)
+    with pytest.raises(DirectoryFailure) as caught:
+        await waiter
+    assert caught.value.kind == "timeout"
+    assert len(waiting) == 0
+    assert waiting.next() is None
+
+
+@on_each_loop
+async def test_the_bound_counts_only_those_who_still_wait():
+    waiting: Waiting[int] = Waiting(2)
+    end = asyncio.get_running_loop().time() + 5
+    first, second = waiting.join(end), waiting.join(end)
+    with pytest.raises(Overloaded):
+        waiting.join(end)
+    first.cancel()
+    await asyncio.sleep(0)
+    third = waiting.join(end)
+    assert waiting.fail(DirectoryFailure("gone")) == 2
+    for waiter in (second, third):
+        assert isinstance(waiter.exception(), DirectoryFailure)

@@ -1,0 +1,1 @@
+"""The whole road: real Postfix asks, vmaild answers from a real slapd."""

@@ -1,0 +1,178 @@
+"""A server on real sockets over lookups that the test controls, under asyncio and under uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from vmaild.cache import Cache
+from vmaild.listening import InetAddress, UnixAddress
+from vmaild.lookup import Reply, Request, found
+from vmaild.server import ListenSettings, Server
+from vmaild.wire import netstring
+
+LIMIT = 10.0
+
+
+# Older versions of pytest-asyncio have no such hook and test under asyncio alone.
+@pytest.hookimpl(optionalhook=True)
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+class FakeLookups:
+    """Answers ``v:KEY``. A key that begins with ``slow`` waits for its gate, one with ``cached`` is learnt."""
+
+    def __init__(self) -> None:
+        self.cache = Cache()
+        self.known = self.cache.known
+        self.asked: list[Request] = []
+        self.replies: dict[bytes, Reply | Exception] = {}
+        self.gates: dict[bytes, asyncio.Event] = {}
+        self.cancelled = 0
+
+    def gate(self, key: bytes) -> asyncio.Event:
+        return self.gates.setdefault(key, asyncio.Event())
+
+    async def find(self, request: Request) -> Reply:
+        self.asked.append(request)
+        if request.key.startswith(b"slow"):
+            try:
+                await self.gate(request.key).wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        reply = self.replies.get(request.key, found(b"v:" + request.key))
+        if isinstance(reply, Exception):
+            raise reply
+        if request.key.startswith(b"cached"):
+            self.cache.learn((request.map_name + b" " + request.key).lower(), reply)
+        return reply
+
+    def learn(self, key: bytes, reply: Reply) -> None:
+        self.cache.learn(key, reply)
+
+
+class Client:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def receive(self, count: int) -> bytes:
+        return await asyncio.wait_for(self.reader.readexactly(count), LIMIT)
+
+    async def rest(self) -> bytes:
+        """All that comes until the server closes."""
+        return await asyncio.wait_for(self.reader.read(), LIMIT)
+
+    async def expect(self, data: bytes) -> None:
+        assert await self.receive(len(data)) == data
+
+    async def ask(self, question: bytes, answer: bytes) -> None:
+        self.send(question)
+        await self.expect(answer)
+
+    async def closed(self) -> bool:
+        """Whether the server closes, by whatever means."""
+        try:
+            return await self.rest() == b""
+        except ConnectionError:
+            return True
+
+    def reset(self) -> None:
+        """Vanish as a killed host does: with a reset, not with an end of the stream."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    async def close(self) -> None:
+        self.writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+class Site:
+    """A server with a listener of each kind, and its clients."""
+
+    def __init__(self, home: Path, **limits: Any) -> None:
+        self.lookups = FakeLookups()
+        self.path = home / "socket"
+        self.clients: list[Client] = []
+        self.stray: list[dict[str, Any]] = []
+        self.server = Server(
+            self.lookups,
+            [
+                ListenSettings("inet:127.0.0.1:0"),
+                ListenSettings(f"unix:{self.path}", mode=0o660),
+                ListenSettings("inet:127.0.0.1:0", "tcp_table", "Map"),
+                ListenSettings(f"unix:{self.path}-tcp", "tcp_table", "Map"),
+            ],
+            **limits,
+        )
+
+    async def start(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: self.stray.append(context))
+        await self.server.start()
+
+    async def client(self, listener: int = 0) -> Client:
+        address = self.server.addresses[listener]
+        if isinstance(address, UnixAddress):
+            client = Client(*await asyncio.open_unix_connection(address.path))
+        else:
+            assert isinstance(address, InetAddress)
+            client = Client(*await asyncio.open_connection(address.host, address.port))
+        self.clients.append(client)
+        return client
+
+    async def end(self) -> None:
+        for client in self.clients:
+            await client.close()
+        await self.server.close()
+        await until(lambda: self.server.connections == 0)
+        assert not self.stray
+
+
+@pytest.fixture
+async def new_site(service_home: Path) -> AsyncIterator[Callable[..., Any]]:
+    sites = []
+
+    async def new_site(**limits: Any) -> Site:
+        site = Site(service_home, **limits)
+        await site.start()
+        sites.append(site)
+        return site
+
+    yield new_site
+    for site in sites:
+        await site.end()
+
+
+@pytest.fixture
+async def site(new_site: Callable[..., Any]) -> Site:
+    return await new_site()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what the server will come to by itself."""
+    async with asyncio.timeout(LIMIT):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+def ask(key: bytes, map_name: bytes = b"map") -> bytes:
+    return netstring.encode(map_name + b" " + key)
+
+
+def ok(value: bytes) -> bytes:
+    return netstring.encode(b"OK " + value)

@@ -1,0 +1,53 @@
+"""The garbage collector and the cache: a full pass does not go through all answers."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from vmaild.cache import Answer, Cache
+from vmaild.collector import STEP, Collector
+from vmaild.lookup import found
+
+
+@pytest.fixture(autouse=True)
+def _unfrozen_afterwards() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+
+
+def answers_in_a_full_pass() -> int:
+    return sum(isinstance(tracked, Answer) for tracked in gc.get_objects())
+
+
+def test_a_full_pass_sees_no_more_than_the_latest_answers() -> None:
+    cache = Cache()
+    collector = Collector(lambda: cache.counters.learnt)
+    for number in range(3 * STEP + 10):
+        cache.learn(b"m user%d@d.example" % number, found(b"x"))
+        collector.tick()
+    assert len(cache) == 3 * STEP + 10
+    assert answers_in_a_full_pass() <= STEP
+
+
+def test_frozen_answers_are_freed_when_they_are_forgotten() -> None:
+    cache = Cache()
+    cache.learn(b"m user@d.example", found(b"x"))
+    Collector(lambda: 0).settle()
+    frozen = gc.get_freeze_count()
+    cache.flush()
+    assert gc.get_freeze_count() < frozen
+
+
+def test_cycles_are_collected_before_anything_is_frozen() -> None:
+    class Ring:
+        pass
+
+    ring = Ring()
+    ring.itself = ring  # type: ignore[attr-defined]
+    del ring
+    Collector(lambda: 0).settle()
+    gc.unfreeze()
+    assert not [tracked for tracked in gc.get_objects() if isinstance(tracked, Ring)]

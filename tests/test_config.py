@@ -1,0 +1,282 @@
+"""The configuration file: every problem at once, each with file, table and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vmaild.config import DEFAULT_LISTEN, Config, load
+from vmaild.errors import ConfigError
+
+MINIMAL = """
+preset = "courier"
+[directory]
+uri = ["ldap://127.0.0.1"]
+search_base = "o=hosting,dc=x"
+"""
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    def read_text(text: str, environ: dict[str, str] | None = None) -> Config:
+        path = tmp_path / "vmaild.toml"
+        path.write_text(text)
+        path.chmod(0o640)
+        return load(path, environ or {})
+
+    return read_text
+
+
+def problems(read, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        read(text)
+    return [problem.partition("vmaild.toml: ")[2] for problem in error.value.problems]
+
+
+def test_a_preset_and_a_server_are_enough(read) -> None:
+    config = read(MINIMAL)
+    assert set(config.maps.tables) == {
+        "virtual_mailbox_domains",
+        "virtual_mailbox_maps",
+        "virtual_alias_maps",
+        "smtpd_sender_login_maps",
+        "virtual_uid_maps",
+        "virtual_gid_maps",
+    }
+    assert [listen.address for listen in config.listen] == [DEFAULT_LISTEN]
+    assert config.directory.timeout == 3.0
+    assert config.cache.ttl == 300
+    assert config.warnings == ()
+
+
+def test_every_setting_of_the_example_arrives(read, tmp_path: Path) -> None:
+    (tmp_path / "bind_pw").write_text("secret\n")
+    (tmp_path / "bind_pw").chmod(0o600)
+    config = read(
+        """
+preset = "courier"
+recipient_delimiter = "+-"
+[directory]
+uri = "ldap://localhost"
+search_base = "o=hosting,dc=x"
+bind_dn = "cn=vmaild,dc=x"
+bind_pw_file = "bind_pw"
+timeout = 4
+pool_size = 8
+[[listen]]
+address = "unix:/run/vmaild/socketmap"
+mode = "0660"
+group = "postfix"
+[[listen]]
+address = "inet:[::1]:10144"
+protocol = "tcp_table"
+map = "virtual_alias_maps"
+[cache]
+ttl = 60
+max_entries = 10
+[http]
+address = "inet:127.0.0.1:9143"
+[control]
+address = "unix:/tmp/control"
+"""
+    )
+    assert config.daemon.recipient_delimiter == "+-"
+    assert config.directory.uri == ("ldap://localhost",)
+    assert config.directory.bind_pw == "secret"
+    assert (config.directory.timeout, config.directory.pool_size) == (4.0, 8)
+    first, second = config.listen
+    assert (first.address, first.mode, first.group) == ("unix:/run/vmaild/socketmap", 0o660, "postfix")
+    assert (second.protocol, second.map) == ("tcp_table", "virtual_alias_maps")
+    assert (config.cache.ttl, config.cache.max_entries) == (60, 10)
+    assert (config.http, config.control) == ("inet:127.0.0.1:9143", "unix:/tmp/control")
+
+
+def test_every_problem_is_told_at_once_with_its_table_and_key(read) -> None:
+    found = problems(
+        read,
+        """
+preset = "courrier"
+recipent_delimiter = "+"
+[directory]
+timeout = "fast"
+pool_sise = 4
+[cache]
+ttl = -1
+max_entries = 0
+[[listen]]
+protocol = "tcp"
+[[listen]]
+address = "inet:127.0.0.1:99999"
+[maps.own]
+query_filter = "(mail=%x)"
+scope = "subtree"
+keys = "adress"
+[maps.other]
+result_attribute = 5
+""",
+    )
+    assert found == [
+        "recipent_delimiter: unknown key; did you mean 'recipient_delimiter'?",
+        "preset: must be one of courier, not 'courrier'; did you mean 'courier'?",
+        "[directory] pool_sise: unknown key; did you mean 'pool_size'?",
+        "[directory] timeout: must be a number, not a string",
+        "[directory] uri: is missing",
+        "[directory] search_base: is missing",
+        "[maps.own] keys: must be one of address, domain, exact, not 'adress'; did you mean 'address'?",
+        "[maps.own] query_filter: '(mail=%x)': unknown %x",
+        "[maps.own] scope: must be one of base, one, sub, not 'subtree'; did you mean 'sub'?",
+        "[maps.other] query_filter: is missing",
+        "[maps.other] result_attribute: must be a string or a list of strings, not a number",
+        "[listen 1] address: is missing",
+        "[listen 1] protocol: must be one of socketmap, tcp_table, not 'tcp'",
+        found[13],
+        "[cache] ttl: must be at least 0",
+        "[cache] max_entries: must be at least 1",
+    ]
+    assert found[13].startswith("[listen 2] address: ")
+
+
+def test_a_missing_file_and_broken_toml_name_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"absent\.toml: No such file"):
+        load(tmp_path / "absent.toml")
+    (tmp_path / "broken.toml").write_text("x = =\n")
+    with pytest.raises(ConfigError, match=r"broken\.toml: .*line 1"):
+        load(tmp_path / "broken.toml")
+
+
+def test_the_problems_of_the_directory_are_told_with_their_keys(read) -> None:
+    found = problems(
+        read,
+        """
+preset = "courier"
+[directory]
+uri = ["ldap://ldap.example"]
+search_base = "o=hosting"
+bind_dn = "cn=x"
+bind_pw = "y"
+""",
+    )
+    assert len(found) == 1
+    assert found[0].startswith("[directory] uri: ")
+    assert "clear text" in found[0]
+
+
+def test_a_tcp_table_listener_needs_a_map_and_a_socketmap_listener_has_none(read) -> None:
+    text = (
+        MINIMAL
+        + """
+[[listen]]
+address = "inet:127.0.0.1:1"
+protocol = "tcp_table"
+[[listen]]
+address = "inet:127.0.0.1:2"
+protocol = "tcp_table"
+map = "virtual_alias_map"
+[[listen]]
+address = "inet:127.0.0.1:3"
+map = "virtual_alias_maps"
+mode = "0660"
+[[listen]]
+address = "inet:127.0.0.1:1"
+"""
+    )
+    assert problems(read, text) == [
+        "[listen 1] map: is missing; tcp_table has no map names of its own",
+        "[listen 2] map: no map named 'virtual_alias_map'; did you mean 'virtual_alias_maps'?",
+        '[listen 3] map: is only for protocol = "tcp_table"; socketmap clients name the map',
+        "[listen 3] mode: is only for unix: addresses",
+        "[listen] address: 'inet:127.0.0.1:1' stands here twice",
+    ]
+
+
+def test_the_password_may_come_as_a_systemd_credential(read, tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "bind_pw").write_text("from systemd\n")
+    environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    config = read(MINIMAL + 'bind_dn = "cn=x"\n', environ)
+    assert config.directory.bind_pw == "from systemd"
+    unreadable = 'bind_dn = "cn=x"\nbind_pw_file = "/nonexistent"\n'
+    assert read(MINIMAL + unreadable, environ).directory.bind_pw == "from systemd"
+    assert "from systemd" not in repr(config)
+
+
+def test_a_password_file_that_everybody_can_read_is_warned_about(read, tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text("secret")
+    (tmp_path / "pw").chmod(0o644)
+    config = read(MINIMAL + 'bind_dn = "cn=x"\nbind_pw_file = "pw"\n')
+    assert len(config.warnings) == 1
+    assert "pw: can be read by every user" in config.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"), [(None, "No such file"), (b"", "is empty"), (b"\n", "is empty"), (b"x" * 5000, "too long")]
+)
+def test_a_password_file_that_cannot_be_used_is_a_problem(
+    read, tmp_path: Path, content: bytes | None, text: str
+) -> None:
+    if content is not None:
+        (tmp_path / "pw").write_bytes(content)
+    found = problems(read, MINIMAL + 'bind_dn = "cn=x"\nbind_pw_file = "pw"\n')
+    assert "[directory] bind_pw_file" in found[0]
+    assert text in found[0]
+
+
+def test_two_passwords_are_a_problem(read) -> None:
+    found = problems(read, MINIMAL + 'bind_dn = "cn=x"\nbind_pw = "a"\nbind_pw_file = "b"\n')
+    assert found == ["[directory] bind_pw_file: stands beside bind_pw; only one of the two may be set"]
+
+
+def test_keys_of_a_preset_map_change_its_first_query_and_leave_the_rest(read) -> None:
+    config = read(MINIMAL + '[maps.virtual_alias_maps]\nresult_attribute = "mailForward"\nunique = true\n')
+    table = config.maps.tables["virtual_alias_maps"]
+    assert [query.expansion.result_attribute for query in table.queries] == [("mailforward",), (), ("mail",)]
+    assert table.queries[0].search_base.text == "o=%d,o=hosting,dc=x"
+    assert (table.settings.unique, table.settings.propagate_extension) == (True, True)
+
+
+def test_query_tables_replace_those_of_the_preset(read) -> None:
+    config = read(MINIMAL + '[[maps.virtual_alias_maps.query]]\nquery_filter = "(mail=%s)"\n')
+    (query,) = config.maps.tables["virtual_alias_maps"].queries
+    assert query.search_base.text == "o=hosting,dc=x"
+    assert query.expansion.result_attribute == ("maildrop",)
+
+
+def test_words_may_be_written_as_postfix_does(read) -> None:
+    config = read(
+        MINIMAL + '[maps.own]\nquery_filter = "(mail=%s)"\nresult_attribute = "A, b  c"\ndomain = "X.example"\n'
+    )
+    (query,) = config.maps.tables["own"].queries
+    assert query.expansion.result_attribute == ("a", "b", "c")
+    assert query.domain == {"x.example"}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[maps.own]\nquery_filter = "(mail=%s"', "[maps.own] query_filter: '(mail=%s': ')' expected at character 9"),
+        ('[maps.own]\nquery_filter = "(a=b)"\nsize_limit = -1', "[maps.own] size_limit: must not be negative"),
+        ('[maps.own]\nquery_filter = "(a=b)"\nrecursion_limit = 0', "[maps.own] recursion_limit: must be at least 1"),
+        ('[maps.own]\nquery_filter = "(a=b)"\nlearns = "virtual_alias_map"',
+         "[maps.own] learns: no map named 'virtual_alias_map'; did you mean 'virtual_alias_maps'?"),
+        ('[maps.own]\nquery_filter = "(a=b)"\ndomain = "hash:/etc/x"',
+         "[maps.own] domain: 'hash:/etc/x': only domain names can stand here, no tables"),
+        ('[maps."a b"]\nquery_filter = "(a=b)"', "[maps.a b]: a map's name is printable ASCII without spaces"),
+        ('[maps.Virtual_alias_maps]\nquery_filter = "(a=b)"',
+         "[maps.Virtual_alias_maps]: the same name stands here twice but for letter case, which is not significant"),
+        ('[maps.own]\nquery_filter = "(a=b)"\nquery = [{query_filter = "(c=d)"}]',
+         "[maps.own] query_filter: belongs into one of the map's [[query]] tables"),
+        ('[maps.own]\nquery = [{querry_filter = "(c=d)"}]',
+         "[maps.own.query 1] querry_filter: unknown key; did you mean 'query_filter'?"),
+        ("[maps]\nown = 3", "maps.own: must be a table, not a number"),
+    ],
+)  # fmt: skip
+def test_a_wrong_map_names_table_and_key(read, text: str, problem: str) -> None:
+    assert problem in problems(read, MINIMAL + text + "\n")
+
+
+def test_a_file_without_maps_is_a_problem(read) -> None:
+    assert problems(read, MINIMAL.replace('preset = "courier"', "")) == [
+        "maps: no map is defined: set preset, or add a [maps.NAME] table"
+    ]

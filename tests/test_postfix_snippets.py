@@ -1,0 +1,166 @@
+"""The snippets for Postfix, read by Postfix's own tools, and the ldap: table in a real delivery."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.postfix import Postfix
+from vmaild.demo.slapd import Slapd
+from vmaild.demo.tree import BASE, READER_DN, READER_PW, SEARCH_BASE, tree
+from vmaild.listening import parse_address
+from vmaild.tables.presets import courier
+
+SNIPPETS = Path(__file__).parent.parent / "postfix-snippets"
+DELIVERY_SECONDS = 30
+# Else postconf looks the machine's own name up, which takes seconds where DNS is slow.
+HOST_NAME = "myhostname = mail.myhosting.example\n"
+
+
+def postconf(directory, *arguments):
+    """The settings that ``postconf`` shows. It must not warn, as it does about an unknown parameter."""
+    result = subprocess.run(
+        ["postconf", "-c", str(directory), *arguments], capture_output=True, check=True, text=True, timeout=60
+    )
+    assert result.stderr == ""
+    settings = dict(re.split(r"\s*=\s*", line, maxsplit=1) for line in result.stdout.splitlines())
+    return {name: value for name, value in settings.items() if name not in ("config_directory", "myhostname")}
+
+
+@pytest.fixture
+def configuration(tmp_path):
+    """Makes a configuration directory of main.cf snippets, with master.cf where one is named."""
+
+    def write(*names, master=""):
+        snippets = [(SNIPPETS / name).read_text() for name in names]
+        (tmp_path / "main.cf").write_text("".join([HOST_NAME, *snippets]))
+        (tmp_path / "master.cf").write_text((SNIPPETS / master).read_text() if master else "")
+        return tmp_path
+
+    return write
+
+
+def test_socketmap_snippet_sets_the_three_tables_and_no_alias_domains(configuration):
+    at = "socketmap:inet:127.0.0.1:10143"
+    assert postconf(configuration("main.cf"), "-n") == {
+        "virtual_mailbox_domains": f"{at}:virtual_mailbox_domains",
+        "virtual_mailbox_maps": f"{at}:virtual_mailbox_maps",
+        "virtual_alias_maps": f"{at}:virtual_alias_maps",
+        "virtual_alias_domains": "",
+        "recipient_delimiter": "+",
+    }
+
+
+def test_postconf_does_warn_about_a_mistake(configuration):
+    directory = configuration("main.cf")
+    (directory / "main.cf").write_text(f"{HOST_NAME}virtual_mailbox_map = static:x\n")
+    with pytest.raises(AssertionError, match="unused parameter"):
+        postconf(directory, "-n")
+
+
+def test_each_socketmap_names_a_map_of_the_preset():
+    found = re.findall(r"^#?\w+\s*= socketmap:(.*):(\w+)$", (SNIPPETS / "main.cf").read_text(), re.MULTILINE)
+    assert {str(parse_address(address)) for address, _ in found} == {"inet:127.0.0.1:10143"}
+    assert {name for _, name in found} <= set(courier(SEARCH_BASE))
+    assert len(found) == 4
+
+
+def test_tcp_snippet_sets_the_same_parameters_and_explains_each_listener(configuration):
+    over_tcp = postconf(configuration("main.cf.tcp"), "-n")
+    assert set(over_tcp) == set(postconf(configuration("main.cf"), "-n"))
+    text = (SNIPPETS / "main.cf.tcp").read_text()
+    ports = set()
+    for name in ("virtual_alias_maps", "virtual_mailbox_domains", "virtual_mailbox_maps"):
+        address = f"inet:{over_tcp[name].removeprefix('tcp:')}"
+        ports.add(address)
+        assert f"{address} for {name}" in text or (f'address = "{address}"' in text and f'map = "{name}"' in text)
+    assert len(ports) == 3
+
+
+@pytest.mark.parametrize("names", [("main.cf", "main.cf.lmtp"), ("main.cf", "main.cf.virtual")])
+def test_a_table_snippet_and_a_delivery_snippet_go_together(configuration, names):
+    settings = postconf(configuration(*names), "-n")
+    assert settings["virtual_transport"] in ("virtual", "lmtp:unix:private/dovecot-lmtp")
+    assert settings["virtual_alias_domains"] == ""
+
+
+def test_master_snippet_gives_virtual_its_own_table(configuration):
+    directory = configuration("main.cf", "main.cf.virtual", master="master.cf.virtual")
+    table = directory / "ldap-mailbox.cf"
+    table.write_text((SNIPPETS / table.name).read_text())
+    master = directory / "master.cf"
+    # postconf opens the table and warns about what it does not know in there.
+    master.write_text(master.read_text().replace("/etc/postfix", str(directory)))
+    assert postconf(directory, "-P") == {"virtual/unix/virtual_mailbox_maps": f"ldap:{table}"}
+
+
+def test_every_table_type_is_one_that_this_postfix_has(configuration):
+    directory = configuration("main.cf")
+    command = ["postconf", "-c", str(directory), "-m"]
+    kinds = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()
+    assert {"socketmap", "tcp", "ldap", "static"} <= set(kinds)
+
+
+def test_the_readme_names_every_snippet():
+    readme = (SNIPPETS / "README.md").read_text()
+    assert [path.name for path in SNIPPETS.iterdir() if f"`{path.name}`" not in readme] == ["README.md"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A directory that the users postfix and openldap may traverse, which pytest's own are not."""
+    path = Path(tempfile.mkdtemp(prefix="vmaild-snippets-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def slapd(home):
+    server = Slapd(home / "slapd", ldif=tree())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def mailbox_table(slapd, home):
+    """The snippet's table, with this server and its password."""
+    text = (SNIPPETS / "ldap-mailbox.cf").read_text()
+    assert READER_DN in text
+    assert SEARCH_BASE in text
+    assert SEARCH_BASE.endswith(BASE)
+    path = home / "ldap-mailbox.cf"
+    path.write_text(text.replace("ldap://127.0.0.1:389", slapd.uri).replace("CHANGE-ME", READER_PW))
+    # As the snippet says: virtual(8) has given up root when it reads the table.
+    shutil.chown(path, "root", "postfix")
+    path.chmod(0o640)
+    return f"ldap:{path}"
+
+
+def test_the_mailbox_table_finds_accounts_and_nothing_else(mailbox_table, home):
+    postfix = Postfix(home / "lookup", {})
+    postfix.configure()
+    assert postfix.lookup(mailbox_table, "user1@domain1.example").value == "domain1.example/user1/"
+    for absent in ("sales@domain1.example", "nobody@domain1.example", "user1@elsewhere.example", "user1"):
+        assert postfix.lookup(mailbox_table, absent).not_found
+
+
+def test_virtual_delivers_into_the_maildir_that_the_table_names(mailbox_table, home):
+    settings = {"virtual_mailbox_domains": "domain1.example", "virtual_mailbox_maps": "static:exists"}
+    postfix = Postfix(home / "postfix", settings, mailbox_table=mailbox_table)
+    postfix.start()
+    try:
+        postfix.send(["user1@domain1.example", "user1+tag@domain1.example"], "by the snippet")
+        end = time.monotonic() + DELIVERY_SECONDS
+        while postfix.queued() and time.monotonic() < end:
+            time.sleep(0.05)
+        assert postfix.delivered("by the snippet") == {"domain1.example/user1/": 2}, postfix.log_text()
+    finally:
+        postfix.close()

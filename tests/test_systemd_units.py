@@ -1,0 +1,64 @@
+"""The unit files, read by systemd's own tools. Needs the package systemd, but not systemd running."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from vmaild.listening import parse_address
+
+UNITS = Path(__file__).parent.parent / "systemd"
+PROGRAM = "/opt/vmaild/bin/vmaild"
+
+# systemd's words for what it found: 0 is closed, 10 open. Tenths, as --threshold counts.
+WORST_EXPOSURE = 15
+
+
+@pytest.fixture
+def units(tmp_path):
+    """Copies of the units whose program exists here, since `verify` looks for it."""
+    for source in UNITS.iterdir():
+        (tmp_path / source.name).write_text(source.read_text().replace(PROGRAM, "/bin/true"))
+    return tmp_path
+
+
+def analyze(*arguments):
+    return subprocess.run(
+        ["systemd-analyze", "--no-pager", *map(str, arguments)],
+        check=False,
+        timeout=60,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(units):
+    result = analyze("verify", units / "vmaild.service", units / "vmaild.socket")
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_systemd_does_find_a_mistake_in_a_unit(units):
+    service = units / "vmaild.service"
+    service.write_text(service.read_text().replace("ProtectSystem=strict", "ProtectSytem=strict"))
+    assert "ProtectSytem" in analyze("verify", service).stdout
+
+
+def test_the_service_is_exposed_to_little(units):
+    result = analyze("security", "--offline=true", f"--threshold={WORST_EXPOSURE}", units / "vmaild.service")
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_service_starts_the_program_with_the_default_configuration():
+    lines = (UNITS / "vmaild.service").read_text().splitlines()
+    assert f"ExecStart={PROGRAM} serve -c /etc/vmaild/vmaild.toml" in lines
+
+
+def test_each_socket_comes_with_the_listen_address_that_vmaild_finds_it_by():
+    text = (UNITS / "vmaild.socket").read_text()
+    addresses = [str(parse_address(found)) for found in re.findall(r'address = "([^"]+)"', text)]
+    streams = re.findall(r"^#?ListenStream=(.+)$", text, re.MULTILINE)
+    assert [f"unix:{stream}" if stream.startswith("/") else f"inet:{stream}" for stream in streams] == addresses

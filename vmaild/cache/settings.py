@@ -1,0 +1,35 @@
+"""The settings of ``[cache]``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Answers are renewed in the last tenth of their life.
+PREFETCH_SHARE = 0.1
+# A life is shortened by up to a tenth, at random, so that ten thousand answers learnt together do not expire
+# together.
+JITTER_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """How long answers live, in seconds, and how many there may be. All may be 0."""
+
+    ttl: float = 300.0
+    """Life of an answer that an entry stands behind."""
+    negative_ttl: float = 30.0
+    """Life of a "not found", and the longest that one may serve after that."""
+    stale_ttl: float = 86400.0
+    """How long an expired answer may serve while the directory fails; 0 for not at all."""
+    stale_answer_after: float = 1.8
+    """How long the directory may take when an expired answer is at hand (RFC 8767, 5)."""
+    failure_recheck: float = 5.0
+    """How long the directory is not asked for a key again while an expired answer serves it."""
+    max_entries: int = 200_000
+    """Most answers that an entry stands behind."""
+    max_negative_entries: int = 50_000
+    """Most "not found" answers. Their own bound, so that a flood of random addresses does not push out the others."""
+
+    def stale_for(self, backed: bool) -> float:
+        """How long past its end an answer may serve; ``backed`` is that of ``Reply``."""
+        return self.stale_ttl if backed else min(self.stale_ttl, self.negative_ttl)

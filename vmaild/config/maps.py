@@ -1,0 +1,196 @@
+"""``[maps.NAME]`` tables and the preset, into the tables that answer lookups.
+
+Keys that ldap_table(5) knows have its names and meaning. They describe a query; ``[[maps.NAME.query]]`` gives a map
+several. In a map that a preset defines, such keys change its first query, and ``[[maps.NAME.query]]`` replaces them
+all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vmaild.config.section import Problems, Section, did_you_mean
+from vmaild.lookup import Scope
+from vmaild.tables.filter import FilterTemplate
+from vmaild.tables.ldap_table import Table, TableSettings
+from vmaild.tables.plan import Query
+from vmaild.tables.presets import PRESETS
+from vmaild.tables.results import Expansion
+from vmaild.tables.template import Template
+
+KEYS = ("address", "domain", "exact")
+# dict_ldap(5): result_attribute's default.
+DEFAULT_RESULT_ATTRIBUTE = ("maildrop",)
+
+_ATTRIBUTE_LISTS = (
+    "result_attribute",
+    "special_result_attribute",
+    "leaf_result_attribute",
+    "terminal_result_attribute",
+)
+_LIMITS = ("size_limit", "expansion_limit", "recursion_limit")
+QUERY_KEYS = (
+    "search_base",
+    "scope",
+    "query_filter",
+    *_ATTRIBUTE_LISTS,
+    "result_format",
+    *_LIMITS,
+    "domain",
+    "localpart",
+    "one_value_per_entry",
+)
+_FLAGS = ("propagate_extension", "unique", "mailbox_guard")
+MAP_KEYS = ("keys", *_FLAGS, "learns", "canary", "query")
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every map of a file shares."""
+
+    search_base: str
+    recipient_delimiter: str = ""
+    owner_request_special: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class MapSet:
+    """The tables of a configuration by lower-case name, and the canaries of each."""
+
+    tables: Mapping[str, Table]
+    canaries: Mapping[str, tuple[str, ...]]
+
+
+def read_maps(preset: str, values: object, common: Common, problems: Problems) -> MapSet:
+    """The maps of the preset with those of the file over them. What is wrong is noted in ``problems``."""
+    written = Section(values, "maps", problems).values
+    merged = merge(PRESETS[preset](common.search_base) if preset in PRESETS else {}, written)
+    tables: dict[str, Table] = {}
+    canaries: dict[str, tuple[str, ...]] = {}
+    sections = {name: Section(value, f"maps.{name}", problems) for name, value in merged.items()}
+    for name, section in sections.items():
+        _check_name(name, section, tables)
+        tables[name.lower()] = _table(name.lower(), section, common)
+        canaries[name.lower()] = tuple(key.lower() for key in section.strings("canary") or ())
+    for name, section in sections.items():
+        learns = [other.lower() for other in section.words("learns") or ()]
+        for other in learns:
+            if other not in tables:
+                section.problem("learns", f"no map named {other!r}{did_you_mean(other, tables)}")
+        table = tables[name.lower()]
+        table.learn([tables[other] for other in learns if other in tables and tables[other] is not table])
+    if not tables:
+        problems.add("", "maps", "no map is defined: set preset, or add a [maps.NAME] table")
+    return MapSet(tables, canaries)
+
+
+def merge(preset: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
+    """The preset's maps with the file's keys over them."""
+    merged = dict(preset)
+    for name, values in written.items():
+        below = merged.get(name)
+        if below is None or not isinstance(values, Mapping):
+            merged[name] = values
+            continue
+        query = {key: value for key, value in values.items() if key in QUERY_KEYS}
+        rest = {key: value for key, value in values.items() if key not in QUERY_KEYS}
+        if "query" in below and query and "query" not in rest:
+            first, *others = below["query"]
+            rest["query"] = [{**first, **query}, *others]
+            query = {}
+        kept = {key: value for key, value in below.items() if not ("query" in rest and key in QUERY_KEYS)}
+        merged[name] = {**kept, **query, **rest}
+    return merged
+
+
+def _check_name(name: str, section: Section, tables: Mapping[str, Table]) -> None:
+    if not name or not name.isascii() or any(not 32 < ord(letter) < 127 for letter in name):
+        section.problem("", "a map's name is printable ASCII without spaces")
+    elif name.lower() in tables:
+        section.problem("", "the same name stands here twice but for letter case, which is not significant")
+
+
+def _table(name: str, section: Section, common: Common) -> Table:
+    section.only((*MAP_KEYS, *QUERY_KEYS))
+    settings = TableSettings(
+        keys=section.choice("keys", KEYS) or "address",
+        recipient_delimiter=common.recipient_delimiter,
+        owner_request_special=common.owner_request_special,
+        **{flag: section.flag(flag) or False for flag in _FLAGS},
+    )
+    written = section.values.get("query")
+    if written is None:
+        return Table(name, [q] if (q := _query(section, common)) else [], settings)
+    for key in QUERY_KEYS:
+        if key in section:
+            section.problem(key, "belongs into one of the map's [[query]] tables")
+    if not isinstance(written, list) or not written:
+        section.problem("query", "must be a list of tables")
+        return Table(name, [], settings)
+    queries = []
+    for number, value in enumerate(written, 1):
+        part = Section(value, f"{section.name}.query {number}", section.problems)
+        part.only(QUERY_KEYS)
+        queries.append(_query(part, common))
+    return Table(name, [query for query in queries if query], settings)
+
+
+def _query(section: Section, common: Common) -> Query | None:
+    """One query; None when it cannot be used, which has been noted then."""
+    base = _template(section, "search_base", common.search_base.replace("%", "%%"))
+    text = section.string("query_filter")
+    if text is None and "query_filter" not in section:
+        section.problem("query_filter", "is missing")
+    query_filter = None
+    try:
+        query_filter = FilterTemplate(text) if text is not None else None
+    except ValueError as error:
+        section.problem("query_filter", f"{text!r}: {error}")
+    expansion = _expansion(section)
+    limit = _limit(section, "size_limit")
+    scope = Scope(section.choice("scope", [scope.value for scope in Scope]) or "sub")
+    domain, localpart = _lower(section, "domain"), _lower(section, "localpart")
+    for word in domain:
+        if ":" in word or "/" in word:
+            section.problem("domain", f"{word!r}: only domain names can stand here, no tables")
+    if base is None or query_filter is None or expansion is None:
+        return None
+    return Query(base, scope, query_filter, expansion, frozenset(domain), frozenset(localpart), limit or 0)
+
+
+def _expansion(section: Section) -> Expansion | None:
+    lists: dict[str, Any] = {key: _lower(section, key) for key in _ATTRIBUTE_LISTS if key in section}
+    if "result_attribute" not in lists:
+        others = any(lists.get(key) for key in _ATTRIBUTE_LISTS)
+        lists["result_attribute"] = () if others else DEFAULT_RESULT_ATTRIBUTE
+    result_format = _template(section, "result_format", "%s")
+    limits: dict[str, Any] = {key: value for key in _LIMITS[1:] if (value := _limit(section, key)) is not None}
+    if limits.get("recursion_limit") == 0:
+        section.problem("recursion_limit", "must be at least 1")
+    one = section.flag("one_value_per_entry") or False
+    if result_format is None:
+        return None
+    return Expansion(**lists, **limits, result_format=result_format, one_value_per_entry=one)
+
+
+def _template(section: Section, key: str, default: str) -> Template | None:
+    text = section.string(key)
+    try:
+        return Template(default if text is None else text)
+    except ValueError as error:
+        section.problem(key, f"{text!r}: {error}")
+        return None
+
+
+def _limit(section: Section, key: str) -> int | None:
+    value = section.integer(key)
+    if value is not None and value < 0:
+        section.problem(key, "must not be negative")
+        return None
+    return value
+
+
+def _lower(section: Section, key: str) -> tuple[str, ...]:
+    return tuple(word.lower() for word in section.words(key) or ())

@@ -1,0 +1,135 @@
+"""``vmaild demo``: the whole thing on this machine, with nothing to set up.
+
+A private slapd on a free loopback port serves the HOWTO's tree, and vmaild answers in front of it on
+127.0.0.1:10143. A table of lookups is asked through vmaild and printed, with the lines for main.cf. Both stay up
+until SIGINT, SIGTERM or SIGHUP; with ``once`` they end after the table. No process and no file is left behind.
+
+Exit status: 0; 1 when a lookup failed or one of the two ended by itself; 69 when the demo cannot run here (no slapd,
+the port is taken).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+
+from vmaild.demo.daemon import Daemon, Listen
+from vmaild.demo.lookups import ask_all, failures, table
+from vmaild.demo.process import ProcessError
+from vmaild.demo.slapd import Slapd
+from vmaild.demo.tree import tree
+from vmaild.errors import ProtocolError
+
+PORT = 10143
+
+WATCH_SECONDS = 0.2
+"""How often the demo looks whether it was told to stop, or a process of its has ended: seconds."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_HEAD = """\
+slapd answers on {slapd} and vmaild in front of it on 127.0.0.1:{port}.
+
+{table}
+"""
+
+_TAIL = """
+For main.cf:
+
+virtual_mailbox_domains = socketmap:inet:127.0.0.1:{port}:virtual_mailbox_domains
+virtual_mailbox_maps    = socketmap:inet:127.0.0.1:{port}:virtual_mailbox_maps
+virtual_alias_maps      = socketmap:inet:127.0.0.1:{port}:virtual_alias_maps
+virtual_alias_domains   =
+"""
+
+_STAYS = """
+Try, from another terminal, where Postfix is installed:
+
+postmap -q user2@domain2.example socketmap:inet:127.0.0.1:{port}:virtual_mailbox_maps
+
+Ctrl-C ends it.
+"""
+
+
+class _Told:
+    """Whether a signal has asked the demo to end. A flag and no exception, so that no start is cut in half."""
+
+    def __init__(self) -> None:
+        self.to_end = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.to_end = True
+
+
+def run(once: bool, port: int = PORT) -> int:
+    """Run the demo and return its exit status."""
+    told = _Told()
+    before = {number: signal.signal(number, told) for number in _SIGNALS}
+    try:
+        why_not = _unusable(port)
+        if why_not:
+            return _cannot(f"port {port} on 127.0.0.1: {why_not}; --port takes another")
+        with tempfile.TemporaryDirectory(prefix="vmaild-demo-") as home:
+            return _run_in(Path(home), port, once, told)
+    except ProcessError as error:
+        return _cannot(str(error))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run_in(home: Path, port: int, once: bool, told: _Told) -> int:
+    with Slapd(home / "slapd", ldif=tree(), syncprov=True) as slapd:
+        daemon = Daemon(home, [slapd.uri], [Listen(f"inet:127.0.0.1:{port}")])
+        try:
+            if told.to_end:
+                return os.EX_OK
+            daemon.start()
+            status = _show(slapd, daemon, port, once)
+            return status if once else _stay(slapd, daemon, told)
+        finally:
+            daemon.stop()
+
+
+def _show(slapd: Slapd, daemon: Daemon, port: int, once: bool) -> int:
+    try:
+        rows = ask_all(daemon.address)
+    except (OSError, ProtocolError) as error:
+        print(f"vmaild demo: {error}: {daemon.last_words()}", file=sys.stderr)
+        return 1
+    text = _HEAD + _TAIL + ("" if once else _STAYS)
+    print(text.format(slapd=slapd.uri, port=port, table=table(rows)), end="", flush=True)
+    return 1 if failures(rows) else os.EX_OK
+
+
+def _stay(slapd: Slapd, daemon: Daemon, told: _Told) -> int:
+    while not told.to_end:
+        if not slapd.running:
+            return _cannot("slapd has ended", 1)
+        if not daemon.running:
+            return _cannot(f"vmaild has ended: {daemon.last_words()}", 1)
+        time.sleep(WATCH_SECONDS)
+    return os.EX_OK
+
+
+def _unusable(port: int) -> str:
+    if not 0 < port < 1 << 16:
+        return "no such port"
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
+
+
+def _cannot(why: str, status: int = os.EX_UNAVAILABLE) -> int:
+    print(f"vmaild demo: {why}", file=sys.stderr)
+    return status

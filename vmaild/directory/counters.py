@@ -1,0 +1,68 @@
+"""What the directory layer counts: plain integers, read by the metrics when they are asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Counters:
+    """Events since the start, over all servers. ``Counter`` fields are by kind of failure (``translate.KINDS``).
+
+    searches          lookups that asked the directory
+    empty             ... and were answered with no entry
+    failures          ... and failed, by kind
+    retries           second tries after a broken connection or a server that hung
+    failed_fast       lookups failed at once because no server was up
+    waited            lookups that found no free connection and waited
+    cancelled         lookups given up by whoever asked
+    connects          connections made
+    connect_failures  connections that could not be made, by kind
+    lost              connections that ended by themselves or were found broken
+    retired           connections closed for their age
+    checks            checks that a server holds the suffix
+    check_failures    ... and it did not, or did not answer
+    taken_out         servers taken out with connections still open: they hung, or lost the suffix
+    failovers         changes to a less preferred server
+    failbacks         changes to a more preferred one
+    """
+
+    searches: int = 0
+    empty: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    retries: int = 0
+    failed_fast: int = 0
+    waited: int = 0
+    cancelled: int = 0
+    connects: int = 0
+    connect_failures: Counter[str] = field(default_factory=Counter)
+    lost: int = 0
+    retired: int = 0
+    checks: int = 0
+    check_failures: int = 0
+    taken_out: int = 0
+    failovers: int = 0
+    failbacks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One server at this moment. ``last_failure`` is a kind, empty when it never failed."""
+
+    uri: str
+    up: bool
+    current: bool
+    connections: int
+    in_use: int
+    opening: int
+    failures: int
+    last_failure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The directory at this moment. ``waiting`` counts lookups that wait for a connection."""
+
+    servers: tuple[ServerStatus, ...]
+    waiting: int

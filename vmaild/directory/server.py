@@ -1,0 +1,259 @@
+"""One directory server: its connections, kept up in the background, and whether it can be believed.
+
+- ``pool_size`` connections; a missing one is opened at once, or after a pause while the server fails, one at a time.
+- A new connection counts only after the suffix was found on it. The same is checked on a timer, and again before an
+  empty answer is believed when the last good check is old.
+- A server that does not hold it, or that timed out ``STRIKES`` times in a row, is taken out as a whole: all
+  its connections are closed, and the searches on them fail over.
+- A connection is replaced when it is older than ``max_lifetime`` less up to a tenth, so that not all go together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from vmaild.directory.backoff import MIN_LIFE, Backoff, Strikes
+from vmaild.directory.choice import Standing
+from vmaild.directory.connection import Connection
+from vmaild.directory.counters import Counters, ServerStatus
+from vmaild.directory.settings import DirectorySettings
+from vmaild.directory.suffix import Suffix
+from vmaild.directory.translate import SUFFIX, TIMEOUT
+from vmaild.directory.transport import Transport
+from vmaild.errors import DirectoryFailure
+
+log = logging.getLogger("vmaild.directory")
+
+LIFETIME_SPREAD = 0.1
+
+
+class Server:
+    """``changed`` is called whenever a connection became free or the standing changed."""
+
+    def __init__(
+        self,
+        uri: str,
+        transport: Transport,
+        settings: DirectorySettings,
+        counters: Counters,
+        changed: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.uri = uri
+        self.standing = Standing()
+        self.idle: list[Connection] = []
+        self._transport = transport
+        self._settings = settings
+        self._counters = counters
+        self._changed = changed
+        self._clock = clock
+        self._suffix = Suffix(settings.search_base, counters, self.take_out, clock)
+        self._all: set[Connection] = set()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._backoff = Backoff()
+        self._strikes = Strikes()
+        self._timer: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._last_failure = ""
+        self._logged = ""
+        self._closing = False
+
+    def start(self) -> None:
+        """Begin to fill and to check, in the background."""
+        self._fill()
+        self._watcher = asyncio.create_task(self._watch(), name=f"directory checks of {self.uri}")
+
+    async def close(self) -> None:
+        """Close every connection and wait until the background tasks have ended."""
+        self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [task for task in (self._watcher, *self._opening) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, self._suffix.close(), return_exceptions=True)
+        for connection in list(self._all):
+            connection.kill()
+
+    def status(self, *, current: bool) -> ServerStatus:
+        """The numbers of this moment."""
+        return ServerStatus(
+            uri=self.uri,
+            up=self.standing.up,
+            current=current,
+            connections=len(self._all),
+            in_use=len(self._all) - len(self.idle),
+            opening=len(self._opening),
+            failures=self._backoff.failures,
+            last_failure=self._last_failure,
+        )
+
+    def take(self) -> Connection | None:
+        """A free live connection, the one used last; the caller gives it back by ``release``."""
+        while self.idle:
+            connection = self.idle.pop()
+            if not connection.dead:
+                return connection
+        return None
+
+    def release(self, connection: Connection) -> None:
+        """Take back a connection, dead or alive."""
+        if connection.dead:
+            return
+        if self._clock() >= connection.expires:
+            self._retire(connection)
+            return
+        self.idle.append(connection)
+
+    def answered(self) -> None:
+        """Note that a search was answered: the server does not hang."""
+        self._strikes.clear()
+
+    def timed_out(self) -> None:
+        """Note that a search was not answered in time; the third in a row takes the server out."""
+        if self._strikes.timed_out():
+            self.take_out(DirectoryFailure("it does not answer", TIMEOUT))
+
+    def take_out(self, why: DirectoryFailure) -> None:
+        """Close every connection: searches on them fail with ``BROKEN`` and may go to another server."""
+        self._backoff.failed(self._clock())
+        self._last_failure = why.kind
+        self._suffix.forget()
+        self._counters.taken_out += 1
+        self._down(why)
+        for connection in list(self._all):
+            connection.kill()
+        self._fill()
+        self._changed()
+
+    async def confirm(self, connection: Connection, end: float) -> None:
+        """Make sure that an empty answer got on ``connection`` may be believed, see ``Suffix.confirm``."""
+        await self._suffix.confirm(connection, end)
+
+    def _fill(self) -> None:
+        """Open what is missing, as far as it is allowed now; come back when more will be."""
+        if self._closing:
+            return
+        now = self._clock()
+        missing = self._settings.pool_size - len(self._all)
+        for _ in range(self._backoff.allowed(now, missing=missing, opening=len(self._opening))):
+            task = asyncio.create_task(self._open(), name=f"directory connect to {self.uri}")
+            self._opening.add(task)
+            task.add_done_callback(self._opened)
+        pause = self._backoff.pause(now)
+        if pause and missing > 0 and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(pause, self._fill_later)
+
+    def _fill_later(self) -> None:
+        self._timer = None
+        self._fill()
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        self._fill()
+
+    async def _open(self) -> None:
+        try:
+            connection = await self._connect()
+        except DirectoryFailure as wrong:
+            self._counters.connect_failures[wrong.kind] += 1
+            self._open_failed(wrong)
+            return
+        self._counters.connects += 1
+        spread = 1 - LIFETIME_SPREAD * random.random()
+        connection.expires = self._clock() + self._settings.max_lifetime * spread
+        self._join(connection)
+
+    def _open_failed(self, why: DirectoryFailure) -> None:
+        self._backoff.failed(self._clock())
+        self._last_failure = why.kind
+        if not self._all:
+            self._down(why)
+        elif why.kind == TIMEOUT:
+            self.timed_out()
+        elif why.kind == SUFFIX:
+            self.take_out(why)
+        self._changed()
+
+    async def _connect(self) -> Connection:
+        """A connection on which the suffix was found."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._settings.connect_timeout
+        try:
+            async with asyncio.timeout_at(end):
+                connection = await self._transport.connect()
+        except TimeoutError:
+            raise DirectoryFailure("no connection in time", TIMEOUT) from None
+        try:
+            await self._suffix.find(connection, end)
+        except BaseException:
+            connection.kill()
+            raise
+        return connection
+
+    def _join(self, connection: Connection) -> None:
+        connection.on_dead = self._died
+        self._all.add(connection)
+        self._backoff.succeeded()
+        self._strikes.clear()
+        self.standing.went_up(self._clock())
+        self._say("up")
+        self.release(connection)
+        self._changed()
+
+    def _died(self, connection: Connection) -> None:
+        self._all.discard(connection)
+        if connection in self.idle:
+            self.idle.remove(connection)
+        now = self._clock()
+        if connection.lost and not self._closing:
+            self._counters.lost += 1
+            if now - connection.born < MIN_LIFE and not self._backoff.failing:
+                self._backoff.failed(now)
+        if not self._all:
+            self.standing.lost(now)
+            self._changed()
+        self._fill()
+
+    def _retire(self, connection: Connection) -> None:
+        self._counters.retired += 1
+        connection.kill()
+
+    def _down(self, why: DirectoryFailure) -> None:
+        self._strikes.clear()
+        self.standing.failed()
+        self._say(f"down: {why}")
+
+    def _say(self, state: str) -> None:
+        """Log a change of state, once."""
+        if state != self._logged:
+            self._logged = state
+            level = logging.INFO if state == "up" else logging.WARNING
+            log.log(level, "directory server %s is %s", self.uri, state)
+
+    async def _watch(self) -> None:
+        """Check the suffix on the timer, and retire idle connections that are too old."""
+        while True:
+            await asyncio.sleep(self._settings.check_interval)
+            now = self._clock()
+            for old in [connection for connection in self.idle if now >= connection.expires]:
+                self._retire(old)
+            # With every connection busy, answers come, and the empty ones among them are checked by themselves.
+            connection = self.take()
+            if connection is not None:
+                await self._check_idle(connection)
+
+    async def _check_idle(self, connection: Connection) -> None:
+        try:
+            end = asyncio.get_running_loop().time() + self._settings.connect_timeout
+            await self._suffix.check(connection, end)
+            self.answered()
+        except DirectoryFailure as wrong:
+            if wrong.kind == TIMEOUT:
+                self.timed_out()
+        finally:
+            self.release(connection)
+            self._changed()

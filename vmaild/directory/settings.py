@@ -1,0 +1,178 @@
+"""How to reach the directory: the ``[directory]`` table of vmaild.toml as a value, and what can be wrong with it.
+
+Field names are the keys of the table; where ldap_table(5) has a parameter of the same meaning, its name is used.
+``problems`` finds everything that is wrong at once and never raises; it looks at certificate files, but does not
+connect to anything.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmaild.directory import tls
+from vmaild.directory.uri import Endpoint, parse
+
+BINDS = ("simple", "none", "sasl_external")
+
+# slapd's threads (16 by default) are shared by all its clients: more connections than that only wait there.
+MAX_POOL_SIZE = 256
+MAX_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorySettings:
+    """The directory's servers, the account, the transport security, and the limits. All times are in seconds.
+
+    uri                 the servers, in order of preference
+    search_base         the DN under which everything is searched; it must exist on every server
+    bind                simple, none (anonymous) or sasl_external (ldapi, or TLS with a client certificate);
+                        empty: simple when ``bind_dn`` is set, else none
+    bind_dn, bind_pw    the account of a simple bind
+    start_tls           StartTLS on each ldap:// connection; a server that refuses it is down
+    tls_ca_cert_file    CA certificates (PEM) instead of the system's
+    tls_ca_cert_dir     the same, as a directory prepared by openssl-rehash(1)
+    tls_cert, tls_key   client certificate and its key (PEM)
+    tls_require_cert    check the server's certificate and its host name
+    allow_cleartext_bind  let the password cross the network unencrypted
+    timeout             one lookup: waiting for a connection, searching, and one retry
+    connect_timeout     one connection: name, TCP, TLS, bind, and the check of the suffix
+    pool_size           connections to each server
+    max_waiting         lookups that may wait for a connection; past it they fail at once
+    max_lifetime        age at which a connection is replaced, less up to a tenth by chance
+    check_interval      between two checks that a server still holds the suffix
+    failback_after      how long a preferred server must have been well before it is used again
+    """
+
+    uri: tuple[str, ...]
+    search_base: str
+    bind: str = ""
+    bind_dn: str = ""
+    bind_pw: str = field(default="", repr=False)
+    start_tls: bool = False
+    tls_ca_cert_file: str = ""
+    tls_ca_cert_dir: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_require_cert: bool = True
+    allow_cleartext_bind: bool = False
+    timeout: float = 3.0
+    connect_timeout: float = 2.0
+    pool_size: int = 4
+    max_waiting: int = 1000
+    max_lifetime: float = 1800.0
+    check_interval: float = 10.0
+    failback_after: float = 15.0
+
+    @property
+    def bind_method(self) -> str:
+        """``bind``, with its default worked out."""
+        return self.bind or ("simple" if self.bind_dn else "none")
+
+    def encrypts(self, endpoint: Endpoint) -> bool:
+        """Whether connections to ``endpoint`` use TLS."""
+        return endpoint.scheme == "ldaps" or (self.start_tls and endpoint.scheme == "ldap")
+
+
+def problems(settings: DirectorySettings) -> list[tuple[str, str]]:
+    """Everything that is wrong with ``settings``, as (key, what is wrong) in the order of the fields."""
+    endpoints, found = _endpoints(settings)
+    found += _bind_problems(settings, endpoints)
+    found += _tls_problems(settings, endpoints)
+    found += _range_problems(settings)
+    return found
+
+
+def _endpoints(settings: DirectorySettings) -> tuple[list[Endpoint], list[tuple[str, str]]]:
+    endpoints: list[Endpoint] = []
+    found: list[tuple[str, str]] = []
+    if not settings.uri:
+        found.append(("uri", "names no server"))
+    for text in settings.uri:
+        try:
+            endpoints.append(parse(text))
+        except ValueError as error:
+            found.append(("uri", f"{text!r} {error}"))
+    if len(set(settings.uri)) < len(settings.uri):
+        found.append(("uri", "names a server twice"))
+    if not settings.search_base.strip():
+        found.append(("search_base", "must not be empty"))
+    for key, value in (("search_base", settings.search_base), ("bind_dn", settings.bind_dn)):
+        if "\0" in value:
+            found.append((key, "holds a NUL"))
+    return endpoints, found
+
+
+def _bind_problems(settings: DirectorySettings, endpoints: list[Endpoint]) -> Iterator[tuple[str, str]]:
+    if settings.bind and settings.bind not in BINDS:
+        yield "bind", f"must be one of {', '.join(BINDS)}"
+        return
+    method = settings.bind_method
+    if method != "simple":
+        if settings.bind_dn:
+            yield "bind_dn", f"is not used with bind = {method!r}"
+        if settings.bind_pw:
+            yield "bind_pw", f"is not used with bind = {method!r}"
+    elif not settings.bind_dn:
+        yield "bind_dn", "is needed for a simple bind"
+    elif not settings.bind_pw:
+        # RFC 4513, 5.1.2: a bind with a name and no password succeeds, as nobody.
+        yield "bind_pw", "is empty: the server would take the bind for an anonymous one"
+    for endpoint in endpoints:
+        yield from _exposure(settings, endpoint, method)
+
+
+def _exposure(settings: DirectorySettings, endpoint: Endpoint, method: str) -> Iterator[tuple[str, str]]:
+    encrypted = settings.encrypts(endpoint)
+    if method == "simple" and not (encrypted or endpoint.is_local or settings.allow_cleartext_bind):
+        yield (
+            "uri",
+            f"{endpoint.uri!r} would carry the password in clear text: use ldaps:// or start_tls,"
+            " or set allow_cleartext_bind = true",
+        )
+    if method == "sasl_external" and endpoint.scheme != "ldapi" and not (encrypted and settings.tls_cert):
+        yield "bind", f"sasl_external needs ldapi:// or TLS with tls_cert, which {endpoint.uri!r} has not"
+
+
+def _tls_problems(settings: DirectorySettings, endpoints: list[Endpoint]) -> Iterator[tuple[str, str]]:
+    if settings.start_tls and endpoints and not any(e.scheme == "ldap" for e in endpoints):
+        yield "start_tls", "needs an ldap:// server"
+    if settings.tls_key and not settings.tls_cert:
+        yield "tls_key", "is set without tls_cert"
+    missing = False
+    for key in ("tls_ca_cert_file", "tls_cert", "tls_key"):
+        path = getattr(settings, key)
+        if path and not Path(path).is_file():
+            missing = True
+            yield key, f"{path!r} is not a file"
+    if settings.tls_ca_cert_dir and not Path(settings.tls_ca_cert_dir).is_dir():
+        missing = True
+        yield "tls_ca_cert_dir", f"{settings.tls_ca_cert_dir!r} is not a directory"
+    if missing:
+        return
+    try:
+        tls.check(settings.tls_ca_cert_file, settings.tls_ca_cert_dir)
+    except (OSError, ssl.SSLError) as error:
+        yield "tls_ca_cert_file", f"cannot be used: {error}"
+    if settings.tls_cert:
+        try:
+            tls.check_own(settings.tls_cert, settings.tls_key)
+        except (OSError, ssl.SSLError) as error:
+            yield "tls_cert", f"cannot be used with its key: {error}"
+
+
+def _range_problems(settings: DirectorySettings) -> Iterator[tuple[str, str]]:
+    for key in ("timeout", "connect_timeout", "check_interval"):
+        value = getattr(settings, key)
+        if not 0 < value <= MAX_SECONDS:
+            yield key, f"must be more than 0 and at most {MAX_SECONDS:.0f} seconds"
+    if not settings.max_lifetime > 0:
+        yield "max_lifetime", "must be more than 0 seconds"
+    if not settings.failback_after >= 0:
+        yield "failback_after", "must not be negative"
+    if not 1 <= settings.pool_size <= MAX_POOL_SIZE:
+        yield "pool_size", f"must be 1 to {MAX_POOL_SIZE}"
+    if settings.max_waiting < 1:
+        yield "max_waiting", "must be at least 1"

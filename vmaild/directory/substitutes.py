@@ -1,0 +1,60 @@
+"""What vmaild puts in the place of some of bonsai's classes, and why.
+
+bonsai's C part makes one ``bonsai.ldapentry.LDAPEntry`` for each entry, and looks that name up once in a process. The
+class parses the DN with a regular expression that refuses ``cn=Team #1``, rewrites ``\\2C`` to ``\\,`` even after an
+escaped backslash, and keeps the connection alive. ``Fields`` takes its place: a dict of the attributes that keeps
+the DN as the server wrote it. It must be in place before bonsai reads its first entry, so import this early.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bonsai.ldapentry
+from bonsai import LDAPClient
+
+
+class Fields(dict[str, list[bytes]]):
+    """One entry as bonsai's C part fills it: values by attribute name as the server wrote it."""
+
+    __slots__ = ("dn",)
+
+    def __init__(self, dn: str, connection: object = None) -> None:
+        self.dn = dn
+
+
+setattr(bonsai.ldapentry, "LDAPEntry", Fields)  # noqa: B010 - a plain assignment would be a type error
+
+
+class Address:
+    """The URL of a client, for the one method that bonsai's C part calls.
+
+    bonsai's ``LDAPURL`` lower-cases the path of ldapi and refuses host names with an underscore.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def get_address(self) -> str:
+        """The URL as ldap_initialize(3) takes it."""
+        return self._text
+
+
+class Client(LDAPClient):
+    """bonsai's settings for one connection.
+
+    ``raw_attributes`` are those whose values stay bytes; bonsai turns others into numbers and booleans.
+    """
+
+    # Plain attributes in the place of properties that check and copy at each use.
+    url: Any = None
+    raw_attributes: Any = ()
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self.url = Address(address)
+        # Referrals come as objects in the result, never followed, never dropped.
+        self.set_ignore_referrals(False)
+        self.set_server_chase_referrals(False)

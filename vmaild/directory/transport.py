@@ -1,0 +1,97 @@
+"""The way to one server: directly, or through the relay; and from there to a bound connection.
+
+Directly go ``ldapi://`` and plain ``ldap://`` on loopback, after a look whether the server answers. Everything
+else goes through the relay: remote servers, StartTLS and ``ldaps://``.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+from vmaild.directory import tls
+from vmaild.directory.connection import Connection, Credentials
+from vmaild.directory.dial import answers
+from vmaild.directory.relay import passage
+from vmaild.directory.settings import DirectorySettings
+from vmaild.directory.translate import BROKEN, CERTIFICATE, REFUSED, TIMEOUT, UNAVAILABLE
+from vmaild.directory.uri import Endpoint
+from vmaild.errors import DirectoryFailure
+
+
+def credentials(settings: DirectorySettings) -> Credentials:
+    """How ``settings`` want connections to be bound."""
+    method = settings.bind_method
+    if method == "sasl_external":
+        return Credentials("EXTERNAL")
+    if method == "simple":
+        return Credentials("SIMPLE", settings.bind_dn, settings.bind_pw)
+    return Credentials()
+
+
+class Transport:
+    """Makes connections to ``endpoint``. ``directory`` is a private one for the relay's sockets.
+
+    Raises ``OSError`` (with ssl's errors) when certificate files cannot be used.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        settings: DirectorySettings,
+        directory: Path,
+        clock: Callable[[], float],
+    ) -> None:
+        self._endpoint = endpoint
+        self._directory = directory
+        self._clock = clock
+        self._seconds = settings.connect_timeout
+        self._credentials = credentials(settings)
+        self._start_tls = endpoint.scheme == "ldap" and settings.start_tls
+        self._context = _context(settings) if settings.encrypts(endpoint) else None
+
+    @property
+    def is_direct(self) -> bool:
+        """True when no relay is needed."""
+        return self._endpoint.is_local and self._context is None
+
+    async def connect(self) -> Connection:
+        """A bound connection. The caller bounds the time as a whole. Raises ``DirectoryFailure``."""
+        try:
+            if self.is_direct:
+                address = await answers(self._endpoint, self._seconds)
+                return await Connection.open(address, self._credentials, self._clock)
+            way = passage(
+                self._endpoint,
+                self._context,
+                start_tls=self._start_tls,
+                directory=self._directory,
+                seconds=self._seconds,
+            )
+            async with way as address:
+                return await Connection.open(address, self._credentials, self._clock)
+        except (OSError, ValueError) as error:
+            raise _failure(error) from None
+
+
+def _context(settings: DirectorySettings) -> ssl.SSLContext:
+    return tls.context(
+        ca_file=settings.tls_ca_cert_file,
+        ca_dir=settings.tls_ca_cert_dir,
+        cert=settings.tls_cert,
+        key=settings.tls_key,
+        require_cert=settings.tls_require_cert,
+    )
+
+
+def _failure(error: OSError | ValueError) -> DirectoryFailure:
+    if isinstance(error, TimeoutError):
+        return DirectoryFailure("no connection in time", TIMEOUT)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return DirectoryFailure(f"certificate: {error.verify_message}", CERTIFICATE)
+    if isinstance(error, ssl.SSLError):
+        return DirectoryFailure(f"TLS: {error.reason}", REFUSED)
+    if isinstance(error, OSError):
+        return DirectoryFailure(f"cannot connect: {error}", UNAVAILABLE)
+    return DirectoryFailure(f"no LDAP server answers there: {error}", BROKEN)

@@ -1,0 +1,166 @@
+"""Binding the addresses to listen on. Every failure is an ``OSError`` that names the address.
+
+A socket file that nobody listens on is left over from a dead process and is replaced. One that is listened
+on, and a file that is no socket, are refused and left alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import grp
+import os
+import pwd
+import socket
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmaild.listening.address import LOOPBACK, Address, InetAddress, UnixAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# Connections that wait for accept(). A Postfix master that starts all its processes at once connects from
+# each; a refused connection is not tried again there. The kernel lowers this to net.core.somaxconn.
+LISTEN_BACKLOG = 1024
+
+_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+def bind(
+    address: Address, mode: int | None = None, owner: str | int = "", group: str | int = ""
+) -> list[socket.socket]:
+    """Listening sockets for ``address``; mode, owner and group matter to a unix one only (``bind_unix``)."""
+    if isinstance(address, UnixAddress):
+        return [bind_unix(address.path, mode, owner, group)]
+    return bind_inet(address)
+
+
+def bind_inet(address: InetAddress) -> list[socket.socket]:
+    """Listening sockets for ``address``: one, or two for ``localhost`` where IPv6 is there."""
+    if address.host != "localhost":
+        return [_bind_host(address.host, address.port)]
+    bound: list[socket.socket] = []
+    port = address.port
+    try:
+        for host in LOOPBACK:
+            with _absent_address_ignored(address):
+                bound.append(_bind_host(host, port))
+                port = bound[0].getsockname()[1]
+    except OSError:
+        for sock in bound:
+            sock.close()
+        raise
+    if not bound:
+        raise OSError(errno.EADDRNOTAVAIL, "no loopback address", str(address))
+    return bound
+
+
+@contextlib.contextmanager
+def _absent_address_ignored(address: InetAddress) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in _NO_SUCH_ADDRESS:
+            raise
+
+
+def _bind_host(host: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sock.family == socket.AF_INET6:
+            # Else [::] takes the IPv4 port too, and a second listener on 0.0.0.0 fails.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+        sock.listen(LISTEN_BACKLOG)
+        sock.setblocking(False)
+    except OSError as exc:
+        sock.close()
+        raise OSError(exc.errno, exc.strerror, str(InetAddress(host, port))) from exc
+    return sock
+
+
+def bind_unix(path: str, mode: int | None = None, owner: str | int = "", group: str | int = "") -> socket.socket:
+    """A listening socket at ``path``.
+
+    ``mode`` is the file's exact mode, whatever the umask; None leaves it to the umask. ``owner`` and
+    ``group`` are names or numbers; empty leaves them as they are. With a mode, there is no moment at which
+    anyone else may connect. Raises OSError, with EADDRINUSE when another process listens there.
+    """
+    uid = _number(owner, lambda name: pwd.getpwnam(name).pw_uid, "user", path)
+    gid = _number(group, lambda name: grp.getgrnam(name).gr_gid, "group", path)
+    with _start_lock(path):
+        _remove_stale(path)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            if mode is not None:
+                # Linux gives the file this mode less the umask, and unlike os.umask() it does not concern the
+                # whole process. The group and others are let in last, when the owner is right.
+                os.fchmod(sock.fileno(), mode & 0o600)
+            sock.bind(path)
+            if (uid, gid) != (-1, -1):
+                os.chown(path, uid, gid, follow_symlinks=False)
+            if mode is not None:
+                Path(path).chmod(mode)
+            sock.listen(LISTEN_BACKLOG)
+            sock.setblocking(False)
+        except OSError as exc:
+            sock.close()
+            _remove_stale(path)
+            raise OSError(exc.errno, exc.strerror, f"unix:{path}") from exc
+    return sock
+
+
+def remove_unix(path: str) -> None:
+    """Take away the socket file at ``path`` if nobody listens on it: call it after closing the socket."""
+    with contextlib.suppress(OSError), _start_lock(path):
+        _remove_stale(path)
+
+
+@contextlib.contextmanager
+def _start_lock(path: str) -> Iterator[None]:
+    # Between "nobody listens there" and listen() another vmaild could come to the same conclusion, and one
+    # would remove the other's live socket. Both have the directory, so no lock file stays behind.
+    directory = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(errno.EADDRINUSE, "another process is binding here", f"unix:{path}") from None
+        yield
+    finally:
+        os.close(directory)
+
+
+def _remove_stale(path: str) -> None:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise OSError(errno.EADDRINUSE, "a file that is no socket is in the way", f"unix:{path}")
+    if _listened_on(path):
+        raise OSError(errno.EADDRINUSE, "another process listens there", f"unix:{path}")
+    Path(path).unlink(missing_ok=True)
+
+
+def _listened_on(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # A blocking connect waits while the other's backlog is full; this one says EAGAIN, which is "alive".
+        probe.setblocking(False)
+        return probe.connect_ex(path) not in (errno.ECONNREFUSED, errno.ENOENT)
+
+
+def _number(name: str | int, find: Callable[[str], int], what: str, path: str) -> int:
+    """The number of a user or group; -1, which chown(2) takes as "leave it", for an empty name."""
+    if name == "":
+        return -1
+    if isinstance(name, int) or name.isdecimal():
+        return int(name)
+    try:
+        return find(name)
+    except KeyError:
+        raise OSError(errno.EINVAL, f"no such {what}: {name}", f"unix:{path}") from None

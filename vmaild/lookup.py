@@ -1,0 +1,114 @@
+"""The values that flow through vmaild: a request, its reply, and what is asked of the directory.
+
+Nothing here does anything. A ``Request`` comes out of a codec (``vmaild.wire``), a ``Reply`` goes back into
+one. In between, ``vmaild.tables`` turns keys into ``Search`` values and the ``Entry`` values that
+``vmaild.directory`` brings back into a result.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One lookup as it came in: the map's name and the key, both raw bytes as the client sent them.
+
+    The key may hold spaces, any letter case, and bytes that are not UTF-8.
+    """
+
+    map_name: bytes
+    key: bytes
+
+
+class Status(enum.Enum):
+    """The four kinds of answer. The values are the words of socketmap_table(5)."""
+
+    FOUND = b"OK"
+    NOT_FOUND = b"NOTFOUND"
+    TEMPORARY = b"TEMP"
+    PERMANENT = b"PERM"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer. ``text`` is the value when found (never empty), a short reason on failure, else empty.
+
+    A reason ends up in Postfix's log and in an SMTP reply: it holds no DN, no host name and no filter.
+
+    ``backed`` tells that an entry of the directory stands behind the answer: always when found; when not found,
+    that the key's own entry exists and has no answer for this map (the alias map asked for a mailbox). Such an
+    answer may be kept as long as a found one, for it cannot make mail bounce.
+    """
+
+    status: Status
+    text: bytes = b""
+    backed: bool = False
+
+    @property
+    def authoritative(self) -> bool:
+        """True for what the directory said (found, not found); false for failures, which are never cached."""
+        return self.status is Status.FOUND or self.status is Status.NOT_FOUND
+
+
+NOT_FOUND = Reply(Status.NOT_FOUND)
+NO_RESULT = Reply(Status.NOT_FOUND, backed=True)
+
+
+def found(value: bytes) -> Reply:
+    """The reply that carries ``value``, which must not be empty: Postfix takes an empty OK for an error."""
+    if not value:
+        raise ValueError("an empty value cannot be a reply")
+    return Reply(Status.FOUND, value, backed=True)
+
+
+def temporary(reason: str) -> Reply:
+    """The reply that makes Postfix keep the mail and ask again later."""
+    return Reply(Status.TEMPORARY, reason.encode("ascii", "backslashreplace"))
+
+
+def permanent(reason: str) -> Reply:
+    """The reply for a request that can never be answered, such as an unknown map. Postfix defers the mail."""
+    return Reply(Status.PERMANENT, reason.encode("ascii", "backslashreplace"))
+
+
+class Scope(enum.Enum):
+    """LDAP search scope (RFC 4511, 4.5.1.2). The values are the words of ldap_table(5)."""
+
+    BASE = "base"
+    ONE = "one"
+    SUB = "sub"
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One LDAP search: base DN (RFC 4514), scope, filter (RFC 4515) and the attributes wanted.
+
+    ``size_limit`` is the most entries the answer may have, 0 for no limit; an answer past it is a failure,
+    never a part of the entries. ``base_exists`` says that the base must be there, whatever the key: then
+    noSuchObject is a failure, where otherwise it means that nothing was found (ldap_table(5), search_base).
+    """
+
+    base: str
+    scope: Scope
+    filter: str
+    attributes: tuple[str, ...]
+    size_limit: int = 0
+    base_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of an answer: its DN as the server wrote it, and raw values by lower-case attribute name.
+
+    An attribute without values is absent.
+    """
+
+    dn: str
+    attributes: Mapping[str, tuple[bytes, ...]]
+
+    def values(self, attribute: str) -> tuple[bytes, ...]:
+        """The values of ``attribute``, in the server's order; empty when the entry has none."""
+        return self.attributes.get(attribute.lower(), ())

@@ -1,0 +1,127 @@
+"""Addresses as Postfix looks them up: folding, splitting, extensions, and the ordered search keys.
+
+Socketmap and tcp tables get the full address only, so the search that Postfix does for other tables is done
+here, in the order of mail_addr_find(3): the full address, the address without its extension, ``@domain``.
+
+The localpart ends at the last ``@``. A quoted localpart (``"john doe"@example.com``, RFC 5321, 4.1.2) is looked
+up as it came and without its quotes; a localpart that needs quotes and has none, the other way round too.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# split_addr(3): these localparts are never split, whatever the delimiter.
+RESERVED_LOCALPARTS = frozenset({"postmaster", "mailer-daemon", "double-bounce"})
+
+# RFC 5322, 3.2.3, with the letters of RFC 6531: all but controls, space and specials. Said by what it is not, since a
+# class up to U+10FFFF takes a noticeable part of the start-up to compile.
+_ATOM = r"[^\x00-\x20\x7f\"(),.:;<>@\[\\\]]+"
+_DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_NEEDS_ESCAPE = re.compile(r'(["\\])')
+_VALUES = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,"])+|"', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchKey:
+    """One key to look for. ``extension`` is what was cut off the address for it, with its delimiter."""
+
+    text: str
+    extension: str = ""
+
+
+def fold(key: bytes) -> str | None:
+    """The key in lower case, or None for one that is not to be looked up.
+
+    A key that is not UTF-8 is not found (ldap_table(5)). Neither is one with a NUL: slapd ends a value of IA5 text
+    there, and would find what stands before it. ASCII is lower-cased; other letters are case-folded, as Postfix does
+    for SMTPUTF8 addresses.
+    """
+    if b"\0" in key:
+        return None
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        return None
+    return text.lower() if text.isascii() else text.casefold()
+
+
+def split(address: str) -> tuple[str, str] | None:
+    """(localpart, domain) at the last ``@``; None without an ``@`` or without a domain behind it."""
+    localpart, at, domain = address.rpartition("@")
+    return (localpart, domain) if at and domain else None
+
+
+def split_extension(localpart: str, delimiters: str, *, owner_request_special: bool = True) -> tuple[str, str]:
+    """(localpart without extension, extension with its delimiter), as split_addr(3).
+
+    Split at the first of any of ``delimiters``; the extension is empty where nothing is split: no delimiter, an
+    empty localpart before it, a reserved localpart, or, where ``-`` is a delimiter, ``owner-x`` and ``x-request``.
+    """
+    if localpart in RESERVED_LOCALPARTS:
+        return localpart, ""
+    if owner_request_special and "-" in delimiters and _is_owner_request(localpart):
+        return localpart, ""
+    at = min((n for d in delimiters if (n := localpart.find(d)) >= 0), default=0)
+    return (localpart[:at], localpart[at:]) if at else (localpart, "")
+
+
+def _is_owner_request(localpart: str) -> bool:
+    return localpart.startswith("owner-") or (localpart.endswith("-request") and localpart != "-request")
+
+
+def search_keys(address: str, delimiters: str = "", *, owner_request_special: bool = True) -> list[SearchKey]:
+    """The keys to look for, most specific first; empty when ``address`` has no domain.
+
+    ``delimiters`` is main.cf's recipient_delimiter: any of its characters starts an extension.
+    """
+    parts = split(address)
+    if parts is None:
+        return []
+    localpart, domain = parts
+    keys = [SearchKey(f"{form}@{domain}") for form in _forms(localpart)] if localpart else []
+    bare, extension = split_extension(unquote(localpart), delimiters, owner_request_special=owner_request_special)
+    if extension:
+        keys += [SearchKey(f"{form}@{domain}", extension) for form in _forms(bare)]
+    return [*keys, SearchKey(f"@{domain}")]
+
+
+def unquote(localpart: str) -> str:
+    """The localpart without quotes and backslashes; one that is not quoted comes back as it is."""
+    if len(localpart) >= 2 and localpart[0] == localpart[-1] == '"':
+        return _QUOTED_PAIR.sub(r"\1", localpart[1:-1])
+    return localpart
+
+
+def quote(localpart: str) -> str:
+    """The localpart with quotes where RFC 5321 wants them, else as it is."""
+    if _DOT_STRING.fullmatch(localpart):
+        return localpart
+    return '"' + _NEEDS_ESCAPE.sub(r"\\\1", localpart) + '"'
+
+
+def _forms(localpart: str) -> list[str]:
+    if _DOT_STRING.fullmatch(localpart):
+        return [localpart]
+    plain = unquote(localpart)
+    other = quote(plain) if plain == localpart else plain
+    return list(dict.fromkeys(form for form in (localpart, other) if form))
+
+
+def add_extension(value: str, extension: str) -> str:
+    """``value``, a list of addresses, with ``extension`` behind each localpart, as mail_addr_crunch(3) does.
+
+    ``@otherdomain`` stays as it is: Postfix puts the user's own localpart, extension included, before it.
+    """
+    return ",".join(_extend(part.strip(), extension) for part in _VALUES.findall(value) if part.strip())
+
+
+def _extend(address: str, extension: str) -> str:
+    localpart, at, domain = address.rpartition("@")
+    if not at:
+        localpart, domain = address, ""
+    elif not localpart:
+        return address
+    return f"{quote(unquote(localpart) + extension)}{at}{domain}"

@@ -1,0 +1,75 @@
+"""Distinguished names (RFC 4514): quoting a value, reading a DN, telling whether two are the same.
+
+Comparison folds letter case and squeezes spaces, as caseIgnoreMatch does (RFC 4517, 4.2.11): the rule of every
+attribute that names an entry in the trees vmaild reads.
+"""
+
+from __future__ import annotations
+
+import re
+
+from vmaild.tables.quoting import pairs_for_all_but
+
+# One RDN: its (attribute, value) pairs, in the order of the attribute names; a multi-valued RDN has several.
+Rdn = tuple[tuple[str, str], ...]
+Dn = tuple[Rdn, ...]
+
+quote = pairs_for_all_but("A-Za-z0-9._@-")
+"""Makes a value fit for a DN: every byte but letters, digits and ``-._@`` as ``\\XX`` (RFC 4514, 2.4)."""
+
+_PAIR = re.compile(
+    r"""\s*(?P<attribute>[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)*)\s*=\s*
+        (?P<value>(?:\\[0-9A-Fa-f]{2}|\\[^0-9A-Fa-f]|[^\\,+;"])*)
+        (?P<end>[,;+]|$)""",
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPES = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
+_SPACES = re.compile(" +")
+
+
+def parse(dn: str) -> Dn:
+    """The DN's RDNs, the entry's own first, values unescaped and folded. Raises ValueError for what is no DN."""
+    if not dn.strip():
+        return ()
+    rdns: list[Rdn] = []
+    pairs: list[tuple[str, str]] = []
+    at = 0
+    while True:
+        match = _PAIR.match(dn, at)
+        if match is None:
+            raise ValueError("malformed DN")
+        pairs.append((match["attribute"].lower(), _fold(match["value"])))
+        at = match.end()
+        if match["end"] != "+":
+            rdns.append(tuple(sorted(pairs)))
+            pairs = []
+            if not match["end"]:
+                return tuple(rdns)
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two DNs name the same entry; false when either is no DN."""
+    try:
+        return parse(one) == parse(other)
+    except ValueError:
+        return False
+
+
+def under(dn: Dn, base: Dn) -> bool:
+    """Whether ``dn`` is ``base`` or stands below it."""
+    return not base or dn[-len(base) :] == base
+
+
+def _fold(value: str) -> str:
+    kept = value.lstrip(" ")
+    stripped = kept.rstrip(" ")
+    if stripped.endswith("\\") and kept != stripped:  # an escaped space at the end belongs to the value
+        stripped += " "
+    plain = _ESCAPES.sub(_unescape, stripped)
+    return _SPACES.sub(" ", plain.strip(" ")).casefold()
+
+
+def _unescape(match: re.Match[str]) -> str:
+    if match[1] is None:
+        return match[2]
+    return bytes.fromhex(match[1].replace("\\", "")).decode(errors="surrogateescape")

@@ -1,0 +1,76 @@
+"""Ready-made maps, as data in the shape of the configuration's ``[maps.NAME]`` tables.
+
+``courier`` is for the tree of the virtual-mail HOWTO: each hosted domain an organization one level under the search
+base, below it courierMailAccount and courierMailAlias entries named by ``mail``, and ``cn=postmaster`` with the DNs of
+the domain's administrators in roleOccupant. A domain's postmaster may write below that domain, so whatever is asked
+about an address is asked inside its own domain's subtree only, and mailbox paths are guarded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Maps = dict[str, dict[str, Any]]
+
+# mail comes first: a server that walks "and" from the left stops at once where the address does not exist.
+_ACCOUNT = "(&(mail=%s)(objectClass=courierMailAccount))"
+_ALIAS = "(&(mail=%s)(objectClass=courierMailAlias))"
+_ROLE = "(&(objectClass=organizationalRole)(cn=postmaster))"
+
+
+def courier(search_base: str) -> Maps:
+    """The maps of the HOWTO's schema under ``search_base``, the DN above the hosted domains."""
+    under = search_base.replace("%", "%%")
+    domain = f"o=%d,{under}"
+    account = {"search_base": domain, "query_filter": _ACCOUNT}
+    alias = {"search_base": domain, "query_filter": _ALIAS}
+    postmaster = {
+        "search_base": f"cn=postmaster,{domain}",
+        "scope": "base",
+        "query_filter": _ROLE,
+        "localpart": ["postmaster"],
+        "result_attribute": ["mail"],
+        "special_result_attribute": ["roleOccupant"],
+        "one_value_per_entry": True,
+    }
+    nothing: dict[str, Any] = {"result_attribute": []}
+    return {
+        "virtual_mailbox_domains": {
+            "keys": "domain",
+            "search_base": f"o=%s,{under}",
+            "scope": "base",
+            "query_filter": "(objectClass=organization)",
+            "result_attribute": ["o"],
+            "result_format": "%S",
+        },
+        "virtual_mailbox_maps": {
+            "unique": True,
+            "mailbox_guard": True,
+            "learns": ["virtual_alias_maps"],
+            "query": [{**account, "result_attribute": ["mailbox"]}, {**alias, **nothing}],
+        },
+        "virtual_alias_maps": {
+            "propagate_extension": True,
+            "learns": ["virtual_mailbox_maps"],
+            "query": [{**alias, "result_attribute": ["maildrop"]}, {**account, **nothing}, postmaster],
+        },
+        "smtpd_sender_login_maps": {
+            "query": [
+                {**account, "result_attribute": ["mail"]},
+                {**alias, "result_attribute": ["maildrop"]},
+                postmaster,
+            ],
+        },
+        "virtual_uid_maps": {
+            "unique": True,
+            "query": [{**account, "result_attribute": ["uidNumber"]}, {**alias, **nothing}],
+        },
+        "virtual_gid_maps": {
+            "unique": True,
+            "query": [{**account, "result_attribute": ["gidNumber"]}, {**alias, **nothing}],
+        },
+    }
+
+
+PRESETS: Mapping[str, Callable[[str], Maps]] = {"courier": courier}
