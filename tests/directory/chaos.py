@@ -142,7 +142,7 @@ class Chaos:
         await asyncio.to_thread(server.restart)
 
     async def _freeze(self, server: Slapd) -> None:
-        server.suspend()
+        await asyncio.to_thread(server.suspend)
         await asyncio.sleep(self._random.random() * 3)
         server.resume()
 
