@@ -65,7 +65,7 @@ def _given_to_others() -> float:
     proc(5): the second field of ``schedstat``, and ``steal``, the eighth of ``stat``'s first line.
     """
     queued = int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
-    with open("/proc/stat") as stat:
+    with Path("/proc/stat").open() as stat:
         stolen = int(stat.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
     return queued + stolen
 
