@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vmaild.cache import Cache, CacheSettings
-from vmaild.canaries import TRUST
+from vmaild.canaries import RENEWAL, TRUST
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
 from vmaild.errors import DirectoryFailure, Overloaded
@@ -251,6 +251,30 @@ async def test_within_a_second_one_look_is_enough_for_all(guarded: Set) -> None:
     for number in range(5):
         assert await guarded.find(f"b{number}@d.example") == NOT_FOUND
     assert len([s for s in guarded.directory.searches if "always@d.example" in s.filter]) == 1
+
+
+async def test_a_look_is_renewed_before_anybody_has_to_wait_for_it(guarded: Set) -> None:
+    await guarded.maps.canaries.check()
+    guarded.clock.now += RENEWAL + 0.01
+    search, looks, gate = guarded.directory.search, [], asyncio.Event()
+
+    async def slow_look(asked: Search, *, deadline: float | None = None) -> list[Entry]:
+        if "always" in asked.filter:
+            looks.append(asked)
+            await gate.wait()
+        return await search(asked, deadline=deadline)
+
+    guarded.directory.search = slow_look  # type: ignore[method-assign]
+    for number in range(3):
+        assert await guarded.find(f"b{number}@d.example") == NOT_FOUND
+        await asyncio.sleep(0)
+    assert len(looks) == 1
+    gate.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    guarded.clock.now += RENEWAL - 0.02
+    assert await guarded.find("c@d.example") == NOT_FOUND
+    assert len(looks) == 1
 
 
 async def test_lookups_at_the_same_time_share_one_look_and_outlive_each_other(guarded: Set) -> None:

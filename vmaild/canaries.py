@@ -22,6 +22,9 @@ logger = logging.getLogger("vmaild.canaries")
 # search a second.
 TRUST = 1.0
 
+# Seconds after which the next "not found" begins a new look, while the last one is still good: nobody waits for it.
+RENEWAL = 0.75 * TRUST
+
 
 class Canaries:
     """The canaries of all maps.
@@ -58,22 +61,31 @@ class Canaries:
         """Return if "not found" of the map may be believed. Raises DirectoryFailure if not."""
         if name not in self.keys:
             return
-        if not self._recent(name):
-            look = self._looks.get(name)
-            if look is None:
-                look = self._looks[name] = asyncio.create_task(self._look(name))
-                look.add_done_callback(lambda _: self._looks.pop(name))
-            # Shared by all who wait for it, so that the first one's cancellation does not end it.
-            await asyncio.shield(look)
+        if not self._recent(name, RENEWAL):
+            look = self._looks.get(name) or self._begin_look(name)
+            if not self._recent(name, TRUST):
+                # Shared by all who wait for it, so that the first one's cancellation does not end it.
+                await asyncio.shield(look)
         if name in self.missing:
             raise DirectoryFailure(f"map {name}: a canary is missing", "canary")
 
     def believed(self, name: str) -> bool:
         """Whether "not found" of the map may be believed without another look."""
-        return name not in self.keys or (self._recent(name) and name not in self.missing)
+        return name not in self.keys or (self._recent(name, TRUST) and name not in self.missing)
 
-    def _recent(self, name: str) -> bool:
-        return self._clock() - self._looked_at.get(name, float("-inf")) <= TRUST
+    def _recent(self, name: str, seconds: float) -> bool:
+        return self._clock() - self._looked_at.get(name, float("-inf")) <= seconds
+
+    def _begin_look(self, name: str) -> asyncio.Task[None]:
+        look = self._looks[name] = asyncio.create_task(self._look(name))
+
+        def ended(look: asyncio.Task[None]) -> None:
+            del self._looks[name]
+            if not look.cancelled():
+                look.exception()  # whoever waits for it sees it; nobody needs to
+
+        look.add_done_callback(ended)
+        return look
 
     async def _look(self, name: str) -> None:
         began = self._clock()

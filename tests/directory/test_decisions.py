@@ -9,8 +9,11 @@ import pytest
 from tests.support.loops import on_each_loop
 from vmaild.directory.backoff import FIRST_PAUSE, LONGEST_PAUSE, SPREAD, STRIKES, Backoff, Strikes
 from vmaild.directory.choice import GRACE, Standing, choose, hopeless, look_again
+from vmaild.directory.counters import Counters
+from vmaild.directory.suffix import BELIEF, RENEWAL, Suffix
 from vmaild.directory.waiting import Waiting
 from vmaild.errors import DirectoryFailure, Overloaded
+from vmaild.lookup import Entry, Search
 
 AFTER = 10.0
 
@@ -160,3 +163,67 @@ async def test_the_bound_counts_only_those_who_still_wait():
     assert waiting.fail(DirectoryFailure("gone")) == 2
     for waiter in (second, third):
         assert isinstance(waiter.exception(), DirectoryFailure)
+
+
+class Slow:
+    """A connection whose one search ends when ``gate`` does."""
+
+    def __init__(self) -> None:
+        self.searches = 0
+        self.gate = asyncio.Event()
+
+    async def search(self, search: Search, end: float) -> list[Entry]:
+        self.searches += 1
+        await self.gate.wait()
+        return [Entry(search.base, {})]
+
+    def kill(self) -> None:
+        raise AssertionError("nobody was cancelled")
+
+
+@pytest.fixture
+def believed():
+    """A suffix that was seen at 100.0, the clock to turn, and a slow connection."""
+
+    async def at(age: float) -> tuple[Suffix, Slow]:
+        now = [100.0]
+        suffix = Suffix("o=x", Counters(), lambda why: None, lambda: now[0])
+        seen = Slow()
+        seen.gate.set()
+        await suffix.find(seen, 0.0)
+        now[0] += age
+        return suffix, Slow()
+
+    return at
+
+
+@on_each_loop
+async def test_an_empty_answer_is_believed_without_a_look_when_the_last_is_new(believed):
+    suffix, connection = await believed(RENEWAL)
+    await suffix.confirm(connection, 0.0)
+    assert connection.searches == 0
+
+
+@on_each_loop
+async def test_one_looks_again_while_the_others_still_believe(believed):
+    suffix, connection = await believed(RENEWAL + 0.01)
+    first = asyncio.create_task(suffix.confirm(connection, 0.0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await suffix.confirm(Slow(), 0.0)  # would wait for ever
+    assert (connection.searches, first.done()) == (1, False)
+    connection.gate.set()
+    await first
+
+
+@on_each_loop
+async def test_all_wait_for_one_look_when_the_last_is_old(believed):
+    suffix, connection = await believed(BELIEF + 0.01)
+    end = asyncio.get_running_loop().time() + 5
+    waiting = [asyncio.create_task(suffix.confirm(connection, end)) for _ in range(3)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not any(one.done() for one in waiting)
+    connection.gate.set()
+    await asyncio.gather(*waiting)
+    assert connection.searches == 1

@@ -106,7 +106,7 @@ async def test_lost_read_rights_are_noticed_on_the_timer_too(make_slapd):
 
 
 @on_each_loop
-async def test_a_stream_of_empty_answers_costs_one_check_a_second(slapd):
+async def test_a_stream_of_empty_answers_costs_about_one_check_a_second(slapd):
     async with running(slapd.uri, check_interval=60.0) as directory:
         before = directory.counters.checks
         loop = asyncio.get_running_loop()
@@ -114,7 +114,7 @@ async def test_a_stream_of_empty_answers_costs_one_check_a_second(slapd):
         while loop.time() - began < 2.5 * BELIEF:
             answers = await asyncio.gather(*(ask(directory, by_mail(ABSENT)) for _ in range(8)))
             assert all(answer.entries == [] for answer in answers)
-        assert 2 <= directory.counters.checks - before <= 3
+        assert 2 <= directory.counters.checks - before <= 4
 
 
 @on_each_loop

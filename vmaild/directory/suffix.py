@@ -18,7 +18,11 @@ from vmaild.lookup import Scope, Search
 
 BELIEF = 1.0
 """Seconds: an empty answer is believed when the last good look began no longer ago than this. A stream of
-searches that find nothing costs one look a second then."""
+searches that find nothing costs about one look a second then."""
+
+RENEWAL = 0.75 * BELIEF
+"""Seconds after which the next search that finds nothing looks again, while the others still believe. Else all that
+come during a look would wait for it, and then go on in one turn of the loop."""
 
 NEVER = float("-inf")
 
@@ -56,9 +60,11 @@ class Suffix:
         Uses ``connection``, which holds still meanwhile, unless a look is under way already. Raises
         ``DirectoryFailure``.
         """
-        horizon = self._clock() - BELIEF
-        while self._seen < horizon:
+        now = self._clock()
+        while (age := now - self._seen) > RENEWAL:
             if self._look is not None:
+                if age <= BELIEF:
+                    return
                 # Another search's: its outcome is ours, its connection and its cancellation are not.
                 await _outcome(self._look, end)
                 continue
