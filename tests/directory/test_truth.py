@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import dataclasses
 import subprocess
 
 import pytest
@@ -58,7 +57,7 @@ async def test_a_wrong_search_base_takes_the_server_down(slapd):
 async def test_a_missing_base_that_must_exist_fails_its_own_search_and_no_other(slapd):
     async with running(slapd.uri) as directory:
         lists = by_mail(ABSENT, base=f"o=lists,{BASE}")
-        assert (await ask(directory, dataclasses.replace(lists, base_exists=True))).kind == "no_base"
+        assert (await ask(directory, lists._replace(base_exists=True))).kind == "no_base"
         assert (await ask(directory, lists)).entries == []
         assert is_right(await ask(directory))
         assert directory.status().servers[0].up

@@ -80,6 +80,8 @@ class Connection(ldapconnection):  # type: ignore[misc]
         self._message = 0
         self._head = self._head_before = b""
         self._pending: asyncio.Future[list[Fields]] | None = None
+        self._end_at = self._timer_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self.dead = False
         self.on_dead: Callable[[Connection], None] = _ignore
         self.lost = False
@@ -134,14 +136,15 @@ class Connection(ldapconnection):  # type: ignore[misc]
             raise failure(error) from None
         self._head_before = self._head = b""
         self._pending = pending = self._loop.create_future()
-        timer = self._loop.call_at(end, self._expire, pending)
+        self._end_at = end
+        if self._timer is None or end < self._timer_at:
+            self._set_timer()
         try:
             found = await pending
         except asyncio.CancelledError:
             self.kill()
             raise
         finally:
-            timer.cancel()
             self._pending = None
         return self._believe(found, names, search)
 
@@ -192,16 +195,35 @@ class Connection(ldapconnection):  # type: ignore[misc]
         self.lost = True
         self.kill()
 
-    def _expire(self, pending: asyncio.Future[list[Fields]]) -> None:
-        if not pending.done():
-            pending.set_exception(DirectoryFailure("no answer in time", TIMEOUT))
-            self.kill()
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._end_at
+        self._timer = self._loop.call_at(self._end_at, self._expire)
+
+    def _expire(self) -> None:
+        """The timer has gone off: for a search that has ended, for one that has more time, or for one that has not.
+
+        It is not set back with each search, which would cost two microseconds.
+        """
+        self._timer = None
+        pending = self._pending
+        if pending is None or pending.done():
+            return
+        if self._timer_at < self._end_at:
+            self._set_timer()
+            return
+        pending.set_exception(DirectoryFailure("no answer in time", TIMEOUT))
+        self.kill()
 
     def kill(self) -> None:
         """Close at once; whoever waits for an answer gets a ``BROKEN`` failure. Harmless when dead already."""
         if self.dead:
             return
         self.dead = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._socket is not None:
             self._loop.remove_reader(self._fd)
             self._socket.detach()

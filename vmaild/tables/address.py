@@ -10,7 +10,7 @@ up as it came and without its quotes; a localpart that needs quotes and has none
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # split_addr(3): these localparts are never split, whatever the delimiter.
 RESERVED_LOCALPARTS = frozenset({"postmaster", "mailer-daemon", "double-bounce"})
@@ -24,8 +24,7 @@ _NEEDS_ESCAPE = re.compile(r'(["\\])')
 _VALUES = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,"])+|"', re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class SearchKey:
+class SearchKey(NamedTuple):
     """One key to look for. ``extension`` is what was cut off the address for it, with its delimiter."""
 
     text: str

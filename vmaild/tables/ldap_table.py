@@ -34,8 +34,7 @@ Steps = Generator[Search, list[Entry], "Outcome"]
 MEMBERS_JOINED = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a lookup found.
 
     ``learnt`` holds (map, folded key, reply) of other lookups that the same entries answer. ``warnings`` are for the
