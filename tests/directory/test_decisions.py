@@ -151,6 +151,22 @@ async def test_waiting_ends_at_the_deadline():
 
 
 @on_each_loop
+async def test_each_waits_to_its_own_deadline():
+    waiting: Waiting[int] = Waiting(10)
+    now = asyncio.get_running_loop().time()
+    ends = (now + 0.04, now + 0.02, now + 60, now + 0.06)
+    waiters = [waiting.join(end) for end in ends]
+    await asyncio.wait([waiters[1]])
+    assert [waiter.done() for waiter in waiters] == [False, True, False, False]
+    await asyncio.wait([waiters[0]])
+    assert [waiter.done() for waiter in waiters] == [True, True, False, False]
+    assert waiting.next() is waiters[2]
+    await asyncio.wait([waiters[3]])
+    assert all(isinstance(waiters[number].exception(), DirectoryFailure) for number in (0, 1, 3))
+    assert not waiters[2].done()
+
+
+@on_each_loop
 async def test_the_bound_counts_only_those_who_still_wait():
     waiting: Waiting[int] = Waiting(2)
     end = asyncio.get_running_loop().time() + 5

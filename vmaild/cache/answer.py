@@ -28,10 +28,10 @@ class Answer:
 
     __slots__ = ("expires_at", "frame", "refresh_at", "socketmap", "tally", "tcp_table")
 
-    def __init__(self, frame: bytes) -> None:
+    def __init__(self, frame: bytes, reply: Reply, tally: Tally, refresh_at: float, expires_at: float) -> None:
         self.frame = frame
         self.tcp_table: bytes | None = None
-        self.renew(NOT_FOUND, Tally(b"", Status.NOT_FOUND, backed=False, stale=False), NEVER, NEVER)
+        self.renew(reply, tally, refresh_at, expires_at)
 
     def renew(self, reply: Reply, tally: Tally, refresh_at: float, expires_at: float) -> None:
         """Take over what the directory said just now."""

@@ -84,10 +84,11 @@ class Cache:
         """
         if not reply.authoritative or (asked_at is not None and asked_at <= self._flushed_at):
             return
-        if not (socketmap.sendable(reply) and socketmap.fits(reply)):
-            self._answers.discard(netstring.encode(key))
-            return
-        self._store(key, reply, self._clock())
+        frame = netstring.encode(key)
+        if socketmap.sendable(reply) and socketmap.fits(reply):
+            self._store(key, frame, reply, self._clock())
+        else:
+            self._answers.discard(frame)
 
     def flush(self, map_name: bytes | None = None, key: bytes | None = None) -> int:
         """Forget the answer for one key of a map, or all of a map, or all. Returns how many there were."""
@@ -208,19 +209,17 @@ class Cache:
             tally = answer.tally
             answer.tally = self._tally(tally.map_name, tally.status, tally.backed, stale=True)
 
-    def _store(self, key: bytes, reply: Reply, now: float) -> None:
+    def _store(self, key: bytes, frame: bytes, reply: Reply, now: float) -> None:
         life = self.settings.ttl if reply.backed else self.settings.negative_ttl
         life *= 1 - JITTER_SHARE * self._jitter()
+        refresh_at, expires_at = self._instant(now + life * (1 - PREFETCH_SHARE)), self._instant(now + life)
         tally = self._tally(key.partition(b" ")[0], reply.status, reply.backed, stale=False)
-        answer = self._answer(key)
-        renewed = answer is not None and answer.tally.backed == reply.backed
-        if answer is None or not renewed:
-            answer = Answer(netstring.encode(key))
-        refresh_at = self._instant(now + life * (1 - PREFETCH_SHARE))
-        answer.renew(reply, tally, refresh_at, self._instant(now + life))
         self.counters.learnt += 1
-        if not renewed:
-            self._add(answer, now)
+        answer = self._answers[frame]
+        if answer is not None and answer.tally.backed == reply.backed:
+            answer.renew(reply, tally, refresh_at, expires_at)
+        else:
+            self._add(Answer(frame, reply, tally, refresh_at, expires_at), now)
 
     def _instant(self, moment: float) -> float:
         """``moment``, a little earlier and as an object that many answers share: two of their own take 64 bytes."""

@@ -25,6 +25,7 @@ from bonsai._bonsai import ldapconnection
 from bonsai.errors import LDAPError
 
 from vmaild.directory import ber
+from vmaild.directory.alarm import Alarm
 from vmaild.directory.dial import set_keepalive
 from vmaild.directory.opening import Opening
 from vmaild.directory.substitutes import Client, Fields
@@ -80,8 +81,8 @@ class Connection(ldapconnection):  # type: ignore[misc]
         self._message = 0
         self._head = self._head_before = b""
         self._pending: asyncio.Future[list[Fields]] | None = None
-        self._end_at = self._timer_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._end_at = 0.0
+        self._alarm = Alarm(self._expire)
         self.dead = False
         self.on_dead: Callable[[Connection], None] = _ignore
         self.lost = False
@@ -137,8 +138,7 @@ class Connection(ldapconnection):  # type: ignore[misc]
         self._head_before = self._head = b""
         self._pending = pending = self._loop.create_future()
         self._end_at = end
-        if self._timer is None or end < self._timer_at:
-            self._set_timer()
+        self._alarm.set(end)
         try:
             found = await pending
         except asyncio.CancelledError:
@@ -195,35 +195,22 @@ class Connection(ldapconnection):  # type: ignore[misc]
         self.lost = True
         self.kill()
 
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = self._end_at
-        self._timer = self._loop.call_at(self._end_at, self._expire)
-
-    def _expire(self) -> None:
-        """The timer has gone off: for a search that has ended, for one that has more time, or for one that has not.
-
-        It is not set back with each search, which would cost two microseconds.
-        """
-        self._timer = None
+    def _expire(self, now: float) -> float | None:
         pending = self._pending
         if pending is None or pending.done():
-            return
-        if self._timer_at < self._end_at:
-            self._set_timer()
-            return
+            return None
+        if now < self._end_at:
+            return self._end_at
         pending.set_exception(DirectoryFailure("no answer in time", TIMEOUT))
         self.kill()
+        return None
 
     def kill(self) -> None:
         """Close at once; whoever waits for an answer gets a ``BROKEN`` failure. Harmless when dead already."""
         if self.dead:
             return
         self.dead = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.stop()
         if self._socket is not None:
             self._loop.remove_reader(self._fd)
             self._socket.detach()

@@ -12,6 +12,7 @@ from typing import Any
 
 import bonsai.ldapentry
 from bonsai import LDAPClient
+from bonsai.ldapvaluelist import LDAPValueList
 
 
 class Fields(dict[str, list[bytes]]):
@@ -23,7 +24,10 @@ class Fields(dict[str, list[bytes]]):
         self.dn = dn
 
 
-setattr(bonsai.ldapentry, "LDAPEntry", Fields)  # noqa: B010 - a plain assignment would be a type error
+# Plain assignments would be type errors.
+setattr(bonsai.ldapentry, "LDAPEntry", Fields)  # noqa: B010
+# Its lists of values keep book of changes, and make three objects for that; these are only read.
+setattr(LDAPValueList, "__init__", list.__init__)  # noqa: B010
 
 
 class Address:

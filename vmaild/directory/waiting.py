@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import Generic, TypeVar
 
+from vmaild.directory.alarm import Alarm
 from vmaild.directory.translate import TIMEOUT
 from vmaild.errors import DirectoryFailure, Overloaded
 
@@ -17,11 +18,12 @@ class Waiting(Generic[T]):
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
-        self._waiters: deque[asyncio.Future[T]] = deque()
+        self._waiters: deque[tuple[asyncio.Future[T], float]] = deque()
+        self._alarm = Alarm(self._expire)
 
     def __len__(self) -> int:
         """How many still wait."""
-        return sum(not waiter.done() for waiter in self._waiters)
+        return sum(not waiter.done() for waiter, _ in self._waiters)
 
     def __bool__(self) -> bool:
         """True when somebody may wait; cheap."""
@@ -36,17 +38,15 @@ class Waiting(Generic[T]):
             self._forget_gone()
             if len(self._waiters) >= self._bound:
                 raise Overloaded(f"{self._bound} lookups wait already")
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[T] = loop.create_future()
-        timer = loop.call_at(end, _give_up, waiter)
-        waiter.add_done_callback(lambda _: timer.cancel())
-        self._waiters.append(waiter)
+        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiters.append((waiter, end))
+        self._alarm.set(end)
         return waiter
 
     def next(self) -> asyncio.Future[T] | None:
         """The waiter whose turn it is, taken off the queue; never one that gave up."""
         while self._waiters:
-            waiter = self._waiters.popleft()
+            waiter, _ = self._waiters.popleft()
             if not waiter.done():
                 return waiter
         return None
@@ -57,12 +57,15 @@ class Waiting(Generic[T]):
         while (waiter := self.next()) is not None:
             waiter.set_exception(why)
             count += 1
+        self._alarm.stop()
         return count
 
+    def _expire(self, now: float) -> float | None:
+        for waiter, end in self._waiters:
+            if end <= now and not waiter.done():
+                waiter.set_exception(DirectoryFailure("no connection became free in time", TIMEOUT))
+        self._forget_gone()
+        return min((end for _, end in self._waiters), default=None)
+
     def _forget_gone(self) -> None:
-        self._waiters = deque(waiter for waiter in self._waiters if not waiter.done())
-
-
-def _give_up(waiter: asyncio.Future[T]) -> None:
-    if not waiter.done():
-        waiter.set_exception(DirectoryFailure("no connection became free in time", TIMEOUT))
+        self._waiters = deque((waiter, end) for waiter, end in self._waiters if not waiter.done())

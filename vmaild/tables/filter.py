@@ -65,17 +65,14 @@ class FilterTemplate:
         if end != len(text.strip()):
             raise ValueError(f"text behind the filter at character {end + 1}")
         self._test = node.test
+        self.evaluable = node.test is not None
+        """Whether ``matches`` can decide without the server."""
         self.attributes = node.attributes
         """Lower-case names of the attributes that ``matches`` looks at."""
 
     @property
     def text(self) -> str:
         return self._template.text
-
-    @property
-    def evaluable(self) -> bool:
-        """Whether ``matches`` can decide without the server."""
-        return self._test is not None
 
     def expand(self, key: Parts) -> str | None:
         """The filter for ``key``, quoted; None when the key lacks a part."""

@@ -117,8 +117,8 @@ class _Joint:
         queries = [query for table in tables for query in table.queries]
         numbers = {question: number for number, question in enumerate(dict.fromkeys(q.question for q in queries))}
         self.questions = len(numbers)
-        self.tables = [(table, [(query, numbers[query.question]) for query in table.queries]) for table in tables]
-        """Each table with its queries; those that ask the same have the same number."""
+        self.tables = [(table, [(q, q.selective, numbers[q.question]) for q in table.queries]) for table in tables]
+        """Each table with its queries, and whether they are selective; those that ask the same have the same number."""
         self.attributes = tuple(sorted(frozenset().union(*(query.attributes for query in queries))))
         """What every search asks for, so that its entries can answer all the tables."""
 
@@ -153,22 +153,24 @@ class _Run:
                 ways[way] = [(Parts.of(k.text), k.extension, unasked[:]) for k in table.search_keys(key)]
             plans = self._plans[table, key] = []
             for parts, extension, asks in ways[way]:
-                for query, number in queries:
-                    if query.accepts(parts):
-                        ask = asks[number] = asks[number] or self._place(query.ask(parts))
-                        if ask is not None:
-                            plans.append(_Plan(query, ask, extension))
+                for query, selective, number in queries:
+                    if selective and not query.accepts(parts):
+                        continue
+                    ask = asks[number]
+                    if ask is None and (ask := query.ask(parts)) is not None:
+                        asks[number] = ask
+                        self._place(ask)
+                    if ask is not None:
+                        plans.append(_Plan(query, ask, extension))
 
-    def _place(self, ask: Ask | None) -> Ask | None:
-        if ask is not None:
-            for group in self._groups:
-                if group.admits(ask):
-                    group.asks.append(ask)
-                    self._group_of[ask] = group
-                    return ask
-            self._group_of[ask] = group = Group([ask])
-            self._groups.append(group)
-        return ask
+    def _place(self, ask: Ask) -> None:
+        for group in self._groups:
+            if group.admits(ask):
+                group.asks.append(ask)
+                self._group_of[ask] = group
+                return
+        self._group_of[ask] = group = Group([ask])
+        self._groups.append(group)
 
     def _asked(self, plan: _Plan) -> Generator[Search, list[Entry], None]:
         """Make the search of the plan's group."""
@@ -197,7 +199,7 @@ class _Run:
                 entries = self._entries(plan)
             if not entries:
                 continue
-            if not plan.query.expansion.attributes:
+            if plan.query.expansion.is_empty:
                 return lookup.NO_RESULT
             if table.settings.unique and len(entries) > 1:
                 raise DataError(f"{len(entries)} entries for one key: {' and '.join(e.dn for e in entries)}")
@@ -209,7 +211,9 @@ class _Run:
     def _values(self, table: Table, plan: _Plan, entries: list[Entry]) -> Generator[Search, list[Entry], list[str]]:
         """The values of ``entries``, with those of the DNs and URLs that they name."""
         expansion = plan.query.expansion
-        known = yield from self._members(table, plan, entries)
+        known: dict[str, list[Entry]] = {}
+        if expansion.special_result_attribute:
+            known = yield from self._members(table, plan, entries)
         collecting = collect(expansion, plan.ask.key, entries)
         try:
             member = next(collecting)

@@ -44,6 +44,11 @@ class Query:
         """What is asked, apart from what is made of the answer."""
         return self.search_base.text, self.scope, self.query_filter.text
 
+    @property
+    def selective(self) -> bool:
+        """Whether there are keys that it does not accept."""
+        return bool(self.domain or self.localpart or self.expansion.result_format.of_key)
+
     def accepts(self, key: Parts) -> bool:
         """Whether ``key`` is asked for at all: its domain and localpart are wanted, and the result needs no more."""
         if (self.domain and key.domain not in self.domain) or (self.localpart and key.localpart not in self.localpart):

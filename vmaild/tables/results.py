@@ -50,12 +50,22 @@ class Expansion:
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """Every attribute to ask for; empty when the query has no result."""
+        """Every attribute to ask for."""
         return (
             *self.terminal_result_attribute,
             *self.leaf_result_attribute,
             *self.result_attribute,
             *self.special_result_attribute,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the query has no result, and only tells that an entry is there."""
+        return not (
+            self.result_attribute
+            or self.special_result_attribute
+            or self.leaf_result_attribute
+            or self.terminal_result_attribute
         )
 
     def returned(self, entry: Entry) -> tuple[str, ...]:

@@ -63,7 +63,10 @@ class Template:
                 self._pieces.append((_GET[piece.lower()], piece in _OF_VALUE, ""))
             elif piece:
                 self._pieces.append((None, False, piece))
-        self._of_key = tuple(_GET[letter.lower()] for letter in letters if letter in _OF_KEY)
+        inserts = [number for number, (get, _, _) in enumerate(self._pieces) if get]
+        self._single = self._around(inserts[0]) if len(inserts) == 1 else None
+        self.of_key = tuple(_GET[letter.lower()] for letter in letters if letter in _OF_KEY)
+        """How to get what a result template takes from the key."""
         self.dynamic = any(get for get, _, _ in self._pieces)
         """Whether the text depends on the key."""
 
@@ -72,7 +75,7 @@ class Template:
 
     def answers(self, key: Parts) -> bool:
         """Whether a result template finds the parts of the key that it needs (``%S %U %D %1..%9``)."""
-        return not self._of_key or all(get(key) for get in self._of_key)
+        return not self.of_key or all(get(key) for get in self.of_key)
 
     def expand_query(self, key: Parts, quote: Callable[[str], str] = str) -> str | None:
         """The text for ``key``, each inserted part through ``quote``; None when the key lacks a part."""
@@ -82,7 +85,18 @@ class Template:
         """The text for a value found for ``key``; None when either lacks a part or the value is empty."""
         return self._expand(value, key, str)
 
+    def _around(self, at: int) -> tuple[Callable[[Parts], str], bool, str, str]:
+        """What the only insert is, and the text before and behind it: most templates are of this kind."""
+        get, of_value, _ = self._pieces[at]
+        assert get is not None
+        before, behind = ("".join(text for _, _, text in part) for part in (self._pieces[:at], self._pieces[at + 1 :]))
+        return get, of_value, before, behind
+
     def _expand(self, value: Parts, key: Parts, quote: Callable[[str], str]) -> str | None:
+        if self._single is not None:
+            only, of_value, before, behind = self._single
+            part = only(value if of_value else key)
+            return f"{before}{quote(part)}{behind}" if part else None
         out = []
         for get, of_value, text in self._pieces:
             if get is not None:

@@ -1,0 +1,42 @@
+"""One timer for deadlines that are often set and seldom reached.
+
+Setting a timer of the event loop and cancelling it costs two microseconds, for every search. An alarm is set for the
+earliest deadline only; later ones are looked at when it goes off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Alarm:
+    """Calls ``reached`` with a loop time: what was due by then is over. It returns the earliest deadline left."""
+
+    __slots__ = ("_at", "_reached", "_timer")
+
+    def __init__(self, reached: Callable[[float], float | None]) -> None:
+        self._reached = reached
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = 0.0
+
+    def set(self, end: float) -> None:
+        """Go off no later than at ``end``."""
+        if self._timer is not None:
+            if self._at <= end:
+                return
+            self._timer.cancel()
+        self._at = end
+        self._timer = asyncio.get_running_loop().call_at(end, self._ring)
+
+    def stop(self) -> None:
+        """Do not go off any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        end = self._reached(self._at)
+        if end is not None:
+            self.set(end)
