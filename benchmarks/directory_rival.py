@@ -1,4 +1,4 @@
-"""bonsai's own asyncio pool under the same load, for ``benchmarks.directory``: ``... URI ENTRIES SECONDS``.
+"""bonsai's own asyncio pool under the same load, for ``benchmarks.directory``: ``... URI PID ENTRIES SECONDS``.
 
 A process of its own, because importing ``vmaild.directory`` changes what bonsai makes of an entry. Prints JSON.
 """
@@ -15,6 +15,7 @@ import uvloop
 from bonsai import LDAPClient
 from bonsai.asyncio import AIOConnectionPool
 
+from benchmarks.cpu import cpu_seconds
 from benchmarks.population import address
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
 
@@ -22,7 +23,7 @@ CONNECTIONS = (1, 2, 4, 8, 16)
 SUBTREE = 2
 
 
-async def speed(uri: str, connections: int, entries: int, seconds: float) -> dict[str, float]:
+async def speed(uri: str, slapd: int, connections: int, entries: int, seconds: float) -> dict[str, float]:
     """As ``benchmarks.directory.measure``, without the percentile."""
     client = LDAPClient(uri)
     client.set_credentials("SIMPLE", READER_DN, READER_PW)
@@ -43,17 +44,22 @@ async def speed(uri: str, connections: int, entries: int, seconds: float) -> dic
                 raise AssertionError("an account was not found")
             done += 1
 
-    began, cpu = time.perf_counter(), time.process_time()
+    began, cpu, other = time.perf_counter(), time.process_time(), cpu_seconds(slapd)
     await asyncio.gather(*(line() for _ in range(connections)))
-    elapsed, cpu = time.perf_counter() - began, time.process_time() - cpu
+    elapsed, cpu, other = time.perf_counter() - began, time.process_time() - cpu, cpu_seconds(slapd) - other
     await pool.close()
-    return {"connections": connections, "per_second": done / elapsed, "cpu_us": cpu / done * 1e6}
+    return {
+        "connections": connections,
+        "per_second": done / elapsed,
+        "cpu_us": cpu / done * 1e6,
+        "slapd_us": other / done * 1e6,
+    }
 
 
 def main() -> None:
     """All pool sizes, one after the other."""
-    uri, entries, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    print(json.dumps([uvloop.run(speed(uri, connections, entries, seconds)) for connections in CONNECTIONS]))
+    uri, slapd, entries, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+    print(json.dumps([uvloop.run(speed(uri, slapd, connections, entries, seconds)) for connections in CONNECTIONS]))
 
 
 if __name__ == "__main__":
