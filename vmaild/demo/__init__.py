@@ -26,8 +26,6 @@ from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import tree
 from vmaild.errors import ProtocolError
 
-PORT = 10143
-
 WATCH_SECONDS = 0.2
 """How often the demo looks whether it was told to stop, or a process of its has ended: seconds."""
 
@@ -67,7 +65,7 @@ class _Told:
         self.to_end = True
 
 
-def run(once: bool, port: int = PORT) -> int:
+def run(once: bool, port: int) -> int:
     """Run the demo and return its exit status."""
     told = _Told()
     before = {number: signal.signal(number, told) for number in _SIGNALS}
