@@ -138,7 +138,7 @@ def compare_result() -> dict[str, object]:
 
 def test_the_report_of_a_comparison_has_every_section_and_the_ratios() -> None:
     text = report(compare_result())
-    assert "| cached through postmap, over ldap: |    10.00 | 4.00 |" in text
+    assert "| cached through 1 postmap, over ldap: |    10.00 | 4.00 |" in text
     assert "LDAP connections" in text
     assert "| vmaild, an account |    3 |" in text
 
