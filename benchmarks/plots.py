@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.growth_report import PANELS
 
-OWN, OTHER = "#1f6f8b", "#b8b8b8"
-"""vmaild in colour, everybody else in grey."""
+OWN, BESIDE, OTHER = "#1f6f8b", "#7fa7b5", "#b8b8b8"
+"""vmaild in colour, paler where it only stands beside, everybody else in grey."""
 
 Result = Mapping[str, Any]
 
@@ -66,17 +66,22 @@ def draw_growth(result: Result, path: Path) -> None:
 
 
 def draw_interference(result: Result, path: Path) -> None:
-    """p50, p99 and p99.9 of cached answers without the misses and with them."""
+    """p50, p99 and p99.9 of cached answers without the misses, with them, and with them on another vmaild."""
     names = ("p50", "p99", "p99.9")
     figure = Figure(figsize=(5.2, 3.2))
     axis = figure.subplots()
-    for offset, state, colour in ((-0.2, "without", OTHER), (0.2, "with", OWN)):
+    kinds = (
+        (-0.27, "without", OTHER, "without misses"),
+        (0.0, "elsewhere", BESIDE, "with misses on another vmaild"),
+        (0.27, "with", OWN, "with misses"),
+    )
+    for offset, state, colour, label in kinds:
         bars = axis.bar(
             [place + offset for place in range(len(names))],
             [result[state][name] for name in names],
-            width=0.38,
+            width=0.25,
             color=colour,
-            label=f"{state} misses",
+            label=label,
         )
         axis.bar_label(bars, fmt="%.2f", fontsize=8)
     axis.set_xticks(range(len(names)), names)

@@ -149,7 +149,7 @@ def test_pictures_are_png_files(tmp_path: Path) -> None:
     point = {"size": 1000.0, "cpu server": 0.01, "rate": 9.0, "p50": 1.0, "p99": 2.0}
     series = {"connections": [point, {**point, "size": 10_000.0}]}
     plots.draw_growth({"series": series, "machine": MACHINE}, tmp_path / "growth.png")
-    states = {state: {"p50": 1.0, "p99": 2.0, "p99.9": 3.0} for state in ("with", "without")}
+    states = {state: {"p50": 1.0, "p99": 2.0, "p99.9": 3.0} for state in ("with", "without", "elsewhere")}
     plots.draw_interference({**states, "machine": MACHINE}, tmp_path / "interference.png")
     for name in ("compare", "growth", "interference"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

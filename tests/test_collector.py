@@ -8,14 +8,16 @@ from collections.abc import Iterator
 import pytest
 
 from vmaild.cache import Answer, Cache
-from vmaild.collector import STEP, Collector
+from vmaild.collector import STEP, YOUNG, Collector
 from vmaild.lookup import found
 
 
 @pytest.fixture(autouse=True)
-def _unfrozen_afterwards() -> Iterator[None]:
+def _as_before() -> Iterator[None]:
+    thresholds = gc.get_threshold()
     yield
     gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 def answers_in_a_full_pass() -> int:
@@ -30,6 +32,14 @@ def test_a_full_pass_sees_no_more_than_the_latest_answers() -> None:
         collector.tick()
     assert len(cache) == 3 * STEP + 10
     assert answers_in_a_full_pass() <= STEP
+
+
+def test_what_lookups_have_under_way_brings_no_pass_about() -> None:
+    Collector(lambda: 0).start()
+    passes = sum(generation["collections"] for generation in gc.get_stats())
+    under_way = [[] for _ in range(YOUNG // 2)]
+    assert len(under_way) == YOUNG // 2
+    assert sum(generation["collections"] for generation in gc.get_stats()) == passes
 
 
 def test_frozen_answers_are_freed_when_they_are_forgotten() -> None:

@@ -178,7 +178,7 @@ class Daemon:
 
     async def _keep_collector_short(self) -> None:
         collector = Collector(lambda: self.cache.counters.learnt)
-        collector.settle()
+        collector.start()
         while True:
             await asyncio.sleep(COLLECTOR_INTERVAL)
             collector.tick()

@@ -147,6 +147,8 @@ class Maps:
         steps = table.lookup(key)
         try:
             search = next(steps)
+            # Planning takes about as long as asking; a cached answer that is asked for meanwhile waits for one only.
+            await asyncio.sleep(0)
             while True:
                 entries = await self._directory.search(search, deadline=deadline)
                 await self._turnstile.turn()

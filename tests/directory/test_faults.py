@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 
 from tests.directory.proxy import Mode, blackhole, proxied, silent
@@ -14,6 +16,7 @@ from tests.support.loops import on_each_loop
 from vmaild.demo.tree import SEARCH_BASE
 from vmaild.directory import Directory
 from vmaild.directory.backoff import MIN_LIFE
+from vmaild.directory.connection import Connection
 from vmaild.lookup import Scope, Search
 
 EVERYTHING = Search(SEARCH_BASE, Scope.SUB, "(objectClass=*)", ("mail", "maildrop", "objectClass"))
@@ -120,6 +123,37 @@ async def test_connections_closed_by_idletimeout_are_no_failure(make_slapd):
             assert is_right(await ask(directory))
             await asyncio.sleep(0.02)
         assert not directory.counters.failures
+
+
+@on_each_loop
+async def test_a_search_has_its_own_time_whatever_the_one_before_had(slapd):
+    with proxied(slapd.port) as proxy:
+        async with running(proxy.uri, pool_size=1, check_interval=30.0) as directory:
+            assert is_right(await ask(directory, timeout=0.3))
+            proxy.mode = Mode.HOLD
+            answer = await ask(directory, timeout=0.8)
+            assert answer.kind == "timeout"
+            assert answer.seconds > 0.7
+            proxy.mode = Mode.PASS
+            await ask_until_right(directory)
+            assert is_right(await ask(directory, timeout=8.0))
+            proxy.mode = Mode.HOLD
+            assert (await ask(directory, timeout=0.3)).kind == "timeout"
+
+
+@on_each_loop
+async def test_a_dead_connection_is_freed_without_the_garbage_collector(slapd):
+    async with running(slapd.uri, pool_size=1) as directory:
+        assert is_right(await ask(directory))
+        before = [weakref.ref(one) for one in gc.get_objects() if isinstance(one, Connection) and not one.dead]
+        assert len(before) == 1
+        gc.disable()
+        try:
+            await directory.close()
+            await asyncio.sleep(0.05)
+            assert before[0]() is None
+        finally:
+            gc.enable()
 
 
 @on_each_loop

@@ -35,8 +35,17 @@ class Alarm:
             self._timer.cancel()
             self._timer = None
 
+    def close(self) -> None:
+        """Stop for good, and let go of whom it calls, so that both can be freed without the garbage collector."""
+        self.stop()
+        self._reached = _nobody
+
     def _ring(self) -> None:
         self._timer = None
         end = self._reached(self._at)
         if end is not None:
             self.set(end)
+
+
+def _nobody(now: float) -> None:
+    """Whom a closed alarm calls."""

@@ -210,7 +210,7 @@ class Connection(ldapconnection):  # type: ignore[misc]
         if self.dead:
             return
         self.dead = True
-        self._alarm.stop()
+        self._alarm.close()
         if self._socket is not None:
             self._loop.remove_reader(self._fd)
             self._socket.detach()
