@@ -37,14 +37,14 @@ class Reply(NamedTuple):
 
     A reason ends up in Postfix's log and in an SMTP reply: it holds no DN, no host name and no filter.
 
-    ``backed`` tells that an entry of the directory stands behind the answer: always when found; when not found,
-    that the key's own entry exists and has no answer for this map (the alias map asked for a mailbox). Such an
-    answer may be kept as long as a found one, for it cannot make mail bounce.
+    ``nodata`` tells of a "not found" that the key's own entry exists and has no answer for this map (the alias map
+    asked for a mailbox), as NODATA does in DNS (RFC 2308, 2.2). Such an answer may be kept as long as a found one,
+    for it cannot make mail bounce.
     """
 
     status: Status
     text: bytes = b""
-    backed: bool = False
+    nodata: bool = False
 
     @property
     def authoritative(self) -> bool:
@@ -53,14 +53,14 @@ class Reply(NamedTuple):
 
 
 NOT_FOUND = Reply(Status.NOT_FOUND)
-NO_RESULT = Reply(Status.NOT_FOUND, backed=True)
+NODATA = Reply(Status.NOT_FOUND, nodata=True)
 
 
 def found(value: bytes) -> Reply:
     """The reply that carries ``value``, which must not be empty: Postfix takes an empty OK for an error."""
     if not value:
         raise ValueError("an empty value cannot be a reply")
-    return Reply(Status.FOUND, value, backed=True)
+    return Reply(Status.FOUND, value)
 
 
 def temporary(reason: str) -> Reply:

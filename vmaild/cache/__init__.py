@@ -1,22 +1,33 @@
-"""What is known of the directory, how fresh it is, and one search at a time for the same key.
+"""What is known of the directory, and how fresh it is.
 
-An answer has three ages (the model is RFC 8767):
+A record has three ages (the model is RFC 8767):
 
 =========  ==================================================================================================
 fresh      answered at once
 prefetch   the last tenth of its life: answered at once, and one search in the background renews it
-stale      expired: a search is made, and the answer serves only if the directory fails or has not answered
+stale      expired: a search is made, and the record serves only if the directory fails or has not answered
            within ``stale_answer_after``; then for ``failure_recheck`` at once, without a search
 =========  ==================================================================================================
 
-A stale answer that an entry stands behind serves for ``stale_ttl``. A stale "not found" serves for
-``negative_ttl`` at most, then the lookup fails: to bounce mail on the word of a directory that is down is worse
-than to keep it. Only what the directory said is stored, never a failure.
+What was found, and NODATA, serves stale for ``stale_ttl``; a "not found" for ``negative_ttl`` at most, then the lookup
+fails: to bounce mail on the word of a directory that is down is worse than to keep it. Only what the directory said is
+stored, never a failure to ask it; data that must not be used is remembered as that, for ``failure_recheck``.
 """
 
-from vmaild.cache.answer import Answer
 from vmaild.cache.cache import Cache
 from vmaild.cache.counters import CacheCounters, Tally
+from vmaild.cache.record import NEVER, Answer, Known, Record, known_of, reply_of
 from vmaild.cache.settings import CacheSettings
 
-__all__ = ["Answer", "Cache", "CacheCounters", "CacheSettings", "Tally"]
+__all__ = [
+    "NEVER",
+    "Answer",
+    "Cache",
+    "CacheCounters",
+    "CacheSettings",
+    "Known",
+    "Record",
+    "Tally",
+    "known_of",
+    "reply_of",
+]

@@ -9,15 +9,12 @@ from vmaild.lookup import Status
 
 @dataclass(slots=True)
 class Tally:
-    """How often the cache answered so: by map, by status, from an answer that was still good or a stale one."""
+    """How often the cache answered so: by map, by status, from a record that was still good or a stale one."""
 
-    map_name: bytes
+    map_name: str
     status: Status
-    backed: bool
     stale: bool
     hits: int = 0
-    late: int = 0
-    """Of the hits, those that ``Cache.answer`` gave: whoever asked it counts them too."""
 
 
 @dataclass(slots=True)
@@ -25,20 +22,22 @@ class CacheCounters:
     """What happened beside the answers given, which the tallies count."""
 
     misses: int = 0
-    """Lookups without an answer that could serve."""
+    """Lookups without a record that could serve."""
     expired: int = 0
-    """Lookups whose answer had expired."""
+    """Lookups whose record had expired."""
     shared: int = 0
     """Those of both kinds that waited for the search of another."""
     prefetches: int = 0
-    """Lookups that found an answer in the last tenth of its life, and had it renewed."""
+    """Lookups that found a record in the last tenth of its life, and had it renewed."""
     slow: int = 0
     """Lookups that got a stale answer since the directory took too long."""
     failures: int = 0
     """Searches that failed."""
-    learnt: int = 0
-    """Answers stored or renewed."""
+    stored: int = 0
+    """Records stored or renewed."""
+    outdated: int = 0
+    """Records not stored, since a search that began later had found something, or a flush had come between."""
     evicted: int = 0
-    """Answers with an entry behind them that made room for others."""
-    evicted_not_found: int = 0
-    """Other answers that made room."""
+    """Records with an entry behind them that made room for others."""
+    evicted_negative: int = 0
+    """Other records that made room."""

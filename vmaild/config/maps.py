@@ -14,10 +14,10 @@ from typing import Any
 from vmaild.config.section import Problems, Section, did_you_mean
 from vmaild.lookup import Scope
 from vmaild.tables.filter import FilterTemplate
-from vmaild.tables.ldap_table import Table, TableSettings
-from vmaild.tables.plan import Query
 from vmaild.tables.presets import PRESETS
+from vmaild.tables.query import Query
 from vmaild.tables.results import Expansion
+from vmaild.tables.table import Group, Table, TableSettings
 from vmaild.tables.template import Template
 
 KEYS = ("address", "domain", "exact")
@@ -41,9 +41,10 @@ QUERY_KEYS = (
     "domain",
     "localpart",
     "one_value_per_entry",
+    "require_result",
 )
 _FLAGS = ("propagate_extension", "unique", "mailbox_guard")
-MAP_KEYS = ("keys", *_FLAGS, "learns", "canary", "query")
+MAP_KEYS = ("keys", *_FLAGS, "record", "canary", "query")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,10 @@ class Common:
 
 @dataclass(frozen=True, slots=True)
 class MapSet:
-    """The tables of a configuration by lower-case name, and the canaries of each."""
+    """The tables of a configuration by lower-case name, in groups that share a record, and the canaries of each."""
 
     tables: Mapping[str, Table]
+    groups: tuple[Group, ...]
     canaries: Mapping[str, tuple[str, ...]]
 
 
@@ -69,21 +71,25 @@ def read_maps(preset: str, values: object, common: Common, problems: Problems) -
     merged = merge(PRESETS[preset](common.search_base) if preset in PRESETS else {}, written)
     tables: dict[str, Table] = {}
     canaries: dict[str, tuple[str, ...]] = {}
+    records: dict[str, list[tuple[Section, Table]]] = {}
     sections = {name: Section(value, f"maps.{name}", problems) for name, value in merged.items()}
     for name, section in sections.items():
         _check_name(name, section, tables)
-        tables[name.lower()] = _table(name.lower(), section, common)
+        table = tables[name.lower()] = _table(name.lower(), section, common)
         canaries[name.lower()] = tuple(key.lower() for key in section.strings("canary") or ())
-    for name, section in sections.items():
-        learns = [other.lower() for other in section.words("learns") or ()]
-        for other in learns:
-            if other not in tables:
-                section.problem("learns", f"no map named {other!r}{did_you_mean(other, tables)}")
-        table = tables[name.lower()]
-        table.learn([tables[other] for other in learns if other in tables and tables[other] is not table])
+        # No record of the file's can have the name of one that a map has to itself.
+        records.setdefault(section.string("record") or f" {name}", []).append((section, table))
     if not tables:
         problems.add("", "maps", "no map is defined: set preset, or add a [maps.NAME] table")
-    return MapSet(tables, canaries)
+    return MapSet(tables, tuple(_group(members) for members in records.values()), canaries)
+
+
+def _group(members: list[tuple[Section, Table]]) -> Group:
+    first = members[0][1]
+    for section, table in members[1:]:
+        if table.settings.keys != first.settings.keys:
+            section.problem("record", f"map {first.name!r} of the same record has keys = {first.settings.keys!r}")
+    return Group([table for _, table in members])
 
 
 def merge(preset: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,7 +163,10 @@ def _query(section: Section, common: Common) -> Query | None:
             section.problem("domain", f"{word!r}: only domain names can stand here, no tables")
     if base is None or query_filter is None or expansion is None:
         return None
-    return Query(base, scope, query_filter, expansion, frozenset(domain), frozenset(localpart), limit or 0)
+    return Query(
+        *(base, scope, query_filter, expansion, frozenset(domain), frozenset(localpart), limit or 0),
+        require_result=section.flag("require_result") or False,
+    )
 
 
 def _expansion(section: Section) -> Expansion | None:

@@ -10,7 +10,8 @@ up as it came and without its quotes; a localpart that needs quotes and has none
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+from vmaild.tables.template import Parts
 
 # split_addr(3): these localparts are never split, whatever the delimiter.
 RESERVED_LOCALPARTS = frozenset({"postmaster", "mailer-daemon", "double-bounce"})
@@ -24,27 +25,19 @@ _NEEDS_ESCAPE = re.compile(r'(["\\])')
 _VALUES = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^,"])+|"', re.DOTALL)
 
 
-class SearchKey(NamedTuple):
-    """One key to look for. ``extension`` is what was cut off the address for it, with its delimiter."""
-
-    text: str
-    extension: str = ""
-
-
-def fold(key: bytes) -> str | None:
+def fold(key: bytes) -> bytes | None:
     """The key in lower case, or None for one that is not to be looked up.
 
     A key that is not UTF-8 is not found (ldap_table(5)). Neither is one with a NUL: slapd ends a value of IA5 text
     there, and would find what stands before it. ASCII is lower-cased; other letters are case-folded, as Postfix does
     for SMTPUTF8 addresses.
     """
-    if b"\0" in key:
-        return None
+    if key.isascii():
+        return None if b"\0" in key else key.lower()
     try:
-        text = key.decode()
+        return None if b"\0" in key else key.decode().casefold().encode()
     except UnicodeDecodeError:
         return None
-    return text.lower() if text.isascii() else text.casefold()
 
 
 def split(address: str) -> tuple[str, str] | None:
@@ -71,20 +64,25 @@ def _is_owner_request(localpart: str) -> bool:
     return localpart.startswith("owner-") or (localpart.endswith("-request") and localpart != "-request")
 
 
-def search_keys(address: str, delimiters: str = "", *, owner_request_special: bool = True) -> list[SearchKey]:
+def search_keys(address: str, delimiters: str = "", *, owner_request_special: bool = True) -> list[Parts]:
     """The keys to look for, most specific first; empty when ``address`` has no domain.
 
     ``delimiters`` is main.cf's recipient_delimiter: any of its characters starts an extension.
     """
-    parts = split(address)
-    if parts is None:
+    localpart, at, domain = address.rpartition("@")
+    if not (at and domain):
         return []
-    localpart, domain = parts
-    keys = [SearchKey(f"{form}@{domain}") for form in _forms(localpart)] if localpart else []
-    bare, extension = split_extension(unquote(localpart), delimiters, owner_request_special=owner_request_special)
-    if extension:
-        keys += [SearchKey(f"{form}@{domain}", extension) for form in _forms(bare)]
-    return [*keys, SearchKey(f"@{domain}")]
+    keys = []
+    if localpart:
+        plain = _DOT_STRING.fullmatch(localpart) is not None
+        forms = [localpart] if plain else _forms(localpart)
+        keys = [Parts(f"{form}@{domain}", form, domain) for form in forms]
+        bare = localpart if plain else unquote(localpart)
+        bare, extension = split_extension(bare, delimiters, owner_request_special=owner_request_special)
+        if extension:
+            keys += [Parts(f"{form}@{domain}", form, domain, extension) for form in _forms(bare)]
+    keys.append(Parts(f"@{domain}", "", domain))
+    return keys
 
 
 def unquote(localpart: str) -> str:

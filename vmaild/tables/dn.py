@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from vmaild.tables.quoting import pairs_for_all_but
+from vmaild.tables.schema import Schema
 
 # One RDN: its (attribute, value) pairs, in the order of the attribute names; a multi-valued RDN has several.
 Rdn = tuple[tuple[str, str], ...]
@@ -25,6 +26,7 @@ _PAIR = re.compile(
 )
 _ESCAPES = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
 _SPACES = re.compile(" +")
+_IGNORE_CASE = frozenset({"caseignoreia5match", "caseignorematch"})
 
 
 def parse(dn: str) -> Dn:
@@ -53,6 +55,27 @@ def same(one: str, other: str) -> bool:
         return parse(one) == parse(other)
     except ValueError:
         return False
+
+
+def canonical(dn: str, schema: Schema) -> Dn | None:
+    """The DN by the schema's names of its attributes; None where its text does not decide which entry it names.
+
+    It does where every value is plain ASCII of an attribute that is compared without regard to letter case.
+    """
+    try:
+        rdns = parse(dn)
+    except ValueError:
+        return None
+    named: list[Rdn] = []
+    for rdn in rdns:
+        pairs = []
+        for attribute, value in rdn:
+            known = schema.attribute(attribute)
+            if known is None or known.equality not in _IGNORE_CASE or not value.isascii() or not value.isprintable():
+                return None
+            pairs.append((known.name, value))
+        named.append(tuple(sorted(pairs)))
+    return tuple(named)
 
 
 def under(dn: Dn, base: Dn) -> bool:

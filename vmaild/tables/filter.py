@@ -1,20 +1,28 @@
 """LDAP filters (RFC 4515): quoting a value, and a filter template that can tell which entries it matches.
 
-Several lookups that go out as one search come back as one set of entries. To decide which entry answers which of
-them, the filter is evaluated here once more, on the values that came back. Only what can be decided without the
-server's schema is decided: ``& | !``, presence, and equality by folded text. A filter with anything else is
-``evaluable = False`` and never shares a search.
+Several queries that go out as one search come back as one set of entries. Which entry answers which of them is decided
+here, by the server's schema (``vmaild.tables.schema``), on the values that came back; a test says True or False only
+where the server must have decided the same, else None. So it is None
+
+- for what only the server can compare: substrings, ``>= <= ~=``, extensible matches, options, matching rules other
+  than those of ``RULES``, values with anything but printable ASCII or with spaces that a rule would squeeze;
+- for an attribute or object class that the schema does not have (the server takes such an item for undefined);
+- for an attribute of which no value came back: an access rule may let it be searched and not read.
+
+What is taken for granted: an attribute that shows a value shows all of them, and what may be read may be searched.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from vmaild.lookup import Entry
 from vmaild.tables.quoting import pairs_for_all_but
-from vmaild.tables.template import Parts, Template
+from vmaild.tables.schema import OBJECT_CLASS, AttributeType, Schema
+from vmaild.tables.template import PLAIN, Parts, Template
 
 quote = pairs_for_all_but("A-Za-z0-9._@+= -")
 """Makes a value fit for a filter: every byte but plain printable ones as ``\\XX`` (RFC 4515, 3)."""
@@ -22,67 +30,94 @@ quote = pairs_for_all_but("A-Za-z0-9._@+= -")
 _ITEM = re.compile(r"([A-Za-z][A-Za-z0-9.;-]*|[0-9][0-9.]*)?([^=()]*)=((?:\\[0-9A-Fa-f]{2}|[^()\\])*)", re.DOTALL)
 _HEX = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)")
 _SPACES = re.compile(" +")
+_PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
 
-# RFC 4515 sets no bound; deeper nesting than this is a mistake in a configuration file.
 MAX_DEPTH = 50
+"""RFC 4515 sets no bound; deeper nesting than this is a mistake in a configuration file."""
+
+RULES: dict[str, Callable[[str], str]] = {
+    "caseignoreia5match": str.lower,
+    "caseignorematch": str.lower,
+    "caseexactia5match": str,
+    "caseexactmatch": str,
+}
+"""Matching rules (RFC 4517) that plain text decides, and what they compare it by."""
+
+# RFC 4512, 2.4.1: the classes of an entry are compared by name, alias or OID, with their superclasses.
+_CLASS_RULE = "objectidentifiermatch"
+
+Verdict = bool | None
+Test = Callable[["Shown", Parts], Verdict]
 
 
-class FoldedEntry:
-    """An entry whose values are folded for comparison, each attribute when it is first looked at."""
+class Shown:
+    """An entry as it came back, its values made comparable when a test first looks at them."""
 
-    __slots__ = ("_folded", "entry")
+    __slots__ = ("_seen", "entry", "schema")
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, schema: Schema) -> None:
         self.entry = entry
-        self._folded: dict[str, frozenset[str]] = {}
+        self.schema = schema
+        self._seen: dict[str, tuple[frozenset[str], bool]] = {}
 
-    def values(self, attribute: str) -> frozenset[str]:
-        """The folded values of ``attribute``, whose name is lower case."""
-        folded = self._folded.get(attribute)
-        if folded is None:
-            folded = self._folded[attribute] = frozenset(map(fold, self.entry.values(attribute)))
-        return folded
+    def values(self, attribute: AttributeType) -> tuple[frozenset[str], bool]:
+        """The comparable values of ``attribute``, and whether these are all: then one that is not there is not."""
+        seen = self._seen.get(attribute.name)
+        if seen is None:
+            seen = self._seen[attribute.name] = self._look(attribute)
+        return seen
+
+    def _look(self, attribute: AttributeType) -> tuple[frozenset[str], bool]:
+        raw: tuple[bytes, ...] = ()
+        for description, values in self.entry.attributes.items():
+            if description.partition(";")[0] in attribute.names:
+                raw += values
+        if attribute.equality == _CLASS_RULE:
+            classes = self.schema.classes(raw)
+            return classes or frozenset(), bool(classes)
+        comparable = {_comparable(value.decode("latin-1"), attribute.equality) for value in raw}
+        return frozenset(value for value in comparable if value), bool(comparable) and None not in comparable
 
 
-Test = Callable[[FoldedEntry, Parts], bool]
+@functools.lru_cache(1024)
+def _comparable(value: str, rule: str) -> str | None:
+    """``value`` as the matching rule compares it; None when that cannot be told here."""
+    return RULES[rule](value) if _PLAIN.fullmatch(value) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
-    test: Test | None  # None: cannot be decided here
-    attributes: frozenset[str]
+class Item(NamedTuple):
+    """``(attribute operator value)``; the operator is empty for ``=``, as are the names of what is not there."""
+
+    attribute: str
+    operator: str
+    value: str
+
+
+class Combined(NamedTuple):
+    """``& | !`` and what it joins."""
+
+    operator: str
+    parts: tuple[Item | Combined, ...]
 
 
 class FilterTemplate:
-    """A query_filter: expanded with a key for the server, evaluated on the entries that came back.
-
-    Raises ValueError for a filter that is malformed or holds an unknown ``%``.
-    """
+    """A query_filter. Raises ValueError for one that is malformed or holds an unknown ``%``."""
 
     def __init__(self, text: str) -> None:
-        self._template = Template(text)
-        node, end = _parse(text.strip(), 0, 0)
+        self.template = Template(text)
+        self._tree, end = _parse(text.strip(), 0, 0)
         if end != len(text.strip()):
             raise ValueError(f"text behind the filter at character {end + 1}")
-        self._test = node.test
-        self.evaluable = node.test is not None
-        """Whether ``matches`` can decide without the server."""
-        self.attributes = node.attributes
-        """Lower-case names of the attributes that ``matches`` looks at."""
+        self.attributes = frozenset(_attributes(self._tree))
+        """Lower-case names of the attributes that it looks at, without options."""
 
     @property
     def text(self) -> str:
-        return self._template.text
+        return self.template.text
 
-    def expand(self, key: Parts) -> str | None:
-        """The filter for ``key``, quoted; None when the key lacks a part."""
-        return self._template.expand_query(key, quote)
-
-    def matches(self, entry: FoldedEntry, key: Parts) -> bool:
-        """Whether ``entry`` has the values that the filter asks for. Only for an evaluable filter."""
-        if self._test is None:
-            raise ValueError("this filter can only be evaluated by the server")
-        return self._test(entry, key)
+    def test(self, schema: Schema) -> Test | None:
+        """What decides whether an entry matches for a key; None when that is for the server alone."""
+        return _test(self._tree, schema)
 
 
 def joined(filters: list[str]) -> str:
@@ -92,89 +127,138 @@ def joined(filters: list[str]) -> str:
 
 
 def fold(value: bytes | str) -> str:
-    """A value as equality sees it: case folded, spaces squeezed (caseIgnoreMatch, RFC 4517)."""
+    """A value as most attributes compare it: case folded, spaces squeezed (caseIgnoreMatch, RFC 4517)."""
     text = value.decode(errors="surrogateescape") if isinstance(value, bytes) else value
     if " " in text:
         text = _SPACES.sub(" ", text.strip(" "))
     return text.casefold()
 
 
-def _parse(text: str, at: int, depth: int) -> tuple[_Node, int]:
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def _parse(text: str, at: int, depth: int) -> tuple[Item | Combined, int]:
     """The filter that begins at ``at`` and the place behind it."""
     if depth > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH}")
     if not text.startswith("(", at):
         raise ValueError(f"'(' expected at character {at + 1}")
     operator = text[at + 1 : at + 2]
+    node: Item | Combined
     if operator in ("&", "|", "!"):
         node, at = _parse_list(text, at + 2, operator, depth)
     else:
-        item = _ITEM.match(text, at + 1)
-        if item is None:
+        match = _ITEM.match(text, at + 1)
+        if match is None:
             raise ValueError(f"malformed item at character {at + 2}")
-        node, at = _item(item[1] or "", item[2], item[3]), item.end()
+        node, at = _item(match[1] or "", match[2], match[3]), match.end()
     if not text.startswith(")", at):
         raise ValueError(f"')' expected at character {at + 1}")
     return node, at + 1
 
 
-def _parse_list(text: str, at: int, operator: str, depth: int) -> tuple[_Node, int]:
-    nodes = []
+def _parse_list(text: str, at: int, operator: str, depth: int) -> tuple[Combined, int]:
+    parts = []
     while text.startswith("(", at):
-        node, at = _parse(text, at, depth + 1)
-        nodes.append(node)
-    if not nodes or (operator == "!" and len(nodes) != 1):
+        part, at = _parse(text, at, depth + 1)
+        parts.append(part)
+    if not parts or (operator == "!" and len(parts) != 1):
         raise ValueError(f"wrong number of filters for '{operator}' before character {at + 1}")
-    attributes = frozenset().union(*(node.attributes for node in nodes))
-    tests = [node.test for node in nodes if node.test is not None]
-    if len(tests) != len(nodes):
-        return _Node(None, attributes), at
-    return _Node(_combine(operator, tests), attributes), at
+    return Combined(operator, tuple(parts)), at
 
 
-def _combine(operator: str, tests: list[Test]) -> Test:
-    # Plain loops: this runs for every entry and question of a lookup, and generators cost twice as much.
-    def every(entry: FoldedEntry, key: Parts) -> bool:
-        for test in tests:  # noqa: SIM110
-            if not test(entry, key):
-                return False
-        return True
-
-    def some(entry: FoldedEntry, key: Parts) -> bool:
-        for test in tests:  # noqa: SIM110
-            if test(entry, key):
-                return True
-        return False
-
-    if operator == "!":
-        return lambda entry, key: not tests[0](entry, key)
-    return every if operator == "&" else some
-
-
-def _item(attribute: str, operator: str, value: str) -> _Node:
+def _item(attribute: str, operator: str, value: str) -> Item:
     if operator and operator not in ("~", "<", ">") and not operator.startswith(":"):
         raise ValueError(f"unknown operator '{operator}='")
     if not attribute and not operator.startswith(":"):
         raise ValueError("an item without an attribute")
-    name = attribute.lower()
-    attributes = frozenset({name} if name else ())
-    if operator or ";" in name or (value != "*" and "*" in value):
-        return _Node(None, attributes)
-    if value == "*":
-        return _Node(lambda entry, key: bool(entry.values(name)), attributes)
+    return Item(attribute.lower(), operator, value)
+
+
+def _attributes(node: Item | Combined) -> set[str]:
+    if isinstance(node, Item):
+        return {node.attribute.partition(";")[0]} - {""}
+    return set().union(*map(_attributes, node.parts))
+
+
+# --- deciding -------------------------------------------------------------------------------------------------------
+
+
+def _test(node: Item | Combined, schema: Schema) -> Test | None:
+    if isinstance(node, Item):
+        return _item_test(node, schema)
+    tests = [test for part in node.parts if (test := _test(part, schema))]
+    if len(tests) != len(node.parts):
+        return None
+    if node.operator == "!":
+        return _negated(tests[0])
+    return _first(tests, decisive=node.operator == "|")
+
+
+def _first(tests: list[Test], *, decisive: bool) -> Test:
+    """``&`` and ``|``: the first decisive verdict counts, else None if there was one."""
+
+    def test(shown: Shown, key: Parts) -> Verdict:
+        verdict: Verdict = not decisive
+        for part in tests:
+            found = part(shown, key)
+            if found is decisive:
+                return decisive
+            if found is None:
+                verdict = None
+        return verdict
+
+    return test
+
+
+def _negated(test: Test) -> Test:
+    def negated(shown: Shown, key: Parts) -> Verdict:
+        verdict = test(shown, key)
+        return None if verdict is None else not verdict
+
+    return negated
+
+
+def _item_test(item: Item, schema: Schema) -> Test | None:
+    attribute = schema.attribute(item.attribute)
+    if attribute is None or item.operator:
+        return None
+    if item.value == "*":
+        return lambda shown, key: True if shown.values(attribute)[1] else None
+    if "*" in item.value:
+        return None
+    if attribute.equality == _CLASS_RULE and attribute.name == OBJECT_CLASS:
+        return _class_test(attribute, item.value.lower(), schema)
+    return _equality_test(attribute, item.value) if attribute.equality in RULES else None
+
+
+def _class_test(attribute: AttributeType, wanted: str, schema: Schema) -> Test | None:
+    if not schema.has_class(wanted):
+        return None
+
+    def is_of_class(shown: Shown, key: Parts) -> Verdict:
+        classes, complete = shown.values(attribute)
+        return wanted in classes if complete else None
+
+    return is_of_class
+
+
+def _equality_test(attribute: AttributeType, value: str) -> Test:
     template = Template(_HEX.sub(_unhex, value))
+    rule = attribute.equality
+    whole = template.text == PLAIN
 
-    if not template.dynamic:
-        constant = fold(template.expand_query(Parts.of("")) or "")
-        return _Node(lambda entry, key: constant in entry.values(name), attributes)
+    def equal(shown: Shown, key: Parts) -> Verdict:
+        text = key.text if whole else template.expand_query(key)
+        wanted = _comparable(text, rule) if text else None
+        if wanted is None:
+            return None
+        values, complete = shown.values(attribute)
+        return True if wanted in values else (False if complete else None)
 
-    def equal(entry: FoldedEntry, key: Parts) -> bool:
-        wanted = template.expand_query(key)
-        return wanted is not None and fold(wanted) in entry.values(name)
-
-    return _Node(equal, attributes)
+    return equal
 
 
 def _unhex(match: re.Match[str]) -> str:
-    text = bytes.fromhex(match[1].replace("\\", "")).decode(errors="surrogateescape")
+    text = bytes.fromhex(match[1].replace("\\", "")).decode("latin-1")
     return text.replace("%", "%%")

@@ -3,7 +3,8 @@
 ``courier`` is for the tree of the virtual-mail HOWTO: each hosted domain an organization one level under the search
 base, below it courierMailAccount and courierMailAlias entries named by ``mail``, and ``cn=postmaster`` with the DNs of
 the domain's administrators in roleOccupant. A domain's postmaster may write below that domain, so whatever is asked
-about an address is asked inside its own domain's subtree only, and mailbox paths are guarded.
+about an address is asked inside its own domain's subtree only, and mailbox paths are guarded. An entry that does not
+show the attribute its map returns is an error: what exists is never "not found".
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ def courier(search_base: str) -> Maps:
     """The maps of the HOWTO's schema under ``search_base``, the DN above the hosted domains."""
     under = search_base.replace("%", "%%")
     domain = f"o=%d,{under}"
-    account = {"search_base": domain, "query_filter": _ACCOUNT}
-    alias = {"search_base": domain, "query_filter": _ALIAS}
+    account = {"search_base": domain, "query_filter": _ACCOUNT, "require_result": True}
+    alias = {"search_base": domain, "query_filter": _ALIAS, "require_result": True}
     postmaster = {
         "search_base": f"cn=postmaster,{domain}",
         "scope": "base",
@@ -33,6 +34,7 @@ def courier(search_base: str) -> Maps:
         "result_attribute": ["mail"],
         "special_result_attribute": ["roleOccupant"],
         "one_value_per_entry": True,
+        "require_result": True,
     }
     nothing: dict[str, Any] = {"result_attribute": []}
     return {
@@ -43,19 +45,21 @@ def courier(search_base: str) -> Maps:
             "query_filter": "(objectClass=organization)",
             "result_attribute": ["o"],
             "result_format": "%S",
+            "require_result": True,
         },
         "virtual_mailbox_maps": {
             "unique": True,
             "mailbox_guard": True,
-            "learns": ["virtual_alias_maps"],
+            "record": "address",
             "query": [{**account, "result_attribute": ["mailbox"]}, {**alias, **nothing}],
         },
         "virtual_alias_maps": {
             "propagate_extension": True,
-            "learns": ["virtual_mailbox_maps"],
+            "record": "address",
             "query": [{**alias, "result_attribute": ["maildrop"]}, {**account, **nothing}, postmaster],
         },
         "smtpd_sender_login_maps": {
+            "record": "address",
             "query": [
                 {**account, "result_attribute": ["mail"]},
                 {**alias, "result_attribute": ["maildrop"]},
@@ -64,10 +68,12 @@ def courier(search_base: str) -> Maps:
         },
         "virtual_uid_maps": {
             "unique": True,
+            "record": "ids",
             "query": [{**account, "result_attribute": ["uidNumber"]}, {**alias, **nothing}],
         },
         "virtual_gid_maps": {
             "unique": True,
+            "record": "ids",
             "query": [{**account, "result_attribute": ["gidNumber"]}, {**alias, **nothing}],
         },
     }

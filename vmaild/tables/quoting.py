@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
-
-# One lookup quotes the same few keys for each of its queries.
-_RECENT = 256
 
 
 def pairs_for_all_but(plain: str) -> Callable[[str], str]:
     """A function that writes every byte of a text as ``\\XX``, but for the letters in the class ``plain``."""
     runs = re.compile(f"[^{plain}]+")
+    search, sub = runs.search, runs.sub
 
-    @functools.lru_cache(_RECENT)
     def quote(text: str) -> str:
-        return runs.sub(_pairs, text)
+        return sub(_pairs, text) if search(text) else text
 
     return quote
 

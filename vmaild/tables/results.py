@@ -20,7 +20,7 @@ from vmaild.errors import DataError
 from vmaild.lookup import Entry, Scope, Search
 from vmaild.tables import dn
 from vmaild.tables.filter import fold
-from vmaild.tables.template import Parts, Template
+from vmaild.tables.template import PLAIN, Parts, Template
 
 # ldap_table(5): recursion_limit's default.
 RECURSION_LIMIT = 1000
@@ -97,10 +97,18 @@ def text(entry: Entry, attribute: str, value: bytes) -> str:
     return decoded
 
 
-def collect(expansion: Expansion, key: Parts, entries: list[Entry]) -> Generator[str, list[Entry] | None, list[str]]:
-    """The values that ``entries`` give for ``key``, each once, in order.
+def values_of(expansion: Expansion, key: Parts, entries: list[Entry]) -> list[str]:
+    """The values that ``entries`` give for ``key``, each once, in order; for a query that follows nothing."""
+    values: dict[str, None] = {}
+    for entry in entries:
+        _add(values, expansion, key, entry)
+    return _within_limit(values, entries)
 
-    Yields each DN or URL to follow and is sent the entries it names (``None`` or none for one that names nothing).
+
+def collect(expansion: Expansion, key: Parts, entries: list[Entry]) -> Generator[str, list[Entry] | None, list[str]]:
+    """The same for a query that follows DNs and URLs.
+
+    Yields each of them and is sent the entries it names (``None`` or none for one that names nothing).
     """
     values: dict[str, None] = {}
     pending: list[tuple[Entry | str, int]] = [(entry, 1) for entry in reversed(entries)]
@@ -110,15 +118,24 @@ def collect(expansion: Expansion, key: Parts, entries: list[Entry]) -> Generator
             named = (yield item) or []
             pending += [(entry, depth) for entry in reversed(named)]
             continue
-        for value in _values(expansion, item):
-            if formatted := expansion.result_format.expand_result(Parts.of(value), key):
-                values[formatted] = None
-        if expansion.expansion_limit and len(values) > expansion.expansion_limit:
-            raise DataError(f"{item.dn}: expansion_limit of {expansion.expansion_limit} exceeded")
+        _add(values, expansion, key, item)
         members = list(expansion.followed(item))
         if members and depth >= expansion.recursion_limit:
             raise DataError(f"{item.dn}: recursion_limit of {expansion.recursion_limit} exceeded")
         pending += [(member, depth + 1) for member in reversed(members)]
+    return _within_limit(values, entries)
+
+
+def _add(values: dict[str, None], expansion: Expansion, key: Parts, entry: Entry) -> None:
+    plain = expansion.result_format.text == PLAIN
+    for value in _values(expansion, entry):
+        if formatted := value if plain else expansion.result_format.expand_result(Parts.of(value), key):
+            values[formatted] = None
+    if expansion.expansion_limit and len(values) > expansion.expansion_limit:
+        raise DataError(f"{entry.dn}: expansion_limit of {expansion.expansion_limit} exceeded")
+
+
+def _within_limit(values: dict[str, None], entries: list[Entry]) -> list[str]:
     if sum(map(len, values)) + len(values) > VALUE_LIMIT:
         raise DataError(f"{entries[0].dn}: {len(values)} values are too long for one reply")
     return list(values)

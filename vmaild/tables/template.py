@@ -11,7 +11,7 @@ labels) is no error: there is nothing to look up, or nothing to return (Postfix'
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter, methodcaller
 from typing import NamedTuple
 
@@ -19,13 +19,20 @@ _PART = re.compile(r"%(.?)", re.DOTALL)
 _OF_VALUE = "sud"
 _OF_KEY = "SUD123456789"
 
+PLAIN = "%s"
+"""The template that is what is inserted."""
+
 
 class Parts(NamedTuple):
-    """An address or other text, cut into what the templates name."""
+    """An address or other text, cut into what the templates name.
+
+    ``extension`` is what was cut off an address to make this search key of it, with its delimiter.
+    """
 
     text: str
     localpart: str
     domain: str  # empty when there is none
+    extension: str = ""
 
     @classmethod
     def of(cls, text: str) -> Parts:
@@ -39,7 +46,9 @@ class Parts(NamedTuple):
         return last[0] if all(last) else ""
 
 
-_GET: dict[str, Callable[[Parts], str]] = {
+Get = Callable[[Parts], str]
+
+_GET: dict[str, Get] = {
     "s": attrgetter("text"),
     "u": attrgetter("localpart"),
     "d": attrgetter("domain"),
@@ -56,53 +65,48 @@ class Template:
         letters = pieces[1::2]
         if unknown := [f"%{letter}" for letter in letters if not letter or letter not in f"{_OF_VALUE}{_OF_KEY}%"]:
             raise ValueError(f"unknown {', '.join(unknown)}")
-        self._pieces: list[tuple[Callable[[Parts], str] | None, bool, str]] = []
+        self._pieces: list[tuple[Get | None, bool, str]] = []
         """How to get what is inserted, and whether from the value; or the text that stands there anyway."""
         for number, piece in enumerate(pieces):
             if number % 2 and piece != "%":
                 self._pieces.append((_GET[piece.lower()], piece in _OF_VALUE, ""))
             elif piece:
                 self._pieces.append((None, False, piece))
-        inserts = [number for number, (get, _, _) in enumerate(self._pieces) if get]
-        self._single = self._around(inserts[0]) if len(inserts) == 1 else None
         self.of_key = tuple(_GET[letter.lower()] for letter in letters if letter in _OF_KEY)
         """How to get what a result template takes from the key."""
-        self.dynamic = any(get for get, _, _ in self._pieces)
-        """Whether the text depends on the key."""
+        self.inserts = tuple(get for get, _, _ in self._pieces if get)
+        """How to get each part that a query template inserts."""
+        self.labels = any(letter.isdigit() for letter in letters)
+        """Whether labels of the domain are inserted."""
 
     def __repr__(self) -> str:
         return f"Template({self.text!r})"
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the text depends on the key."""
+        return bool(self.inserts)
+
+    @property
+    def pieces(self) -> Iterator[Get | str]:
+        """The text in its order: what is inserted, as the function that gets it, and what stands there anyway."""
+        return (get or text for get, _, text in self._pieces)
 
     def answers(self, key: Parts) -> bool:
         """Whether a result template finds the parts of the key that it needs (``%S %U %D %1..%9``)."""
         return not self.of_key or all(get(key) for get in self.of_key)
 
-    def expand_query(self, key: Parts, quote: Callable[[str], str] = str) -> str | None:
-        """The text for ``key``, each inserted part through ``quote``; None when the key lacks a part."""
-        return self._expand(key, key, quote)
+    def expand_query(self, key: Parts) -> str | None:
+        """The text for ``key``; None when the key lacks a part."""
+        return self.expand_result(key, key)
 
     def expand_result(self, value: Parts, key: Parts) -> str | None:
         """The text for a value found for ``key``; None when either lacks a part or the value is empty."""
-        return self._expand(value, key, str)
-
-    def _around(self, at: int) -> tuple[Callable[[Parts], str], bool, str, str]:
-        """What the only insert is, and the text before and behind it: most templates are of this kind."""
-        get, of_value, _ = self._pieces[at]
-        assert get is not None
-        before, behind = ("".join(text for _, _, text in part) for part in (self._pieces[:at], self._pieces[at + 1 :]))
-        return get, of_value, before, behind
-
-    def _expand(self, value: Parts, key: Parts, quote: Callable[[str], str]) -> str | None:
-        if self._single is not None:
-            only, of_value, before, behind = self._single
-            part = only(value if of_value else key)
-            return f"{before}{quote(part)}{behind}" if part else None
         out = []
         for get, of_value, text in self._pieces:
             if get is not None:
-                part = get(value if of_value else key)
-                if not part:
+                text = get(value if of_value else key)
+                if not text:
                     return None
-                text = quote(part)
             out.append(text)
         return "".join(out)

@@ -1,0 +1,226 @@
+"""One key looked up for the tables of a group: what to ask next, and what the answers make. No I/O.
+
+``settle(table)`` returns what is known of that table's answer: the ``Reply``, the ``DataError`` that stands in its
+place, or the ``Search`` that must be made first; then ``receive`` is handed what the search brought, and ``settle`` is
+called again. The search keys come most specific first, with the queries of the table for each; the first that finds
+something answers. One search often settles all the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from vmaild import lookup
+from vmaild.errors import DataError
+from vmaild.lookup import Entry, Reply, Search
+from vmaild.tables import address, dn, filter
+from vmaild.tables.plan import JoinedSearch, Step, share_out
+from vmaild.tables.results import collect, is_url, member_search, values_of
+from vmaild.tables.schema import Schema
+from vmaild.tables.table import Group
+
+MEMBERS_JOINED = 50
+"""Members of one role or list that are looked up in one search; more are asked for one by one. A filter of this many
+addresses stays below 64 KiB."""
+
+Settled = Reply | DataError | Search
+
+
+class KeyLookup:
+    """``key`` is folded; ``schema`` is that of the server which will be asked, None when it is not known."""
+
+    __slots__ = ("_alone", "_asked", "_followed", "_found", "_group", "_keys", "_plan", "_schema", "_settled",
+                 "key", "others", "warnings")  # fmt: skip
+
+    def __init__(self, group: Group, key: str, schema: Schema | None) -> None:
+        self.key = key
+        self.others: list[KeyLookup] = []
+        """Lookups of other keys that the same searches answered."""
+        self.warnings: list[str] = []
+        """For the log: what was skipped, and why."""
+        self._group = group
+        self._schema = schema
+        self._keys = keys = group.search_keys(key)
+        self._plan = plan = group.plan(keys, schema)
+        self._found: list[list[Entry] | None] = [None] * len(plan.asks)
+        self._settled: list[Reply | DataError | None] = [None] * len(group.tables)
+        self._asked: JoinedSearch | _Followed | None = None
+        self._followed: dict[tuple[int, Step], _Followed] = {}
+        self._alone = False
+
+    @property
+    def joint(self) -> bool:
+        """Whether the search last returned stands for several, so that its failure may be of one of them only."""
+        return not self._alone and (not isinstance(self._asked, JoinedSearch) or self._asked.joint)
+
+    def settle(self, table: int) -> Settled:
+        """What is known of the answer of the group's table at the place ``table``."""
+        settled = self._settled[table]
+        if settled is None:
+            try:
+                found = self._answer(table)
+            except DataError as error:
+                found = error.with_traceback(None)
+            if isinstance(found, Search):
+                return found
+            settled = self._settled[table] = found
+        return settled
+
+    def receive(self, entries: list[Entry]) -> None:
+        """Take what the search last returned by ``settle`` brought."""
+        asked = self._asked
+        if isinstance(asked, _Followed):
+            asked.receive(entries)
+        elif asked is not None and not asked.joint:
+            self._found[asked.asks[0]] = entries
+        elif asked is not None:
+            shares = share_out(entries, [(asked, self._keys)])
+            if shares is None:
+                self.split()
+            else:
+                self._take(asked, shares[0])
+
+    def split(self) -> None:
+        """Ask one by one from now on what would have been asked together."""
+        self._alone = True
+        self._followed.clear()
+
+    def _take(self, asked: JoinedSearch, shares: list[list[Entry]]) -> None:
+        for ask, entries in zip(asked.asks, shares, strict=True):
+            self._found[ask] = entries
+
+    def _next(self, ask: int) -> JoinedSearch:
+        return self._plan.single[ask] if self._alone else self._plan.joined[ask]
+
+    def _answer(self, number: int) -> Reply | Search:
+        for step in self._plan.steps[number]:
+            entries = self._found[step.ask]
+            if entries is None:
+                self._asked = asked = self._next(step.ask)
+                return asked.search(self._keys)
+            if entries and (answer := self._answer_of(number, step, entries)) is not None:
+                return answer
+        return lookup.NOT_FOUND
+
+    def _answer_of(self, number: int, step: Step, entries: list[Entry]) -> Reply | Search | None:
+        """What the entries of one step make; None when the next step is to be tried."""
+        table, query = self._group.tables[number], step.query
+        if query.size_limit and len(entries) > query.size_limit:
+            raise DataError(f"size_limit of {query.size_limit} exceeded")
+        expansion = query.expansion
+        if expansion.is_empty:
+            return lookup.NODATA
+        if table.settings.unique and len(entries) > 1:
+            raise DataError(f"{len(entries)} entries for one key: {' and '.join(entry.dn for entry in entries)}")
+        key = self._keys[step.key]
+        if not expansion.special_result_attribute:
+            return table.reply(step, key, entries, values_of(expansion, key, entries))
+        followed = self._followed.get((number, step))
+        if followed is None:
+            followed = self._followed[number, step] = _Followed(self._follow(step, entries))
+        if followed.search is not None:
+            self._asked = followed
+            return followed.search
+        return table.reply(step, key, entries, followed.values())
+
+    # --- members: the entries that DNs and URLs name -----------------------------------------------------------------
+
+    def _follow(self, step: Step, entries: list[Entry]) -> Generator[Search, list[Entry], list[str]]:
+        """The values of ``entries``, with those of the entries that they name."""
+        expansion = step.query.expansion
+        named = [member for entry in entries for member in expansion.followed(entry)]
+        known: dict[str, list[Entry]] = {}
+        if not self._alone:
+            known = yield from self._members(named)
+        collecting = collect(expansion, self._keys[step.key], entries)
+        try:
+            member = next(collecting)
+            while True:
+                brought = known.get(member)
+                if brought is None and (search := member_search(expansion, member)):
+                    brought = yield search
+                if not brought and not is_url(member):
+                    self.warnings.append(f"{entries[0].dn}: {member} not found, skipped")
+                member = collecting.send(brought)
+        except StopIteration as stop:
+            values: list[str] = stop.value
+            return values
+
+    def _members(self, named: list[str]) -> Generator[Search, list[Entry], dict[str, list[Entry]]]:
+        """The members that an address search brings: all of a domain at once, and known for their own sake then.
+
+        A member whose RDN is an address is looked up as that address, and counts when an entry of the answer has
+        its DN. Whatever is missing here is asked for by its DN later.
+        """
+        asking: list[tuple[str, KeyLookup, JoinedSearch]] = []
+        place = None
+        for member in named[:MEMBERS_JOINED]:
+            if address_in_rdn := _address_in_rdn(member):
+                other = KeyLookup(self._group, address_in_rdn, self._schema)
+                joined = other._plan.joined[0] if other._plan.joined else None
+                if joined and joined.certain and (not asking or joined.place(other._keys) == place):
+                    place = joined.place(other._keys)
+                    asking.append((member, other, joined))
+        if not asking:
+            return {}
+        searches = [joined.search(other._keys) for _, other, joined in asking]
+        text = filter.joined([search.filter for search in searches])
+        entries = yield searches[0]._replace(filter=text)
+        shares = share_out(entries, [(joined, other._keys) for _, other, joined in asking])
+        if shares is None:
+            return {}
+        known: dict[str, list[Entry]] = {}
+        for (member, other, joined), share in zip(asking, shares, strict=True):
+            other._take(joined, share)
+            self.others.append(other)
+            if same := [entry for found in share for entry in found if self._same(entry.dn, member)]:
+                known[member] = same[:1]
+        return known
+
+    def _same(self, one: str, other: str) -> bool:
+        if one == other:
+            return True
+        if self._schema is None:
+            return False
+        name = dn.canonical(one, self._schema)
+        return name is not None and name == dn.canonical(other, self._schema)
+
+
+class _Followed:
+    """The members of a step while they are asked for: the next ``search``, None when all are there."""
+
+    def __init__(self, steps: Generator[Search, list[Entry], list[str]]) -> None:
+        self._steps = steps
+        self._result: list[str] | DataError = []
+        self.search: Search | None = None
+        self._advance(None)
+
+    def receive(self, entries: list[Entry]) -> None:
+        """Go on with what ``search`` brought."""
+        self._advance(entries)
+
+    def values(self) -> list[str]:
+        """The values. Raises the DataError that ended it."""
+        if isinstance(self._result, DataError):
+            raise self._result
+        return self._result
+
+    def _advance(self, entries: list[Entry] | None) -> None:
+        try:
+            self.search = next(self._steps) if entries is None else self._steps.send(entries)
+        except StopIteration as stop:
+            self.search, self._result = None, stop.value
+        except DataError as error:
+            self.search, self._result = None, error.with_traceback(None)
+
+
+def _address_in_rdn(member: str) -> str | None:
+    """The value of a DN's own RDN when that is an address."""
+    if is_url(member):
+        return None
+    try:
+        rdns = dn.parse(member)
+    except ValueError:
+        return None
+    value = rdns[0][0][1] if rdns and len(rdns[0]) == 1 else ""
+    return value if address.split(value) else None

@@ -1,0 +1,129 @@
+"""The server's schema, as far as it decides what a filter matches (RFC 4512, 4.1 and 4.2).
+
+Built from the values of ``attributeTypes`` and ``objectClasses`` of a subschema entry. It tells under which names the
+values of an attribute come back (its own names, its OID and those of its subtypes), by which rule they are compared,
+and which object classes an entry belongs to by way of superclasses. Everything is lower case. What it does not know is
+None: nothing may be concluded from it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+_TOKEN = re.compile(r"'[^']*'|[()$]|[^\s()$']+")
+
+OBJECT_CLASS = "objectclass"
+
+MAX_DEPTH = 100
+"""Superiors followed from one definition: a ring of definitions, which no server should have, ends there."""
+
+
+class AttributeType(NamedTuple):
+    """What counts as one attribute in a filter.
+
+    ``names``: the descriptions, without options, under which its values come back. ``equality``: its matching rule,
+    empty when it has none.
+    """
+
+    name: str
+    names: frozenset[str]
+    equality: str
+
+
+class _Definition(NamedTuple):
+    names: tuple[str, ...]  # the OID last
+    superiors: tuple[str, ...]
+    equality: str
+
+
+class Schema:
+    """Attribute types and object classes by name. ``raw`` are the values it was read from, to compare two by."""
+
+    def __init__(self, attribute_types: Iterable[bytes], object_classes: Iterable[bytes]) -> None:
+        self.raw = (tuple(attribute_types), tuple(object_classes))
+        self._types = _by_name(map(_definition, self.raw[0]))
+        self._classes = _by_name(map(_definition, self.raw[1]))
+        self._subtypes: dict[tuple[str, ...], set[str]] = {}
+        for definition in set(self._types.values()):
+            for above in _upwards(definition, self._types) or ():
+                self._subtypes.setdefault(above.names, set()).update(definition.names)
+        self._attributes: dict[str, AttributeType | None] = {}
+        self._memberships: dict[tuple[bytes, ...], frozenset[str] | None] = {}
+
+    def attribute(self, name: str) -> AttributeType | None:
+        """The attribute type of that name or OID, in lower case; None when the schema does not have it."""
+        if name not in self._attributes:
+            self._attributes[name] = self._attribute(name)
+        return self._attributes[name]
+
+    def classes(self, values: tuple[bytes, ...]) -> frozenset[str] | None:
+        """Every name of every class that an entry with these objectClass values belongs to, superclasses included.
+
+        None when one of them is unknown.
+        """
+        if values not in self._memberships:
+            if len(self._memberships) > 1000:  # an entry can name any combination of classes
+                self._memberships.clear()
+            self._memberships[values] = self._closure(values)
+        return self._memberships[values]
+
+    def has_class(self, name: str) -> bool:
+        """Whether the schema has an object class of that lower-case name or OID."""
+        return name in self._classes
+
+    def _attribute(self, name: str) -> AttributeType | None:
+        definition = self._types.get(name)
+        chain = _upwards(definition, self._types) if definition else None
+        if definition is None or chain is None:
+            return None
+        equality = next((above.equality for above in chain if above.equality), "")
+        return AttributeType(definition.names[0], frozenset(self._subtypes[definition.names]), equality)
+
+    def _closure(self, values: tuple[bytes, ...]) -> frozenset[str] | None:
+        names: set[str] = set()
+        for value in values:
+            definition = self._classes.get(value.decode("latin-1").lower())
+            chain = _upwards(definition, self._classes) if definition else None
+            if chain is None:
+                return None
+            names.update(*(above.names for above in chain))
+        return frozenset(names)
+
+
+def _definition(value: bytes) -> _Definition:
+    """What one definition says; whatever is not understood is left out of it."""
+    tokens = _TOKEN.findall(value.decode("latin-1").lower())
+    quoted = _after(tokens, "name")
+    oid = tokens[1] if len(tokens) > 1 else ""
+    equality = _after(tokens, "equality")
+    return _Definition((*quoted, oid), _after(tokens, "sup"), equality[0] if equality else "")
+
+
+def _after(tokens: list[str], keyword: str) -> tuple[str, ...]:
+    """The word behind ``keyword``, or the words in parentheses there."""
+    try:
+        at = tokens.index(keyword, 2) + 1
+        if tokens[at] != "(":
+            return (tokens[at].strip("'"),)
+        return tuple(token.strip("'") for token in tokens[at + 1 : tokens.index(")", at)] if token != "$")
+    except (ValueError, IndexError):
+        return ()
+
+
+def _by_name(definitions: Iterable[_Definition]) -> dict[str, _Definition]:
+    return {name: definition for definition in definitions for name in definition.names}
+
+
+def _upwards(definition: _Definition, known: dict[str, _Definition]) -> list[_Definition] | None:
+    """The definition and all its superiors, nearest first; None when one of them is unknown."""
+    chain = [definition]
+    for above in chain:
+        for name in above.superiors:
+            superior = known.get(name)
+            if superior is None or len(chain) > MAX_DEPTH:
+                return None
+            if superior not in chain:
+                chain.append(superior)
+    return chain
