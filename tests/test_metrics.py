@@ -12,8 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from vmaild.cache import Cache, CacheCounters, CacheSettings
-from vmaild.directory import Counters, ServerStatus
-from vmaild.directory import Status as DirectoryStatus
+from vmaild.directory import Counters, PoolStatus, ServerStatus
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import NO_RESULT, NOT_FOUND, found
 from vmaild.maps import MapCounters
@@ -51,7 +50,7 @@ class Daemon:
             unknown=MapCounters(),
             canaries=SimpleNamespace(missing={ALIAS: ("a@d.example", "b@d.example")}),
         )
-        self.status = DirectoryStatus(
+        self.status = PoolStatus(
             (
                 ServerStatus("ldap://one", True, True, 4, 3, 1, 0, ""),
                 ServerStatus("ldap://two", False, False, 0, 0, 0, 5, "timeout"),

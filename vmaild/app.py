@@ -24,7 +24,7 @@ from vmaild.cache import Cache
 from vmaild.collector import Collector
 from vmaild.config import Config
 from vmaild.control import ControlServer
-from vmaild.directory import Directory
+from vmaild.directory import Pool
 from vmaild.errors import ConfigError
 from vmaild.http import HttpServer, readiness
 from vmaild.listening import parse_address
@@ -43,7 +43,7 @@ COLLECTOR_INTERVAL = 0.5
 STATUS_INTERVAL = 5.0
 
 
-def make_maps(config: Config, directory: Directory, cache: Cache) -> Maps:
+def make_maps(config: Config, directory: Pool, cache: Cache) -> Maps:
     """The maps of a configuration over a directory and a cache."""
     return Maps(
         config.maps.tables.values(),
@@ -57,7 +57,7 @@ def make_maps(config: Config, directory: Directory, cache: Cache) -> Maps:
 @contextlib.asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[Maps]:
     """Maps over a directory of their own, for a command that asks and ends."""
-    directory = Directory(config.directory)
+    directory = Pool(config.directory)
     maps = make_maps(config, directory, Cache(config.cache))
     await directory.start()
     try:
@@ -76,7 +76,7 @@ class Daemon:
         self._notifier = systemd.Notifier(environ)
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
-        self.directory = Directory(config.directory)
+        self.directory = Pool(config.directory)
         self.cache = Cache(config.cache)
         self.maps = make_maps(config, self.directory, self.cache)
         self.server = Server(self.maps, config.listen, max_connections=config.daemon.max_connections)

@@ -19,7 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 import vmaild
-from vmaild.directory.translate import KINDS
+from vmaild.directory import KINDS
 from vmaild.lookup import Status
 from vmaild.server.counters import LATENCY_BOUNDS
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from vmaild.cache import Cache
-    from vmaild.directory import Directory, ServerStatus
+    from vmaild.directory import Pool, ServerStatus
     from vmaild.maps import MapCounters, Maps
     from vmaild.server import Latency, Server
 
@@ -76,7 +76,7 @@ _LDAP = (
 class Metrics(Collector):
     """Reads the counters of the four parts. Nothing here blocks or waits."""
 
-    def __init__(self, *, cache: Cache, server: Server, directory: Directory, maps: Maps) -> None:
+    def __init__(self, *, cache: Cache, server: Server, directory: Pool, maps: Maps) -> None:
         self._cache = cache
         self._server = server
         self._directory = directory

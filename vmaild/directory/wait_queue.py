@@ -6,20 +6,20 @@ import asyncio
 from collections import deque
 from typing import Generic, TypeVar
 
-from vmaild.directory.alarm import Alarm
-from vmaild.directory.translate import TIMEOUT
+from vmaild.directory.deadline_timer import DeadlineTimer
+from vmaild.directory.failures import TIMEOUT
 from vmaild.errors import DirectoryFailure, Overloaded
 
 T = TypeVar("T")
 
 
-class Waiting(Generic[T]):
+class WaitQueue(Generic[T]):
     """A bounded queue of waiters, each of which gets one T or a failure."""
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
         self._waiters: deque[tuple[asyncio.Future[T], float]] = deque()
-        self._alarm = Alarm(self._expire)
+        self._deadline = DeadlineTimer(self._expire)
 
     def __len__(self) -> int:
         """How many still wait."""
@@ -40,7 +40,7 @@ class Waiting(Generic[T]):
                 raise Overloaded(f"{self._bound} lookups wait already")
         waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiters.append((waiter, end))
-        self._alarm.set(end)
+        self._deadline.set(end)
         return waiter
 
     def next(self) -> asyncio.Future[T] | None:
@@ -57,7 +57,7 @@ class Waiting(Generic[T]):
         while (waiter := self.next()) is not None:
             waiter.set_exception(why)
             count += 1
-        self._alarm.stop()
+        self._deadline.stop()
         return count
 
     def _expire(self, now: float) -> float | None:

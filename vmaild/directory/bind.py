@@ -14,13 +14,13 @@ import socket
 
 from bonsai._bonsai import ldapconnection
 
-from vmaild.directory.translate import FOREIGN
+from vmaild.directory.failures import FOREIGN
 
 INIT_PAUSE = 0.001
-"""Seconds between looks at bonsai's start-up thread once it has signalled its end: the thread's last step."""
+"""Seconds between checks of bonsai's start-up thread once it has signalled its end: the thread's last step."""
 
 
-class Opening:
+class Bind:
     """Opens ``connection``, a new one."""
 
     def __init__(self, connection: ldapconnection) -> None:
@@ -81,7 +81,7 @@ class Opening:
                 return
             with socket.socket(fileno=os.dup(fd)) as copy, contextlib.suppress(OSError):
                 copy.shutdown(socket.SHUT_RDWR)
-            # Each look takes the opening one step on, until it sees the end of the stream and gives up.
+            # Each read takes the opening one step on, until it sees the end of the stream and gives up.
             for _ in range(4):
                 self._connection.get_result(self._message)
 

@@ -1,7 +1,7 @@
-"""The directory as the rest of vmaild sees it: one coroutine that searches, on whichever server is well.
+"""The directory as the rest of vmaild sees it: one coroutine that searches, on whichever server is up.
 
 ``search`` answers by its deadline, with the entries or a ``DirectoryFailure``. An empty list is the directory's own
-word: it came from a server that holds the suffix, as a complete answer without a referral.
+word: it came from a server that holds the search base, as a complete answer without a referral.
 
 - Lookups wait for a free connection in one bounded queue, first come first served.
 - A search whose connection breaks is tried once more, inside the same deadline.
@@ -20,19 +20,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from vmaild.directory.choice import NEVER, Standing, choose, hopeless, look_again
-from vmaild.directory.connection import Connection
-from vmaild.directory.counters import Counters, Status
-from vmaild.directory.server import Server
+from vmaild.directory.connection import LdapConnection
+from vmaild.directory.counters import Counters, PoolStatus
+from vmaild.directory.failover import NEVER, Standing, choose, hopeless, next_change
+from vmaild.directory.failures import BROKEN, BUSY, PARTIAL, SUFFIX, TIMEOUT, UNAVAILABLE
+from vmaild.directory.server import LdapServer
 from vmaild.directory.settings import DirectorySettings
-from vmaild.directory.translate import BROKEN, BUSY, PARTIAL, SUFFIX, TIMEOUT, UNAVAILABLE
 from vmaild.directory.transport import Transport
 from vmaild.directory.uri import parse
-from vmaild.directory.waiting import Waiting
+from vmaild.directory.wait_queue import WaitQueue
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import Entry, Search
 
-log = logging.getLogger("vmaild.directory")
+logger = logging.getLogger("vmaild.directory")
 
 FIRST_SHARE = 0.5
 """Share of the time left that a first try gets when there is another server to go to."""
@@ -54,7 +54,7 @@ ELSEWHERE = frozenset({TIMEOUT, SUFFIX, BUSY})
 """Failures after which it is tried once more when there is another server."""
 
 
-class Directory:
+class Pool:
     """A pool over the servers of ``settings``, which must be without ``problems``.
 
     ``clock`` times backoff, failback and lifetimes; deadlines are in loop time.
@@ -64,11 +64,11 @@ class Directory:
         self.counters = Counters()
         self._settings = settings
         self._clock = clock
-        self._waiting: Waiting[tuple[Server, Connection]] = Waiting(settings.max_waiting)
-        self._servers: list[Server] = []
+        self._waiting: WaitQueue[tuple[LdapServer, LdapConnection]] = WaitQueue(settings.max_waiting)
+        self._servers: list[LdapServer] = []
         self._standings: list[Standing] = []
         self._current: int | None = None
-        self._active: Server | None = None
+        self._active: LdapServer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._sockets: Path | None = None
         self._closed = False
@@ -82,7 +82,7 @@ class Directory:
         self._sockets = Path(tempfile.mkdtemp(prefix="vmaild-"))
         for uri in self._settings.uri:
             transport = Transport(parse(uri), self._settings, self._sockets, self._clock)
-            self._servers.append(Server(uri, transport, self._settings, self.counters, self._changed, self._clock))
+            self._servers.append(LdapServer(uri, transport, self._settings, self.counters, self._changed, self._clock))
         self._standings = [server.standing for server in self._servers]
         for server in self._servers:
             server.start()
@@ -107,9 +107,9 @@ class Directory:
         """Lookups that wait for a connection."""
         return len(self._waiting)
 
-    def status(self) -> Status:
+    def status(self) -> PoolStatus:
         """The numbers of this moment, for statistics and metrics."""
-        return Status(
+        return PoolStatus(
             tuple(server.status(current=index == self._current) for index, server in enumerate(self._servers)),
             len(self._waiting),
         )
@@ -153,7 +153,9 @@ class Directory:
         server, connection = other or self._take() or await self._wait(end)
         return await self._search_on(server, connection, search, end)
 
-    async def _search_on(self, server: Server, connection: Connection, search: Search, until: float) -> list[Entry]:
+    async def _search_on(
+        self, server: LdapServer, connection: LdapConnection, search: Search, until: float
+    ) -> list[Entry]:
         began = self._loop.time()
         try:
             entries = await connection.search(search, until)
@@ -172,16 +174,16 @@ class Directory:
             if self._waiting:
                 self._hand_over()
 
-    def _again(self, failure: DirectoryFailure, server: Server, end: float) -> bool:
+    def _again(self, failure: DirectoryFailure, server: LdapServer, end: float) -> bool:
         """Whether a second try is worth it."""
         if self._loop.time() >= end or self._closed:
             return False
         return failure.kind in AGAIN or (failure.kind in ELSEWHERE and self._another_is_up(server))
 
-    def _another_is_up(self, server: Server) -> bool:
+    def _another_is_up(self, server: LdapServer) -> bool:
         return any(other.standing.up for other in self._servers if other is not server)
 
-    def _take(self) -> tuple[Server, Connection] | None:
+    def _take(self) -> tuple[LdapServer, LdapConnection] | None:
         """A free connection of the active server, when nobody waits for one."""
         server = self._active
         if server is None or self._waiting:
@@ -189,13 +191,13 @@ class Directory:
         connection = server.take()
         return None if connection is None else (server, connection)
 
-    def _take_elsewhere(self, shunned: Server) -> tuple[Server, Connection] | None:
+    def _take_elsewhere(self, shunned: LdapServer) -> tuple[LdapServer, LdapConnection] | None:
         for server in self._servers:
             if server is not shunned and (connection := server.take()) is not None:
                 return server, connection
         return None
 
-    async def _wait(self, end: float) -> tuple[Server, Connection]:
+    async def _wait(self, end: float) -> tuple[LdapServer, LdapConnection]:
         self.counters.waited += 1
         while True:
             if hopeless(self._standings) or self._closed:
@@ -206,7 +208,7 @@ class Directory:
             if not connection.dead:
                 return server, connection
 
-    async def _turn(self, end: float) -> tuple[Server, Connection]:
+    async def _turn(self, end: float) -> tuple[LdapServer, LdapConnection]:
         waiter = self._waiting.join(end)
         try:
             return await waiter
@@ -228,7 +230,7 @@ class Directory:
         if index is not None and index != self._current:
             self._change_to(index)
         self._active = None if index is None else self._servers[index]
-        pause = look_again(self._standings, self._current, now, after)
+        pause = next_change(self._standings, self._current, now, after)
         if pause is not None and not self._closed:
             self._timer = self._loop.call_later(pause + TIMER_SLACK, self._changed)
         if hopeless(self._standings):
@@ -244,7 +246,9 @@ class Directory:
             self.counters.failovers += 1
         else:
             self.counters.failbacks += 1
-        log.warning("directory lookups go to %s now, before to %s", self._servers[index].uri, self._servers[before].uri)
+        logger.warning(
+            "directory lookups go to %s now, before to %s", self._servers[index].uri, self._servers[before].uri
+        )
 
     def _hand_over(self) -> None:
         """Give the active server's free connections to those who wait, in their order."""

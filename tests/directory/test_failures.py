@@ -7,7 +7,7 @@ import builtins
 import pytest
 from bonsai import errors
 
-from vmaild.directory.translate import KINDS, failure, result_failure
+from vmaild.directory.failures import KINDS, failure, result_failure
 from vmaild.errors import DirectoryFailure
 
 

@@ -67,7 +67,7 @@ def hopeless(standings: Sequence[Standing]) -> bool:
     return all(standing.failing and not standing.up for standing in standings)
 
 
-def look_again(standings: Sequence[Standing], current: int | None, now: float, failback_after: float) -> float | None:
+def next_change(standings: Sequence[Standing], current: int | None, now: float, failback_after: float) -> float | None:
     """Seconds after which ``choose`` may say something else by time alone, None when it will not."""
     if current is None:
         return None
