@@ -59,8 +59,8 @@ def _table(arguments: argparse.Namespace) -> Table:
 
 def _requests(arguments: argparse.Namespace) -> Callable[[], Requests]:
     if arguments.protocol == "socketmap":
-        return socketmap.Requests
-    return partial(tcp_table.Requests, arguments.map.encode())
+        return socketmap.SocketmapRequests
+    return partial(tcp_table.TcpTableRequests, arguments.map.encode())
 
 
 async def _serve(factory: Callable[[], asyncio.Protocol], address: Address) -> None:

@@ -1,18 +1,15 @@
-"""What the connections of a server have in common."""
+"""What the connections of one server have in common: the maps, the time, the limits, the counters, each other."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from vmaild.cache import Answer
 from vmaild.lookup import Reply, Request
 from vmaild.server.counters import Latency, ServerCounters
-
-if TYPE_CHECKING:
-    from vmaild.server.connection import Connection
 
 logger = logging.getLogger("vmaild.server")
 
@@ -31,7 +28,23 @@ class Lookups(Protocol):
         """The reply to a request. Does not raise."""
 
 
-class Shared:
+class OpenConnection(Protocol):
+    """What the server needs of a connection (``vmaild.server.connection.ClientConnection``)."""
+
+    def time_next(self) -> None:
+        """Time the next request if it takes the hot path."""
+
+    def close_if_idle(self, since: float) -> None:
+        """Close when nothing came after the time ``since`` and nothing is being looked up."""
+
+    def finish(self) -> None:
+        """Answer what has come, then close."""
+
+    def abort(self) -> None:
+        """Close at once, whatever is pending."""
+
+
+class Context:
     """What all connections of a server share."""
 
     def __init__(
@@ -48,7 +61,7 @@ class Shared:
         self.counters = ServerCounters()
         self.cached_latency = Latency()
         self.lookup_latency = Latency()
-        self.connections: set[Connection] = set()
+        self.connections: set[OpenConnection] = set()
         self.tasks: set[asyncio.Task[Reply]] = set()
         self.empty = asyncio.Event()
         self.empty.set()
@@ -68,7 +81,7 @@ class Shared:
             self._complain_at = self.clock() + COMPLAINT_INTERVAL
             logger.warning("%s", text)
 
-    def take_on(self, connection: Connection) -> bool:
+    def opened(self, connection: OpenConnection) -> bool:
         """Count the connection in. False when there are too many."""
         if len(self.connections) >= self.max_connections:
             self.counters.refused += 1
@@ -79,7 +92,7 @@ class Shared:
         self.empty.clear()
         return True
 
-    def let_go(self, connection: Connection) -> None:
+    def closed(self, connection: OpenConnection) -> None:
         """Count the connection out."""
         self.connections.discard(connection)
         if not self.connections:
