@@ -16,7 +16,7 @@ LAYERS = (
     ("wire",),
     ("tables",),
     ("directory",),
-    ("cache", "canaries", "turnstile"),
+    ("cache",),
     ("maps",),
     ("listening",),
     ("server",),

@@ -1,7 +1,7 @@
 """Lets few pass in one turn of the event loop, so that a burst does not hold up everything else.
 
 Lookups that miss come in bursts: many requests, or many answers of the directory, in one turn of the loop. Each costs
-some 0.1 ms, and a cached answer that is asked for meanwhile would wait for all of them. Behind a turnstile it waits
+some 0.1 ms, and a cached answer that is asked for meanwhile would wait for all of them. Behind a throttle it waits
 for a few.
 """
 
@@ -14,7 +14,7 @@ from collections import deque
 WIDTH = 2
 
 
-class Turnstile:
+class Throttle:
     """Those who come in one turn of the loop pass in their order, ``width`` of them in each turn."""
 
     def __init__(self, width: int = WIDTH) -> None:

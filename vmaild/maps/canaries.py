@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from vmaild.errors import DirectoryFailure
 
-logger = logging.getLogger("vmaild.canaries")
+logger = logging.getLogger("vmaild.maps")
 
 # Seconds that one look at a map's canaries is good for. A site where many lookups find nothing pays for one more
 # search a second.

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from vmaild.cache import Cache, CacheSettings
-from vmaild.canaries import RENEWAL, TRUST
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
 from vmaild.errors import DirectoryFailure, Overloaded
 from vmaild.lookup import NO_RESULT, NOT_FOUND, Entry, Reply, Request, Search, Status, found, permanent, temporary
-from vmaild.maps import COMPLAINT_INTERVAL, Maps
+from vmaild.maps.canaries import RENEWAL, TRUST
+from vmaild.maps.maps import COMPLAINT_INTERVAL, Maps
 
 BASE = "o=hosting,dc=x"
 DOMAIN = f"o=d.example,{BASE}"

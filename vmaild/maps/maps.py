@@ -20,19 +20,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Protocol
 
 import cachetools
 
 from vmaild import lookup
 from vmaild.cache import Cache
-from vmaild.canaries import Canaries
 from vmaild.errors import DataError, DirectoryFailure, LookupFailure
 from vmaild.lookup import Entry, Reply, Request, Search, Status
+from vmaild.maps.canaries import Canaries
+from vmaild.maps.throttle import Throttle
 from vmaild.tables import address
 from vmaild.tables.ldap_table import Outcome, Table
-from vmaild.turnstile import Turnstile
 
 logger = logging.getLogger("vmaild.maps")
 
@@ -66,10 +66,6 @@ class MapCounters:
         name = status.name.lower()
         setattr(self, name, getattr(self, name) + 1)
 
-    def as_dict(self) -> dict[str, int]:
-        """The counters by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
 
 class Maps:
     """All maps of the daemon. ``timeout`` is in seconds: what one lookup may take in the directory."""
@@ -89,7 +85,7 @@ class Maps:
         self._directory = directory
         self._timeout = timeout
         self._clock = clock
-        self._turnstile = Turnstile()
+        self._throttle = Throttle()
         self.canaries = Canaries(
             canaries or {}, self._present, lambda name: cache.forget_not_found(name.encode()), clock
         )
@@ -132,7 +128,7 @@ class Maps:
 
     async def _search(self, table: Table, key: str) -> Reply:
         """Ask the directory, and keep what its answer says about other lookups."""
-        await self._turnstile.turn()
+        await self._throttle.turn()
         asked_at = self._clock()
         outcome = await self._ask(table, key)
         for warning in outcome.warnings:
@@ -151,7 +147,7 @@ class Maps:
             await asyncio.sleep(0)
             while True:
                 entries = await self._directory.search(search, deadline=deadline)
-                await self._turnstile.turn()
+                await self._throttle.turn()
                 search = steps.send(entries)
         except StopIteration as stop:
             outcome: Outcome = stop.value

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-from vmaild.turnstile import Turnstile
+from vmaild.maps.throttle import Throttle
 
 
 async def test_a_burst_passes_a_few_in_each_turn_of_the_loop_in_order() -> None:
-    turnstile = Turnstile(width=2)
+    throttle = Throttle(width=2)
     passed: list[int] = []
     in_a_turn: list[int] = []
 
     async def one(number: int) -> None:
-        await turnstile.turn()
+        await throttle.turn()
         passed.append(number)
 
     tasks = [asyncio.create_task(one(number)) for number in range(7)]
@@ -27,9 +27,9 @@ async def test_a_burst_passes_a_few_in_each_turn_of_the_loop_in_order() -> None:
 
 
 async def test_one_alone_does_not_wait() -> None:
-    turnstile = Turnstile(width=1)
+    throttle = Throttle(width=1)
     for _ in range(3):
-        steps = turnstile.turn()
+        steps = throttle.turn()
         try:
             steps.send(None)
         except StopIteration:
@@ -41,9 +41,9 @@ async def test_one_alone_does_not_wait() -> None:
 
 
 async def test_who_gave_up_takes_nobodys_turn() -> None:
-    turnstile = Turnstile(width=1)
-    await turnstile.turn()
-    tasks = [asyncio.create_task(turnstile.turn()) for _ in range(3)]
+    throttle = Throttle(width=1)
+    await throttle.turn()
+    tasks = [asyncio.create_task(throttle.turn()) for _ in range(3)]
     await asyncio.sleep(0)
     tasks[0].cancel()
     await asyncio.wait_for(asyncio.gather(*tasks[1:]), 5)
