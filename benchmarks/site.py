@@ -19,7 +19,7 @@ from types import TracebackType
 from benchmarks.expectation import format_line
 from benchmarks.machine import ROOT
 from benchmarks.population import MAILBOXES, answers, mailboxes, write_ldif
-from vmaild.control import flush, stats
+from vmaild.admin import flush, stats
 from vmaild.demo.daemon import CONTROL_SOCKET, Daemon, Listen
 from vmaild.demo.process import Process, free_port
 from vmaild.demo.slapd import Slapd

@@ -20,16 +20,14 @@ from typing import Any
 import uvloop
 
 from vmaild import systemd
+from vmaild.admin import ControlServer, HttpServer, Metrics, readiness
 from vmaild.cache import Cache
 from vmaild.collector import Collector
 from vmaild.config import Config
-from vmaild.control import ControlServer
 from vmaild.directory import Pool
 from vmaild.errors import ConfigError
-from vmaild.http import HttpServer, readiness
 from vmaild.listening import parse_address
 from vmaild.maps import Maps
-from vmaild.metrics import Metrics
 from vmaild.server import Server
 from vmaild.watchdog import Watchdog
 
@@ -87,11 +85,11 @@ class Daemon:
         self._stop.set()
 
     def flush(self, map_name: bytes | None, key: bytes | None) -> int:
-        """Forget cached answers (``vmaild.control``)."""
+        """Forget cached answers (``vmaild.admin.control``)."""
         return self.cache.flush(map_name, key)
 
     def stats(self) -> dict[str, Any]:
-        """What the daemon knows of itself (``vmaild.control``)."""
+        """What the daemon knows of itself (``vmaild.admin.control``)."""
         return self.metrics.stats()
 
     async def run(self) -> None:

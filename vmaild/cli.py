@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmaild import __version__, app, control
+from vmaild import __version__, admin, app
 from vmaild.config import DEFAULT_PATH, Config, load
 from vmaild.config.section import did_you_mean
 from vmaild.errors import ConfigError
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
     except ConfigError as error:
         return _fail(os.EX_CONFIG, *error.problems)
-    except control.ControlError as error:
+    except admin.ControlError as error:
         return _fail(os.EX_UNAVAILABLE, str(error))
     except BrokenPipeError:
         # Whoever read the output has gone; there is nothing left to say, and nowhere to say it.
@@ -92,12 +92,12 @@ def _flush(options: argparse.Namespace) -> int:
     path = _control_path(_load(options))
     map_name = os.fsencode(options.map) if options.map else None
     key = os.fsencode(options.key) if options.key is not None else None
-    print(f"{control.flush(path, map_name, key)} answers forgotten")
+    print(f"{admin.flush(path, map_name, key)} answers forgotten")
     return os.EX_OK
 
 
 def _stats(options: argparse.Namespace) -> int:
-    print(json.dumps(control.stats(_control_path(_load(options))), indent=2))
+    print(json.dumps(admin.stats(_control_path(_load(options))), indent=2))
     return os.EX_OK
 
 

@@ -11,8 +11,8 @@ A client that sends what is no request gets the answers still pending, and then 
 One that goes away does not stop the search it began: others may wait for it, and its answer is worth keeping.
 """
 
-from vmaild.server.counters import Latency, ServerCounters
+from vmaild.server.counters import LATENCY_BOUNDS, Latency, ServerCounters
 from vmaild.server.server import Server
 from vmaild.server.settings import ListenSettings
 
-__all__ = ["Latency", "ListenSettings", "Server", "ServerCounters"]
+__all__ = ["LATENCY_BOUNDS", "Latency", "ListenSettings", "Server", "ServerCounters"]

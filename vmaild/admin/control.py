@@ -23,8 +23,8 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from vmaild.admin.request_server import DEADLINE, MAX_CONNECTIONS, RequestServer
 from vmaild.errors import VmaildError
-from vmaild.exchange import DEADLINE, MAX_CONNECTIONS, Exchange
 from vmaild.listening import bind_unix, remove_unix
 
 if TYPE_CHECKING:
@@ -71,19 +71,19 @@ class ControlServer:
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self.path = path
-        self._exchange = Exchange(ControlDialogue(commands), deadline=deadline, max_connections=max_connections)
+        self._server = RequestServer(ControlProtocol(commands), deadline=deadline, max_connections=max_connections)
 
     async def start(self) -> None:
         """Bind and listen. A dead process's socket file is replaced; OSError when a live one listens."""
-        await self._exchange.start([bind_unix(self.path, MODE)])
+        await self._server.start([bind_unix(self.path, MODE)])
 
     async def close(self) -> None:
         """Stop listening and remove the socket file."""
-        await self._exchange.close()
+        await self._server.close()
         remove_unix(self.path)
 
 
-class ControlDialogue:
+class ControlProtocol:
     """The line protocol, as functions of bytes."""
 
     end = b"\n"
@@ -141,7 +141,7 @@ def stats(path: str, *, timeout: float = TIMEOUT) -> dict[str, Any]:
 def _ask(path: str, words: Iterable[bytes], timeout: float) -> dict[str, Any]:
     line = b" ".join(quote_from_bytes(word, safe="").encode("ascii") for word in words) + b"\n"
     try:
-        answer = json.loads(_exchange_lines(path, line, time.monotonic() + timeout))
+        answer = json.loads(_round_trip(path, line, time.monotonic() + timeout))
     except FileNotFoundError:
         raise ControlError(f"{path} does not exist: is vmaild running?") from None
     except ConnectionRefusedError:
@@ -159,7 +159,7 @@ def _ask(path: str, words: Iterable[bytes], timeout: float) -> dict[str, Any]:
     return answer
 
 
-def _exchange_lines(path: str, line: bytes, deadline: float) -> bytes:
+def _round_trip(path: str, line: bytes, deadline: float) -> bytes:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(_left(deadline))
         sock.connect(path)

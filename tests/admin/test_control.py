@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from tests.support.loops import on_each_loop
-from vmaild.control import MAX_COMMAND, ControlDialogue, ControlError, ControlServer, flush, stats
+from vmaild.admin.control import MAX_COMMAND, ControlError, ControlProtocol, ControlServer, flush, stats
 
 
 class Recorder:
@@ -130,13 +130,13 @@ async def test_the_socket_of_a_live_daemon_is_refused_and_keeps_working(commands
 
 @pytest.mark.parametrize("line", [b"", b"flush a b c", b"stats now", b"FLUSH", b"stop", b" flush", b"\xff\x00"])
 def test_an_unknown_command_does_nothing_and_says_so(commands, line):
-    answer = json.loads(ControlDialogue(commands).answer(line))
+    answer = json.loads(ControlProtocol(commands).answer(line))
     assert list(answer) == ["error"]
     assert commands.flushed == []
 
 
 def test_a_line_typed_by_hand_may_end_in_cr(commands):
-    assert ControlDialogue(commands).answer(b"flush\r") == b'{"flushed":7}\n'
+    assert ControlProtocol(commands).answer(b"flush\r") == b'{"flushed":7}\n'
 
 
 @on_each_loop

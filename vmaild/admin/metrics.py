@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 import vmaild
 from vmaild.directory import KINDS
 from vmaild.lookup import Status
-from vmaild.server.counters import LATENCY_BOUNDS
+from vmaild.server import LATENCY_BOUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

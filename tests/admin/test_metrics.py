@@ -11,18 +11,18 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from vmaild.admin.metrics import UNKNOWN_MAP, Metrics
 from vmaild.cache import Cache, CacheCounters, CacheSettings
 from vmaild.directory import Counters, PoolStatus, ServerStatus
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import NO_RESULT, NOT_FOUND, found
 from vmaild.maps import MapCounters
-from vmaild.metrics import UNKNOWN_MAP, Metrics
 from vmaild.server import Latency, ServerCounters
 from vmaild.server.counters import LATENCY_BOUNDS
 
 ALIAS = "virtual_alias_maps"
 MAILBOX = "virtual_mailbox_maps"
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 class Clock:

@@ -9,14 +9,14 @@ import pytest
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from tests.support.loops import SECONDS, on_each_loop
-from vmaild.http import MAX_REQUEST, HttpDialogue, HttpServer, Readiness, parse_request, readiness
+from vmaild.admin.http import MAX_REQUEST, HttpProtocol, HttpServer, Readiness, parse_request, readiness
 from vmaild.listening import InetAddress, UnixAddress, bind_inet
 
 EPOCH_DATE = b"Date: Thu, 01 Jan 1970 00:00:00 GMT"
 
 
-def dialogue(metrics=lambda: b"vmaild_up 1\n", ready=lambda: Readiness(True, "yes")):
-    return HttpDialogue(metrics, ready, clock=lambda: 0.0)
+def protocol(metrics=lambda: b"vmaild_up 1\n", ready=lambda: Readiness(True, "yes")):
+    return HttpProtocol(metrics, ready, clock=lambda: 0.0)
 
 
 def get(path, method="GET", version="1.1", fields="Host: localhost"):
@@ -28,27 +28,27 @@ def status_of(response):
 
 
 def test_a_response_is_whole_and_says_that_the_connection_ends():
-    assert dialogue().answer(get("/health")) == (
+    assert protocol().answer(get("/health")) == (
         b"HTTP/1.1 200 OK\r\n" + EPOCH_DATE + b"\r\nContent-Type: text/plain; charset=utf-8\r\n"
         b"Content-Length: 21\r\nCache-Control: no-store\r\nConnection: close\r\n\r\nthe event loop turns\n"
     )
 
 
 def test_metrics_have_the_content_type_of_the_exposition_format():
-    head, _, body = dialogue().answer(get("/metrics")).partition(b"\r\n\r\n")
+    head, _, body = protocol().answer(get("/metrics")).partition(b"\r\n\r\n")
     assert body == b"vmaild_up 1\n"
     assert f"Content-Type: {CONTENT_TYPE_LATEST}".encode() in head.split(b"\r\n")
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/health", "/ready", "/absent"])
 def test_head_has_the_fields_of_get_and_no_body(path):
-    got = dialogue().answer(get(path))
-    assert dialogue().answer(get(path, "HEAD")) == got.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    got = protocol().answer(get(path))
+    assert protocol().answer(get(path, "HEAD")) == got.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
 
 
 def test_readiness_is_the_status_and_its_reason_the_body():
-    assert status_of(dialogue().answer(get("/ready"))) == 200
-    response = dialogue(ready=lambda: Readiness(False, "all servers are down")).answer(get("/ready"))
+    assert status_of(protocol().answer(get("/ready"))) == 200
+    response = protocol(ready=lambda: Readiness(False, "all servers are down")).answer(get("/ready"))
     assert status_of(response) == 503
     assert response.endswith(b"\r\n\r\nall servers are down\n")
 
@@ -96,11 +96,11 @@ def test_ready_means_that_some_lookup_can_be_answered(directory_ready, cached, r
     ],
 )
 def test_each_request_has_its_status(request_bytes, status):
-    assert status_of(dialogue().answer(request_bytes)) == status
+    assert status_of(protocol().answer(request_bytes)) == status
 
 
 def test_a_refused_method_is_told_which_are_allowed():
-    assert b"\r\nAllow: GET, HEAD\r\n" in dialogue().answer(get("/metrics", "PUT"))
+    assert b"\r\nAllow: GET, HEAD\r\n" in protocol().answer(get("/metrics", "PUT"))
 
 
 def test_a_request_is_read_as_method_and_path():

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from vmaild.exchange import DEADLINE, MAX_CONNECTIONS, Exchange
+from vmaild.admin.request_server import DEADLINE, MAX_CONNECTIONS, RequestServer
 from vmaild.listening import Address, UnixAddress, bind, claim, remove_unix
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def readiness(*, directory_ready: bool, cached_answers: int) -> Readiness:
 class HttpServer:
     """Serves the three pages at ``address``.
 
-    ``metrics`` returns the exposition (``vmaild.metrics.Metrics.exposition``), ``ready`` the state of the
+    ``metrics`` returns the exposition (``vmaild.admin.metrics.Metrics.exposition``), ``ready`` the state of the
     moment; both are called in the event loop and must not block. ``clock`` is the time of day for the Date
     field. ``deadline``: seconds for a whole connection.
     """
@@ -86,14 +86,14 @@ class HttpServer:
     ) -> None:
         self.address = address
         self._bound_path = ""
-        self._exchange = Exchange(
-            HttpDialogue(metrics, ready, clock), deadline=deadline, max_connections=max_connections
+        self._server = RequestServer(
+            HttpProtocol(metrics, ready, clock), deadline=deadline, max_connections=max_connections
         )
 
     @property
     def addresses(self) -> tuple[Address, ...]:
         """Where it listens, with the real port when port 0 was asked for."""
-        return self._exchange.addresses
+        return self._server.addresses
 
     async def start(self, inherited: list[socket.socket] | None = None) -> None:
         """Listen on the sockets among ``inherited`` that are bound to the address, else bind it. OSError."""
@@ -102,16 +102,16 @@ class HttpServer:
             sockets = bind(self.address)
             if isinstance(self.address, UnixAddress):
                 self._bound_path = self.address.path
-        await self._exchange.start(sockets)
+        await self._server.start(sockets)
 
     async def close(self) -> None:
         """Stop listening, and cut what is open."""
-        await self._exchange.close()
+        await self._server.close()
         if self._bound_path:
             remove_unix(self._bound_path)
 
 
-class HttpDialogue:
+class HttpProtocol:
     """HTTP as functions of bytes: a request without its empty line in, the whole response out."""
 
     end = b"\r\n\r\n"
