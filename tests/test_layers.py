@@ -20,7 +20,7 @@ LAYERS = (
     ("maps",),
     ("listening",),
     ("server",),
-    ("systemd", "watchdog", "collector"),
+    ("process",),
     ("admin",),
     ("config",),
     ("app", "demo"),

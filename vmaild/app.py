@@ -19,24 +19,22 @@ from typing import Any
 
 import uvloop
 
-from vmaild import systemd
 from vmaild.admin import ControlServer, HttpServer, Metrics, readiness
 from vmaild.cache import Cache
-from vmaild.collector import Collector
 from vmaild.config import Config
 from vmaild.directory import Pool
 from vmaild.errors import ConfigError
 from vmaild.listening import parse_address
 from vmaild.maps import Maps
+from vmaild.process import GcTuning, Watchdog, systemd
 from vmaild.server import Server
-from vmaild.watchdog import Watchdog
 
 logger = logging.getLogger("vmaild")
 
 # Seconds until the canaries are looked for again while no directory server is up.
 CANARY_RETRY = 0.1
-# Seconds between two looks whether many answers were learnt.
-COLLECTOR_INTERVAL = 0.5
+# Seconds between two checks whether many answers were stored.
+GC_INTERVAL = 0.5
 # Seconds between two STATUS lines for systemd.
 STATUS_INTERVAL = 5.0
 
@@ -128,7 +126,7 @@ class Daemon:
         logger.info("serving %d maps on %s", len(config.maps.tables), addresses)
         self._notifier.ready(f"serving on {addresses}")
         self._begin(self._tell_status())
-        self._begin(self._keep_collector_short())
+        self._begin(self._tune_gc())
 
     async def _start_http(self, stack: contextlib.AsyncExitStack, inherited: list[socket.socket]) -> None:
         if not self._config.http:
@@ -174,12 +172,12 @@ class Daemon:
             await self.maps.canaries.check()
             await asyncio.sleep(self._config.directory.check_interval if self.directory.ready else CANARY_RETRY)
 
-    async def _keep_collector_short(self) -> None:
-        collector = Collector(lambda: self.cache.counters.learnt)
-        collector.start()
+    async def _tune_gc(self) -> None:
+        tuning = GcTuning(lambda: self.cache.counters.learnt)
+        tuning.start()
         while True:
-            await asyncio.sleep(COLLECTOR_INTERVAL)
-            collector.tick()
+            await asyncio.sleep(GC_INTERVAL)
+            tuning.tick()
 
     async def _tell_status(self) -> None:
         while True:

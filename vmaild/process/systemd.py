@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger("vmaild.process")
 
 # sd_listen_fds(3): the first inherited descriptor.
 LISTEN_FDS_START = 3
@@ -77,7 +77,7 @@ class Notifier:
                 sock.setblocking(False)
                 sock.sendto("\n".join(assignments).encode(), address)
         except OSError as exc:
-            log.warning("cannot notify the service manager: %s", exc)
+            logger.warning("cannot notify the service manager: %s", exc)
             return False
         return True
 

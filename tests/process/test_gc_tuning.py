@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from vmaild.cache import Answer, Cache
-from vmaild.collector import STEP, YOUNG, Collector
 from vmaild.lookup import found
+from vmaild.process.gc_tuning import STEP, YOUNG, GcTuning
 
 
 @pytest.fixture(autouse=True)
@@ -26,16 +26,16 @@ def answers_in_a_full_pass() -> int:
 
 def test_a_full_pass_sees_no_more_than_the_latest_answers() -> None:
     cache = Cache()
-    collector = Collector(lambda: cache.counters.learnt)
+    tuning = GcTuning(lambda: cache.counters.learnt)
     for number in range(3 * STEP + 10):
         cache.learn(b"m user%d@d.example" % number, found(b"x"))
-        collector.tick()
+        tuning.tick()
     assert len(cache) == 3 * STEP + 10
     assert answers_in_a_full_pass() <= STEP
 
 
 def test_what_lookups_have_under_way_brings_no_pass_about() -> None:
-    Collector(lambda: 0).start()
+    GcTuning(lambda: 0).start()
     passes = sum(generation["collections"] for generation in gc.get_stats())
     under_way = [[] for _ in range(YOUNG // 2)]
     assert len(under_way) == YOUNG // 2
@@ -45,7 +45,7 @@ def test_what_lookups_have_under_way_brings_no_pass_about() -> None:
 def test_frozen_answers_are_freed_when_they_are_forgotten() -> None:
     cache = Cache()
     cache.learn(b"m user@d.example", found(b"x"))
-    Collector(lambda: 0).settle()
+    GcTuning(lambda: 0).freeze()
     frozen = gc.get_freeze_count()
     cache.flush()
     assert gc.get_freeze_count() < frozen
@@ -58,6 +58,6 @@ def test_cycles_are_collected_before_anything_is_frozen() -> None:
     ring = Ring()
     ring.itself = ring  # type: ignore[attr-defined]
     del ring
-    Collector(lambda: 0).settle()
+    GcTuning(lambda: 0).freeze()
     gc.unfreeze()
     assert not [tracked for tracked in gc.get_objects() if isinstance(tracked, Ring)]

@@ -2,7 +2,7 @@
 
 CPython's collector goes through every object that it tracks when it makes a full pass, and the event loop stands still
 meanwhile: half a second with a million answers. Answers are in no reference cycles, so the collector has nothing to
-find there. ``settle`` collects what there is to collect, and then freezes all that is left: later passes leave it out,
+find there. ``freeze`` collects what there is to collect, and then freezes all that is left: later passes leave it out,
 and it is still freed when nothing refers to it any more.
 
 A pass over the young objects comes by default whenever 700 more were made than freed. A few lookups have as many under
@@ -15,32 +15,32 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 
-# Answers learnt between two times of settling. A pass over so many takes some 5 ms.
+# Answers stored between two times of freezing. A pass over so many takes some 5 ms.
 STEP = 10_000
 
 # Objects that there may be more than at the last pass before the collector makes one over the young ones.
 YOUNG = 10_000
 
 
-class Collector:
-    """Settles whenever ``STEP`` answers were learnt. ``learnt`` tells how many have been, ever."""
+class GcTuning:
+    """Freezes whenever ``STEP`` answers were stored. ``stored`` returns how many have been, ever."""
 
-    def __init__(self, learnt: Callable[[], int]) -> None:
-        self._learnt = learnt
-        self._settled_at = 0
+    def __init__(self, stored: Callable[[], int]) -> None:
+        self._stored = stored
+        self._frozen_at = 0
 
     def start(self) -> None:
-        """Set the threshold for young objects, and settle: passes are spared all of the program itself."""
+        """Set the threshold for young objects, and freeze: passes are spared all of the program itself."""
         gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
-        self.settle()
+        self.freeze()
 
-    def settle(self) -> None:
+    def freeze(self) -> None:
         """Collect and freeze."""
-        self._settled_at = self._learnt()
+        self._frozen_at = self._stored()
         gc.collect()
         gc.freeze()
 
     def tick(self) -> None:
-        """Settle if it is time."""
-        if self._learnt() - self._settled_at >= STEP:
-            self.settle()
+        """Freeze if it is time."""
+        if self._stored() - self._frozen_at >= STEP:
+            self.freeze()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vmaild.systemd import (
+from vmaild.process.systemd import (
     MAX_LISTEN_FDS,
     Notifier,
     credential,
