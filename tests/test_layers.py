@@ -23,7 +23,7 @@ LAYERS = (
     ("process",),
     ("admin",),
     ("config",),
-    ("app", "demo"),
+    ("daemon", "demo"),
     ("cli",),
     ("__main__",),
 )

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmaild import __version__, admin, app
+from vmaild import __version__, admin, daemon
 from vmaild.config import DEFAULT_PATH, Config, load
 from vmaild.config.section import did_you_mean
 from vmaild.errors import ConfigError
@@ -53,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     config = _load(options)
-    app.log_to(sys.stderr, config.daemon.log_level)
+    daemon.log_to(sys.stderr, config.daemon.log_level)
     try:
-        app.run(config)
+        daemon.run(config)
     except OSError as error:
         return _fail(os.EX_OSERR, f"{error.filename}: {error.strerror}" if error.filename else str(error))
     return os.EX_OK
@@ -69,14 +69,14 @@ def _check(options: argparse.Namespace) -> int:
 
 def _query(options: argparse.Namespace) -> int:
     config = _load(options)
-    app.log_to(sys.stderr, config.daemon.log_level if options.verbose else "error")
+    daemon.log_to(sys.stderr, config.daemon.log_level if options.verbose else "error")
     names = [name.lower() for name in config.maps.tables]
     if options.map.lower() not in names:
         return _fail(os.EX_USAGE, f"no map named {options.map!r}{did_you_mean(options.map.lower(), names)}")
     request = Request(os.fsencode(options.map), os.fsencode(options.key))
 
     async def ask() -> int:
-        async with app.opened(config) as maps:
+        async with daemon.opened(config) as maps:
             reply = await maps.find(request)
         if reply.status is Status.FOUND:
             sys.stdout.buffer.write(reply.text + b"\n")
