@@ -17,7 +17,7 @@ from benchmarks.expectation import read_lines
 from benchmarks.protocols import CODECS
 from benchmarks.references.relay import Relay
 from benchmarks.references.servers import DictServer, EchoServer, Requests, Table
-from vmaild.listening.address import Address, InetAddress, UnixAddress, parse_address
+from vmaild.listening import Address, InetAddress, UnixAddress, parse_address
 from vmaild.wire import socketmap, tcp_table
 
 BACKLOG = 1024
