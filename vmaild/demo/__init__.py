@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from vmaild.demo.daemon import Daemon, Listen
+from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.lookups import ask_all, failures, table
 from vmaild.demo.process import ProcessError
 from vmaild.demo.slapd import Slapd
@@ -84,7 +84,7 @@ def run(once: bool, port: int) -> int:
 
 def _run_in(home: Path, port: int, once: bool, told: _Told) -> int:
     with Slapd(home / "slapd", ldif=tree(), syncprov=True) as slapd:
-        daemon = Daemon(home, [slapd.uri], [Listen(f"inet:127.0.0.1:{port}")])
+        daemon = DaemonProcess(home, [slapd.uri], [Listen(f"inet:127.0.0.1:{port}")])
         try:
             if told.to_end:
                 return os.EX_OK
@@ -95,7 +95,7 @@ def _run_in(home: Path, port: int, once: bool, told: _Told) -> int:
             daemon.stop()
 
 
-def _show(slapd: Slapd, daemon: Daemon, port: int, once: bool) -> int:
+def _show(slapd: Slapd, daemon: DaemonProcess, port: int, once: bool) -> int:
     try:
         rows = ask_all(daemon.address)
     except (OSError, ProtocolError) as error:
@@ -106,7 +106,7 @@ def _show(slapd: Slapd, daemon: Daemon, port: int, once: bool) -> int:
     return 1 if failures(rows) else os.EX_OK
 
 
-def _stay(slapd: Slapd, daemon: Daemon, told: _Told) -> int:
+def _stay(slapd: Slapd, daemon: DaemonProcess, told: _Told) -> int:
     while not told.to_end:
         if not slapd.running:
             return _cannot("slapd has ended", 1)
