@@ -100,7 +100,8 @@ class Search(NamedTuple):
 class Entry(NamedTuple):
     """One entry of an answer: its DN as the server wrote it, and raw values by lower-case attribute name.
 
-    An attribute without values is absent.
+    An attribute without values is absent. One that came back with options (RFC 4512, 2.5), or by another name than it
+    was asked for by, is there with an empty tuple: its values are not known.
     """
 
     dn: str

@@ -52,6 +52,15 @@ MESSAGES_PER_WAKEUP = 64
 NO_ATTRIBUTES = "1.1"  # RFC 4511, 4.5.1.8
 
 
+_SUCCESS = bytes.fromhex("6507 0a0100 0400 0400")
+"""SearchResultDone with result code 0, no matched DN and no message (RFC 4511, 4.1.9)."""
+
+_NOTHING = Search("", Scope.BASE, "", ())
+
+Outcome = list[Entry] | DirectoryFailure
+"""How a search ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """How to bind: mechanism SIMPLE or EXTERNAL; name and password for a simple bind that is not anonymous."""
@@ -80,7 +89,9 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
         self._fd = -1
         self._message = 0
         self._head = self._head_before = b""
-        self._pending: asyncio.Future[list[Fields]] | None = None
+        self._search = _NOTHING
+        self._names: frozenset[str] = frozenset()
+        self._done: Callable[[Outcome], None] | None = None
         self._end_at = 0.0
         self._deadline = DeadlineTimer(self._expire)
         self.dead = False
@@ -114,19 +125,39 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
         self._loop.add_reader(fd, self._readable)
 
     async def search(self, search: Search, end: float) -> list[Entry]:
-        """The entries, all of them, read by ``end`` (loop time). Raises ``DirectoryFailure``.
+        """``begin`` for a coroutine: the entries, or a raised ``DirectoryFailure``. Cancelling it ends the connection."""
+        answered: asyncio.Future[Outcome] = self._loop.create_future()
+
+        def done(outcome: Outcome) -> None:
+            if not answered.done():
+                answered.set_result(outcome)
+
+        self.begin(search, end, done)
+        try:
+            outcome = await answered
+        except asyncio.CancelledError:
+            self.kill()
+            raise
+        if isinstance(outcome, DirectoryFailure):
+            raise outcome
+        return outcome
+
+    def begin(self, search: Search, end: float, done: Callable[[Outcome], None]) -> None:
+        """Send ``search``. ``done`` is called once, with all entries or the failure, by ``end`` (loop time).
 
         An empty list says only that this server had nothing: whether it holds the search base is for the caller to
         know.
         """
-        attributes, names = _attributes(search.attributes)
-        self._client.raw_attributes = attributes
         limit = end - self._loop.time()
         if limit <= 0:
-            raise DirectoryFailure("no time left for a search", TIMEOUT)
+            done(DirectoryFailure("no time left for a search", TIMEOUT))
+            return
         if "\0" in search.filter:
             # libldap would cut the filter off there, and search for something else.
-            raise DirectoryFailure("NUL in a filter", INVALID)
+            done(DirectoryFailure("NUL in a filter", INVALID))
+            return
+        attributes, self._names = _attributes(search.attributes)
+        self._client.raw_attributes = attributes
         try:
             # The server's own limit is a second later, so that it stops too, and never first.
             self._message = ldapconnection.search(
@@ -135,45 +166,54 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
             )  # fmt: skip
         except FOREIGN as error:
             self._end()
-            raise failure(error) from None
+            done(failure(error))
+            return
         self._head_before = self._head = b""
-        self._pending = pending = self._loop.create_future()
+        self._search = search
+        self._done = done
         self._end_at = end
-        self._deadline.set(end)
-        try:
-            found = await pending
-        except asyncio.CancelledError:
-            self.kill()
-            raise
-        finally:
-            self._pending = None
-        return self._checked(found, names, search)
+        if end < self._deadline.at:
+            self._deadline.set(end)
 
-    def _checked(self, found: list[Fields], names: frozenset[str], search: Search) -> list[Entry]:
-        code = ber.search_result(self._head, self._message)
-        if code is None:
-            # The last message came in two pieces, and the code was in the first.
-            code = ber.search_result(self._head_before, self._message)
-        if code is None:
-            raise DirectoryFailure("the result code was not seen", PARTIAL)
-        wrong = result_failure(code)
-        if wrong is not None:
-            raise wrong
-        if code == NO_SUCH_OBJECT and search.base_exists:
-            raise DirectoryFailure(f"there is no {search.base!r}", NO_BASE)
+    def _finish(self, outcome: Outcome) -> None:
+        """Nothing is pending any more: hand over the outcome."""
+        done, self._done = self._done, None
+        if done is not None:
+            done(outcome)
+
+    def _outcome(self, found: list[Fields]) -> Outcome:
+        """What the answer to the pending search makes."""
+        code = 0
+        if not _succeeded(self._head, self._message):
+            head = ber.search_result(self._head, self._message)
+            # Or the last message came in two pieces, and the code was in the first.
+            code_seen = ber.search_result(self._head_before, self._message) if head is None else head
+            if code_seen is None:
+                return DirectoryFailure("the result code was not seen", PARTIAL)
+            code = code_seen
+        if code:
+            error = result_failure(code)
+            if error is not None:
+                return error
+            if code == NO_SUCH_OBJECT and self._search.base_exists:
+                return DirectoryFailure(f"there is no {self._search.base!r}", NO_BASE)
+        return self._entries(found)
+
+    def _entries(self, found: list[Fields]) -> Outcome:
+        names = self._names
         entries = []
         for fields in found:
             if type(fields) is not Fields:
-                raise DirectoryFailure("part of the answer is a referral", REFERRAL)
+                return DirectoryFailure("part of the answer is a referral", REFERRAL)
             values = {name.lower(): tuple(raw) for name, raw in fields.items() if raw}
             if not names.issuperset(values):
-                values = {name: values[name] for name in names.intersection(values)}
+                # With options, or by another of its names: bonsai has made numbers and truth values of some of these.
+                values = {name: values[name] if name in names else () for name in values}
             entries.append(Entry(fields.dn, values))
         return entries
 
     def _readable(self) -> None:
-        pending = self._pending
-        if pending is None or pending.done() or self._socket is None:
+        if self._done is None or self._socket is None:
             self._end()  # of the stream, a reset, or a notice of disconnection
             return
         peek = self._socket.recv
@@ -182,32 +222,36 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
                 self._head_before, self._head = self._head, peek(ber.HEAD, socket.MSG_PEEK)
                 found = self.get_result(self._message)
                 if found is not None:
-                    pending.set_result(found)
+                    self._finish(self._outcome(found))
                     return
         except BlockingIOError:
             return  # the rest of the answer is still on its way
         except FOREIGN as error:
             wrong = failure(error)
-            pending.set_exception(wrong)
             if wrong.kind in (BROKEN, INVALID):
-                self._end()
+                self.lost = True
+                self._close()
+            self._finish(wrong)
 
     def _end(self) -> None:
         self.lost = True
         self.kill()
 
     def _expire(self, now: float) -> float | None:
-        pending = self._pending
-        if pending is None or pending.done():
+        if self._done is None:
             return None
         if now < self._end_at:
             return self._end_at
-        pending.set_exception(DirectoryFailure("no answer in time", TIMEOUT))
-        self.kill()
+        self._close()
+        self._finish(DirectoryFailure("no answer in time", TIMEOUT))
         return None
 
     def kill(self) -> None:
-        """Close at once; whoever waits for an answer gets a ``BROKEN`` failure. Harmless when dead already."""
+        """Close at once; a search that is pending fails as ``BROKEN``. Harmless when dead already."""
+        self._close()
+        self._finish(DirectoryFailure("the connection ended", BROKEN))
+
+    def _close(self) -> None:
         if self.dead:
             return
         self.dead = True
@@ -223,12 +267,18 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
                 break
             except LDAPError:
                 continue
-        if self._pending is not None and not self._pending.done():
-            self._pending.set_exception(DirectoryFailure("the connection ended", BROKEN))
         self.on_dead(self)
+
+
+def _succeeded(head: bytes, message: int) -> bool:
+    """Whether ``head`` is a SearchResultDone of that message with result code 0 and nothing else in it.
+
+    Nearly every search ends so; ``ber`` reads all others.
+    """
+    return head.endswith(_SUCCESS) and int.from_bytes(head[4:-9], "big") == message and head[2] == 2 and len(head) < 20
 
 
 @functools.lru_cache(maxsize=256)
 def _attributes(wanted: tuple[str, ...]) -> tuple[list[str], frozenset[str]]:
-    """What to ask for, and the lower-case names to keep. Maps ask for the same few sets again and again."""
+    """What to ask for, and the lower-case names of it. Maps ask for the same few sets again and again."""
     return list(wanted) or [NO_ATTRIBUTES], frozenset(name.lower() for name in wanted)

@@ -10,23 +10,27 @@ import asyncio
 from collections.abc import Callable
 
 
+NEVER = float("inf")
+
+
 class DeadlineTimer:
     """Calls ``reached`` with a loop time: what was due by then is over. It returns the earliest deadline left."""
 
-    __slots__ = ("_at", "_reached", "_timer")
+    __slots__ = ("_reached", "_timer", "at")
 
     def __init__(self, reached: Callable[[float], float | None]) -> None:
         self._reached = reached
         self._timer: asyncio.TimerHandle | None = None
-        self._at = 0.0
+        self.at = NEVER
+        """When it fires, ``NEVER`` when it is not set: a later deadline need not be."""
 
     def set(self, end: float) -> None:
         """Fire no later than at ``end``."""
         if self._timer is not None:
-            if self._at <= end:
+            if self.at <= end:
                 return
             self._timer.cancel()
-        self._at = end
+        self.at = end
         self._timer = asyncio.get_running_loop().call_at(end, self._fire)
 
     def stop(self) -> None:
@@ -34,6 +38,7 @@ class DeadlineTimer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self.at = NEVER
 
     def close(self) -> None:
         """Stop for good, and drop what it calls, so that both can be freed without the garbage collector."""
@@ -42,7 +47,8 @@ class DeadlineTimer:
 
     def _fire(self) -> None:
         self._timer = None
-        end = self._reached(self._at)
+        now, self.at = self.at, NEVER
+        end = self._reached(now)
         if end is not None:
             self.set(end)
 

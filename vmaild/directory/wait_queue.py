@@ -1,71 +1,80 @@
-"""The lookups that wait for a connection: first come, first served, and not more than a bound."""
+"""The searches that wait for a connection: first come, first served, and not more than a bound."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from vmaild.directory.deadline_timer import DeadlineTimer
 from vmaild.directory.failures import TIMEOUT
 from vmaild.errors import DirectoryFailure, Overloaded
 
-T = TypeVar("T")
+
+class Waiter(Protocol):
+    """Who waits, until ``end`` (loop time)."""
+
+    end: float
+    gone: bool
+    """True once it waits no longer, whatever the reason."""
+
+    def fail(self, failure: DirectoryFailure) -> None:
+        """Take the failure in place of a turn."""
 
 
-class WaitQueue(Generic[T]):
-    """A bounded queue of waiters, each of which gets one T or a failure."""
+W = TypeVar("W", bound=Waiter)
+
+
+class WaitQueue(Generic[W]):
+    """A bounded queue of waiters, each of which gets its turn by ``next`` or a failure."""
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
-        self._waiters: deque[tuple[asyncio.Future[T], float]] = deque()
+        self._waiters: deque[W] = deque()
         self._deadline = DeadlineTimer(self._expire)
 
     def __len__(self) -> int:
         """How many still wait."""
-        return sum(not waiter.done() for waiter, _ in self._waiters)
+        return sum(not waiter.gone for waiter in self._waiters)
 
     def __bool__(self) -> bool:
         """True when somebody may wait; cheap."""
         return bool(self._waiters)
 
-    def join(self, end: float) -> asyncio.Future[T]:
-        """A future for what is waited for; it fails at ``end`` (loop time). Raises ``Overloaded`` past the bound.
-
-        Whoever is cancelled while waiting must give back what the future holds by then.
-        """
+    def join(self, waiter: W) -> None:
+        """Queue up; the waiter fails at its ``end``. Raises ``Overloaded`` past the bound."""
         if len(self._waiters) >= self._bound:
             self._forget_gone()
             if len(self._waiters) >= self._bound:
-                raise Overloaded(f"{self._bound} lookups wait already")
-        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiters.append((waiter, end))
-        self._deadline.set(end)
-        return waiter
+                raise Overloaded(f"{self._bound} searches wait already")
+        self._waiters.append(waiter)
+        if waiter.end < self._deadline.at:
+            self._deadline.set(waiter.end)
 
-    def next(self) -> asyncio.Future[T] | None:
+    def next(self) -> W | None:
         """The waiter whose turn it is, taken off the queue; never one that gave up."""
         while self._waiters:
-            waiter, _ = self._waiters.popleft()
-            if not waiter.done():
+            waiter = self._waiters.popleft()
+            if not waiter.gone:
                 return waiter
         return None
 
     def fail(self, why: DirectoryFailure) -> int:
         """Fail all who wait; returns how many."""
-        count = 0
-        while (waiter := self.next()) is not None:
-            waiter.set_exception(why)
-            count += 1
+        waiting = [waiter for waiter in self._waiters if not waiter.gone]
+        self._waiters.clear()
         self._deadline.stop()
-        return count
+        for waiter in waiting:
+            waiter.fail(why)
+        return len(waiting)
 
     def _expire(self, now: float) -> float | None:
-        for waiter, end in self._waiters:
-            if end <= now and not waiter.done():
-                waiter.set_exception(DirectoryFailure("no connection became free in time", TIMEOUT))
+        late = [waiter for waiter in self._waiters if waiter.end <= now and not waiter.gone]
+        for waiter in late:
+            waiter.gone = True
         self._forget_gone()
-        return min((end for _, end in self._waiters), default=None)
+        for waiter in late:
+            waiter.fail(DirectoryFailure("no connection became free in time", TIMEOUT))
+        return min((waiter.end for waiter in self._waiters), default=None)
 
     def _forget_gone(self) -> None:
-        self._waiters = deque((waiter, end) for waiter, end in self._waiters if not waiter.done())
+        self._waiters = deque(waiter for waiter in self._waiters if not waiter.gone)

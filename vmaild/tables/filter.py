@@ -69,14 +69,17 @@ class Shown:
 
     def _look(self, attribute: AttributeType) -> tuple[frozenset[str], bool]:
         raw: tuple[bytes, ...] = ()
+        complete = True
         for description, values in self.entry.attributes.items():
-            if description.partition(";")[0] in attribute.names:
+            if description in attribute.names or description.partition(";")[0] in attribute.names:
                 raw += values
+                complete = complete and bool(values)
         if attribute.equality == _CLASS_RULE:
             classes = self.schema.classes(raw)
-            return classes or frozenset(), bool(classes)
+            return classes or frozenset(), complete and bool(classes)
         comparable = {_comparable(value.decode("latin-1"), attribute.equality) for value in raw}
-        return frozenset(value for value in comparable if value), bool(comparable) and None not in comparable
+        complete = complete and bool(comparable) and None not in comparable
+        return frozenset(value for value in comparable if value), complete
 
 
 @functools.lru_cache(1024)
