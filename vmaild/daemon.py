@@ -42,7 +42,7 @@ STATUS_INTERVAL = 5.0
 def make_maps(config: Config, directory: Pool, cache: Cache) -> Maps:
     """The maps of a configuration over a directory and a cache."""
     return Maps(
-        config.maps.tables.values(),
+        config.maps.groups,
         cache,
         directory,
         timeout=config.directory.timeout,
@@ -60,6 +60,7 @@ async def opened(config: Config) -> AsyncIterator[Maps]:
         await maps.canaries.check()
         yield maps
     finally:
+        await maps.close()
         await directory.close()
 
 
@@ -84,7 +85,8 @@ class Daemon:
 
     def flush(self, map_name: bytes | None, key: bytes | None) -> int:
         """Forget cached answers (``vmaild.admin.control``)."""
-        return self.cache.flush(map_name, key)
+        self.server.forget_recent()
+        return self.maps.flush(map_name, key)
 
     def stats(self) -> dict[str, Any]:
         """What the daemon knows of itself (``vmaild.admin.control``)."""
@@ -112,7 +114,7 @@ class Daemon:
             stack.push_async_callback(watchdog.stop)
         stack.push_async_callback(self.directory.close)
         await self.directory.start()
-        stack.push_async_callback(self.cache.close)
+        stack.push_async_callback(self.maps.close)
         stack.push_async_callback(self._end_tasks)
         stack.push_async_callback(self.server.close)
         await self.server.start(inherited)
@@ -134,7 +136,7 @@ class Daemon:
         http = HttpServer(
             parse_address(self._config.http),
             metrics=self.metrics.exposition,
-            ready=lambda: readiness(directory_ready=self.directory.ready, cached_answers=len(self.cache)),
+            ready=lambda: readiness(directory_ready=self.directory.ready, cached_records=len(self.cache)),
         )
         stack.push_async_callback(http.close)
         await http.start(inherited)
@@ -173,7 +175,7 @@ class Daemon:
             await asyncio.sleep(self._config.directory.check_interval if self.directory.ready else CANARY_RETRY)
 
     async def _tune_gc(self) -> None:
-        tuning = GcTuning(lambda: self.cache.counters.learnt)
+        tuning = GcTuning(lambda: self.cache.counters.stored)
         tuning.start()
         while True:
             await asyncio.sleep(GC_INTERVAL)
@@ -183,7 +185,7 @@ class Daemon:
         while True:
             await asyncio.sleep(STATUS_INTERVAL)
             up = "up" if self.directory.ready else "DOWN"
-            self._notifier.status(f"directory {up}, {len(self.cache)} answers cached")
+            self._notifier.status(f"directory {up}, {len(self.cache)} records cached")
 
 
 def log_to(stream: Any, level: str) -> None:

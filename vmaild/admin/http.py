@@ -53,16 +53,16 @@ class Readiness:
     text: str
 
 
-def readiness(*, directory_ready: bool, cached_answers: int) -> Readiness:
-    """What /ready says of a daemon whose directory is up or not, and that holds ``cached_answers``.
+def readiness(*, directory_ready: bool, cached_records: int) -> Readiness:
+    """What /ready says of a daemon whose directory is up or not, and that holds ``cached_records``.
 
     While the directory is down, what is cached still answers most mail of a running site, so the daemon counts
     as ready then: taking it out of service would turn these lookups into failures too.
     """
     if directory_ready:
         return Readiness(True, "a directory server is up")
-    if cached_answers:
-        return Readiness(True, f"no directory server is up; {cached_answers} cached answers can serve")
+    if cached_records:
+        return Readiness(True, f"no directory server is up; {cached_records} cached records can serve")
     return Readiness(False, "no directory server is up, and nothing is cached")
 
 

@@ -42,8 +42,9 @@ _CACHE = (
     ("prefetches", "cache_prefetches", "Searches begun because an answer neared the end of its life"),
     ("expired", "cache_expired", "Lookups whose answer in the cache had expired"),
     ("slow", "cache_slow", "Lookups given a stale answer because the directory took too long"),
-    ("learnt", "cache_learnt", "Answers stored or renewed"),
-    ("failures", "cache_search_failures", "Searches for the cache that failed"),
+    ("stored", "cache_stored", "Records stored or renewed"),
+    ("outdated", "cache_outdated", "Records not stored, since something newer was known"),
+    ("failures", "cache_search_failures", "Lookups that failed"),
     ("shared", "cache_shared", "Lookups that waited for the search of another"),
 )
 _SERVER = (
@@ -53,7 +54,6 @@ _SERVER = (
     ("protocol_errors", "protocol_errors", "Connections closed because of bytes that were no request"),
     ("lookups", "requests_looked_up", "Requests that the cache could not answer at once"),
     ("pipelined", "requests_pipelined", "Requests in pieces or several at a time that the cache answered"),
-    ("failed", "requests_failed", "Lookups that ended in a bug; the connection was closed"),
 )
 _LDAP = (
     ("searches", "ldap_searches", "Searches that the directory was asked for"),
@@ -100,16 +100,13 @@ class Metrics(Collector):
         yield from self._of_the_directory()
 
     def lookups(self) -> Counter[tuple[str, str]]:
-        """Replies so far, by map and status (``found``, ``not_found``, ``temporary``, ``permanent``).
-
-        What the cache gave when the maps asked it is counted by both, and here once.
-        """
+        """Replies so far, by map and status (``found``, ``not_found``, ``temporary``, ``permanent``)."""
         replies: Counter[tuple[str, str]] = Counter()
         for name, counters in self._map_counters():
             for status in Status:
                 replies[name, status.name.lower()] += getattr(counters, status.name.lower())
         for tally in self._cache.tallies:
-            replies[tally.map_name.decode(), tally.status.name.lower()] += tally.hits - tally.late
+            replies[tally.map_name, tally.status.name.lower()] += tally.hits
         return replies
 
     def stats(self) -> dict[str, Any]:
@@ -123,7 +120,7 @@ class Metrics(Collector):
             "lookups": lookups,
             "maps": {name: _as_dict(counters) for name, counters in self._map_counters()},
             "missing_canaries": {name: list(keys) for name, keys in self._maps.canaries.missing.items()},
-            "cache": _as_dict(cache.counters) | {"answers": len(cache), "searches_in_flight": cache.searches},
+            "cache": _as_dict(cache.counters) | {"records": len(cache), "lookups_in_flight": self._maps.in_flight},
             "server": _as_dict(self._server.counters) | {"connections": self._server.connections},
             "directory": _as_dict(self._directory.counters)
             | {"waiting": directory.waiting, "servers": [_as_dict(server) for server in directory.servers]},
@@ -153,23 +150,19 @@ class Metrics(Collector):
         for labels, count in _hits(cache).items():
             hits.add_metric(labels, count)
         yield hits
-        answers = _gauge("cache_answers", "Answers in the cache", "kind")
-        limits = _gauge("cache_answers_max", "Most answers that the cache holds", "kind")
-        evictions = _counter("cache_evictions", "Answers that made room for others", "kind")
+        records = _gauge("cache_records", "Records in the cache", "kind")
+        limits = _gauge("cache_records_max", "Most records that the cache holds", "kind")
+        evictions = _counter("cache_evictions", "Records that made room for others", "kind")
+        counters, settings = cache.counters, cache.settings
         for kind, held, limit, evicted in (
-            ("entry", cache.entries[True], cache.settings.max_entries, cache.counters.evicted),
-            (
-                "not_found",
-                cache.entries[False],
-                cache.settings.max_negative_entries,
-                cache.counters.evicted_not_found,
-            ),
+            ("positive", cache.counts[True], settings.max_entries, counters.evicted),
+            ("negative", cache.counts[False], settings.max_negative_entries, counters.evicted_negative),
         ):
-            answers.add_metric([kind], held)
+            records.add_metric([kind], held)
             limits.add_metric([kind], limit)
             evictions.add_metric([kind], evicted)
-        yield from (answers, limits, evictions)
-        yield _gauge("cache_searches_in_flight", "Searches under way for the cache", value=cache.searches)
+        yield from (records, limits, evictions)
+        yield _gauge("lookups_in_flight", "Keys that are being looked up", value=self._maps.in_flight)
 
     def _of_the_server(self) -> Iterator[Metric]:
         yield _gauge("connections", "Connections of clients", value=self._server.connections)
@@ -208,11 +201,11 @@ def _of_servers(servers: Iterable[ServerStatus]) -> Iterator[Metric]:
 
 
 def _hits(cache: Cache) -> Counter[tuple[str, str, str]]:
-    """What the cache's tallies say, with those that differ in nothing visible added up."""
+    """What the cache's tallies say, by map, status and age."""
     hits: Counter[tuple[str, str, str]] = Counter()
     for tally in cache.tallies:
         age = "stale" if tally.stale else "fresh"
-        hits[tally.map_name.decode(), tally.status.name.lower(), age] += tally.hits
+        hits[tally.map_name, tally.status.name.lower(), age] += tally.hits
     return hits
 
 

@@ -48,12 +48,16 @@ class Cache:
         life = self._life(known) * (1 - JITTER_SHARE * self._jitter())
         record = Record(key, known, more, self._instant(now + life * (1 - PREFETCH_SHARE)), self._instant(now + life))
         self.counters.stored += 1
-        evicted = self._records.add(record, now)
+        self.keep(record)
+        return record
+
+    def keep(self, record: Record) -> None:
+        """Store ``record`` as it is."""
+        evicted = self._records.add(record, self.clock())
         if evicted and record.positive:
             self.counters.evicted += evicted
         else:
             self.counters.evicted_negative += evicted
-        return record
 
     def serves(self, record: Record, known: Known, now: float) -> bool:
         """Whether one map's answer of ``record`` serves at ``now`` without waiting for a search."""

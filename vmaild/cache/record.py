@@ -40,6 +40,11 @@ class Record:
         self.expires_at = expires_at
         self.retry_at = NEVER
 
+    def without(self, index: int) -> Record:
+        """A record that no longer knows what the map at the place ``index`` has."""
+        known = [None if place == index else one for place, one in enumerate(self.known)]
+        return Record(self.key, known, self.more, self.refresh_at, self.expires_at)
+
     def retire(self) -> None:
         """Serve no longer, wherever the record is still held."""
         self.refresh_at = self.expires_at = self.retry_at = NEVER

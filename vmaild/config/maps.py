@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vmaild.config.section import Problems, Section, did_you_mean
+from vmaild.config.section import Problems, Section
 from vmaild.lookup import Scope
 from vmaild.tables.filter import FilterTemplate
 from vmaild.tables.presets import PRESETS

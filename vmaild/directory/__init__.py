@@ -3,12 +3,14 @@
 In the order of reading:
 
 ==================  ================================================================================
-pool                what the rest calls: one coroutine that searches, on whichever server is up
+pool                what the rest calls: searches, on whichever server is up
 server              one server: its connections, kept up in the background, and its checks
 failover            which server serves: the order of the URIs, failing over and back
 backoff             when a server that fails is tried again, and when one that hangs is taken out
 base_check          whether a server still holds the search base, so that its empty answers count
-wait_queue          the lookups that wait for a free connection, first come first served
+shared_probe        one probe at a time, whose outcome serves all who need it
+subschema           the server's schema, which decides what queries can be joined
+wait_queue          the searches that wait for a free connection, first come first served
 connection          one LDAP connection: a search, its deadline, its result code
 bind                from nothing to a bound connection, step by step on the loop
 deadline_timer      one timer of the loop for many deadlines
@@ -34,8 +36,25 @@ import os
 os.environ.setdefault("LDAPNOINIT", "1")
 
 from vmaild.directory.counters import Counters, PoolStatus, ServerStatus
-from vmaild.directory.failures import KINDS
-from vmaild.directory.pool import Pool
+from vmaild.directory.failures import KINDS, LIMIT, NO_BASE, REFUSED
+from vmaild.directory.pool import Ended, Found, Pool
 from vmaild.directory.settings import DirectorySettings, problems
+from vmaild.directory.shared_probe import RENEWAL, TRUST, SharedProbe
 
-__all__ = ["KINDS", "Counters", "DirectorySettings", "Pool", "PoolStatus", "ServerStatus", "problems"]
+__all__ = [
+    "KINDS",
+    "LIMIT",
+    "NO_BASE",
+    "REFUSED",
+    "RENEWAL",
+    "TRUST",
+    "Counters",
+    "DirectorySettings",
+    "Ended",
+    "Found",
+    "Pool",
+    "PoolStatus",
+    "ServerStatus",
+    "SharedProbe",
+    "problems",
+]

@@ -8,6 +8,7 @@ last good probe is too old (``shared_probe``).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from vmaild.directory.connection import LdapConnection
@@ -56,6 +57,12 @@ class BaseCheck:
             except DirectoryFailure as error:
                 if error.kind not in (BROKEN, TIMEOUT):
                     raise
+
+    async def renew(self, connection: LdapConnection, end: float) -> None:
+        """Probe on ``connection`` if it is time; a failure shows where the outcome is needed."""
+        if self.probe.due:
+            with contextlib.suppress(DirectoryFailure):
+                await self.probe.begin(self.check(connection, end))
 
     async def check(self, connection: LdapConnection, end: float) -> None:
         """Probe on a connection in service; calls ``missing``, and raises ``DirectoryFailure``."""

@@ -125,7 +125,7 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
         self._loop.add_reader(fd, self._readable)
 
     async def search(self, search: Search, end: float) -> list[Entry]:
-        """``begin`` for a coroutine: the entries, or a raised ``DirectoryFailure``. Cancelling it ends the connection."""
+        """``begin`` for a coroutine, which raises the ``DirectoryFailure``. Cancelled, it ends the connection."""
         answered: asyncio.Future[Outcome] = self._loop.create_future()
 
         def done(outcome: Outcome) -> None:

@@ -1,7 +1,8 @@
-"""The directory as the rest of vmaild sees it: one coroutine that searches, on whichever server is up.
+"""The directory as the rest of vmaild sees it: searches, on whichever server is up.
 
-``search`` answers by its deadline, with the entries or a ``DirectoryFailure``. An empty list is the directory's own
-word: it came from a server that holds the search base, as a complete answer without a referral.
+``begin`` calls back by its deadline, with the entries or a ``DirectoryFailure``; ``search`` is the same as a coroutine.
+An empty list is the directory's own word: it came from a server that holds the search base, as a complete answer
+without a referral. A search that finds a free connection and is answered costs no task and no future.
 
 - Lookups wait for a free connection in one bounded queue, first come first served.
 - A search whose connection breaks is tried once more, inside the same deadline.
@@ -17,8 +18,9 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from vmaild.directory.connection import LdapConnection
 from vmaild.directory.counters import Counters, PoolStatus
@@ -29,8 +31,9 @@ from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
 from vmaild.directory.uri import parse
 from vmaild.directory.wait_queue import WaitQueue
-from vmaild.errors import DirectoryFailure
+from vmaild.errors import DirectoryFailure, Overloaded
 from vmaild.lookup import Entry, Search
+from vmaild.tables.schema import Schema
 
 logger = logging.getLogger("vmaild.directory")
 
@@ -54,6 +57,18 @@ ELSEWHERE = frozenset({TIMEOUT, SUFFIX, BUSY})
 """Failures after which it is tried once more when there is another server."""
 
 
+class Found(NamedTuple):
+    """The entries of a search, when it was sent (by the pool's clock), and the schema of the server that answered."""
+
+    entries: list[Entry]
+    began: float
+    schema: Schema | None
+
+
+Ended = Found | DirectoryFailure
+"""How a search ends."""
+
+
 class Pool:
     """A pool over the servers of ``settings``, which must be without ``problems``.
 
@@ -64,13 +79,14 @@ class Pool:
         self.counters = Counters()
         self._settings = settings
         self._clock = clock
-        self._waiting: WaitQueue[tuple[LdapServer, LdapConnection]] = WaitQueue(settings.max_waiting)
+        self._waiting: WaitQueue[_Attempt] = WaitQueue(settings.max_waiting)
         self._servers: list[LdapServer] = []
         self._standings: list[Standing] = []
         self._current: int | None = None
         self._active: LdapServer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._sockets: Path | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def start(self) -> None:
@@ -94,6 +110,7 @@ class Pool:
             self._timer.cancel()
         self._waiting.fail(DirectoryFailure("vmaild is stopping", UNAVAILABLE))
         await asyncio.gather(*(server.close() for server in self._servers))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._sockets is not None:
             shutil.rmtree(self._sockets, ignore_errors=True)
 
@@ -114,67 +131,66 @@ class Pool:
             len(self._waiting),
         )
 
+    @property
+    def schema(self) -> Schema | None:
+        """The schema of the server that serves now, None when it is not known."""
+        return None if self._active is None else self._active.schema
+
     async def search(self, search: Search, *, deadline: float | None = None) -> list[Entry]:
         """The entries that match, by ``deadline`` (loop time; default: ``timeout`` from now).
 
         Raises ``DirectoryFailure`` (``Overloaded`` when too many wait), nothing else of its own.
         """
-        counters = self.counters
-        counters.searches += 1
-        end = self._loop.time() + self._settings.timeout if deadline is None else deadline
+        ended: asyncio.Future[Ended] = self._loop.create_future()
+
+        def done(how: Ended) -> None:
+            if not ended.done():
+                ended.set_result(how)
+
+        attempt = self.begin(search, self._loop.time() + self._settings.timeout if deadline is None else deadline, done)
         try:
-            entries = await self._search(search, end)
-        except DirectoryFailure as failure:
-            counters.failures[failure.kind] += 1
-            raise
+            how = await ended
         except asyncio.CancelledError:
-            counters.cancelled += 1
+            self.counters.cancelled += 1
+            attempt.cancel()
             raise
-        if not entries:
-            counters.empty += 1
-        return entries
+        if isinstance(how, DirectoryFailure):
+            raise how
+        return how.entries
 
-    async def _search(self, search: Search, end: float) -> list[Entry]:
-        server, connection = self._take() or await self._wait(end)
-        until = end
-        if len(self._servers) > 1 and self._another_is_up(server):
-            now = self._loop.time()
-            until = now + (end - now) * FIRST_SHARE
+    def begin(self, search: Search, end: float, done: Callable[[Ended], None]) -> _Attempt:
+        """Search by ``end`` (loop time). ``done`` is called once with how it ended, perhaps before this returns."""
+        self.counters.searches += 1
+        attempt = _Attempt(self, search, end, done)
+        self._place(attempt)
+        return attempt
+
+    def _place(self, attempt: _Attempt) -> None:
+        """Give the attempt a connection, a place in the queue, or its failure."""
+        if attempt.gone:
+            return
+        server = self._active
+        if server is not None and not self._waiting:
+            connection = server.take()
+            if connection is not None:
+                attempt.run(server, connection)
+                return
+        self.counters.waited += 1
+        if hopeless(self._standings) or self._closed:
+            self.counters.failed_fast += 1
+            attempt.fail(DirectoryFailure("no directory server can be reached", UNAVAILABLE))
+            return
         try:
-            return await self._search_on(server, connection, search, until)
-        except DirectoryFailure as failure:
-            if not self._again(failure, server, end):
-                raise
-            self.counters.retries += 1
-            if failure.kind in AGAIN:
-                await asyncio.sleep(RETRY_PAUSE)
-            # A server that hangs or has lost its data must not get the second try too.
-            other = self._take_elsewhere(server) if failure.kind in ELSEWHERE else None
-        server, connection = other or self._take() or await self._wait(end)
-        return await self._search_on(server, connection, search, end)
+            self._waiting.join(attempt)
+        except Overloaded as overloaded:
+            attempt.fail(overloaded)
 
-    async def _search_on(
-        self, server: LdapServer, connection: LdapConnection, search: Search, until: float
-    ) -> list[Entry]:
-        began = self._loop.time()
-        try:
-            entries = await connection.search(search, until)
-            server.answered()
-            if not entries:
-                await server.confirm(connection, until)
-            return entries
-        except DirectoryFailure as failure:
-            if failure.kind != TIMEOUT:
-                server.answered()
-            elif until - began >= PATIENCE:
-                server.timed_out()
-            raise
-        finally:
-            server.release(connection)
-            if self._waiting:
-                self._hand_over()
+    def _release(self, server: LdapServer, connection: LdapConnection) -> None:
+        server.release(connection)
+        if self._waiting:
+            self._hand_over()
 
-    def _again(self, failure: DirectoryFailure, server: LdapServer, end: float) -> bool:
+    def _may_retry(self, failure: DirectoryFailure, server: LdapServer, end: float) -> bool:
         """Whether a second try is worth it."""
         if self._loop.time() >= end or self._closed:
             return False
@@ -183,41 +199,18 @@ class Pool:
     def _another_is_up(self, server: LdapServer) -> bool:
         return any(other.standing.up for other in self._servers if other is not server)
 
-    def _take(self) -> tuple[LdapServer, LdapConnection] | None:
-        """A free connection of the active server, when nobody waits for one."""
-        server = self._active
-        if server is None or self._waiting:
-            return None
-        connection = server.take()
-        return None if connection is None else (server, connection)
-
-    def _take_elsewhere(self, shunned: LdapServer) -> tuple[LdapServer, LdapConnection] | None:
+    def _place_elsewhere(self, attempt: _Attempt, shunned: LdapServer) -> None:
+        """A second try: a server that hangs or has lost its data must not get it too."""
         for server in self._servers:
             if server is not shunned and (connection := server.take()) is not None:
-                return server, connection
-        return None
+                attempt.run(server, connection)
+                return
+        self._place(attempt)
 
-    async def _wait(self, end: float) -> tuple[LdapServer, LdapConnection]:
-        self.counters.waited += 1
-        while True:
-            if hopeless(self._standings) or self._closed:
-                self.counters.failed_fast += 1
-                raise DirectoryFailure("no directory server can be reached", UNAVAILABLE)
-            server, connection = await self._turn(end)
-            # It may have died between the hand-over and now.
-            if not connection.dead:
-                return server, connection
-
-    async def _turn(self, end: float) -> tuple[LdapServer, LdapConnection]:
-        waiter = self._waiting.join(end)
-        try:
-            return await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                server, connection = waiter.result()
-                server.release(connection)
-                self._hand_over()
-            raise
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _changed(self) -> None:
         """A server's standing changed, it has a free connection, or time passed: decide anew, then serve."""
@@ -254,8 +247,114 @@ class Pool:
         """Give the active server's free connections to those who wait, in their order."""
         server = self._active
         while server is not None and self._waiting and (connection := server.take()) is not None:
-            waiter = self._waiting.next()
-            if waiter is None:
+            attempt = self._waiting.next()
+            if attempt is None:
                 server.release(connection)
             else:
-                waiter.set_result((server, connection))
+                attempt.run(server, connection)
+
+
+class _Attempt:
+    """One search on its way: at first waiting or on a connection, and perhaps a second time elsewhere."""
+
+    __slots__ = ("_began", "_connection", "_done", "_pool", "_retried", "_search", "_server", "_until", "end", "gone")
+
+    def __init__(self, pool: Pool, search: Search, end: float, done: Callable[[Ended], None]) -> None:
+        self._pool = pool
+        self._search = search
+        self._done = done
+        self._server: LdapServer | None = None
+        self._connection: LdapConnection | None = None
+        self._retried = False
+        self.end = end
+        self.gone = False
+
+    def run(self, server: LdapServer, connection: LdapConnection) -> None:
+        """Send the search on ``connection``, which is the attempt's until it has ended."""
+        pool = self._pool
+        self._server, self._connection = server, connection
+        self._began = pool._clock()
+        self._until = self.end
+        if not self._retried and len(pool._servers) > 1 and pool._another_is_up(server):
+            now = pool._loop.time()
+            self._until = now + (self.end - now) * FIRST_SHARE
+        connection.begin(self._search, self._until, self._answered)
+
+    def fail(self, failure: DirectoryFailure) -> None:
+        """End with ``failure``."""
+        if not self.gone:
+            self._pool.counters.failures[failure.kind] += 1
+        self._end(failure)
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more: a connection that still waits for it is closed."""
+        self.gone = True
+        if self._connection is not None:
+            self._connection.kill()
+
+    def _answered(self, outcome: list[Entry] | DirectoryFailure) -> None:
+        server, connection = self._server, self._connection
+        assert server is not None
+        assert connection is not None
+        if isinstance(outcome, DirectoryFailure):
+            self._failed(server, connection, outcome)
+            return
+        server.strikes.clear()
+        if not outcome:
+            probe = server.base_check.probe
+            if not probe.trusted:
+                self._pool._spawn(self._confirm(server, connection))
+                return
+            if probe.due:
+                # Nobody waits for this one: the connection is kept for it.
+                self._connection = None
+                self._pool._spawn(self._renew(server, connection))
+                self._succeed(server, outcome)
+                return
+        self._connection = None
+        self._pool._release(server, connection)
+        self._succeed(server, outcome)
+
+    def _succeed(self, server: LdapServer, entries: list[Entry]) -> None:
+        if not entries:
+            self._pool.counters.empty += 1
+        self._end(Found(entries, self._began, server.schema))
+
+    async def _confirm(self, server: LdapServer, connection: LdapConnection) -> None:
+        """Whether an empty answer may be trusted."""
+        try:
+            await server.base_check.confirm(connection, self._until)
+        except DirectoryFailure as failure:
+            self._failed(server, connection, failure)
+            return
+        self._connection = None
+        self._pool._release(server, connection)
+        self._succeed(server, [])
+
+    async def _renew(self, server: LdapServer, connection: LdapConnection) -> None:
+        try:
+            await server.base_check.renew(connection, self._until)
+        finally:
+            self._pool._release(server, connection)
+
+    def _failed(self, server: LdapServer, connection: LdapConnection, failure: DirectoryFailure) -> None:
+        pool = self._pool
+        if failure.kind != TIMEOUT:
+            server.strikes.clear()
+        elif pool._clock() - self._began >= PATIENCE:
+            server.timed_out()
+        self._connection = None
+        pool._release(server, connection)
+        if self._retried or self.gone or not pool._may_retry(failure, server, self.end):
+            self.fail(failure)
+            return
+        self._retried = True
+        pool.counters.retries += 1
+        if failure.kind in ELSEWHERE:
+            pool._place_elsewhere(self, server)
+        else:
+            pool._loop.call_later(RETRY_PAUSE, pool._place, self)
+
+    def _end(self, how: Ended) -> None:
+        self.gone = True
+        self._done(how)

@@ -15,19 +15,24 @@ import logging
 import random
 from collections.abc import Callable
 
+from vmaild.directory import subschema
 from vmaild.directory.backoff import MIN_LIFE, Backoff, Strikes
 from vmaild.directory.base_check import BaseCheck
 from vmaild.directory.connection import LdapConnection
 from vmaild.directory.counters import Counters, ServerStatus
-from vmaild.directory.failover import Standing
+from vmaild.directory.failover import NEVER, Standing
 from vmaild.directory.failures import SUFFIX, TIMEOUT
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
 from vmaild.errors import DirectoryFailure
+from vmaild.tables.schema import Schema
 
 logger = logging.getLogger("vmaild.directory")
 
 LIFETIME_SPREAD = 0.1
+
+SCHEMA_LIFETIME = 300.0
+"""Seconds after which a new connection reads the schema again: it changes when an administrator changes it."""
 
 
 class LdapServer:
@@ -45,17 +50,20 @@ class LdapServer:
         self.uri = uri
         self.standing = Standing()
         self.idle: list[LdapConnection] = []
+        self.schema: Schema | None = None
+        """The server's schema, None as long as it cannot be read."""
         self._transport = transport
         self._settings = settings
         self._counters = counters
         self._changed = changed
         self._clock = clock
-        self._base_check = BaseCheck(settings.search_base, counters, self.take_out, clock)
+        self.base_check = BaseCheck(settings.search_base, counters, self.take_out, clock)
         self._all: set[LdapConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._backoff = Backoff()
-        self._strikes = Strikes()
+        self.strikes = Strikes()
         self._timer: asyncio.TimerHandle | None = None
+        self._schema_read_at = NEVER
         self._watcher: asyncio.Task[None] | None = None
         self._last_failure = ""
         self._logged = ""
@@ -74,7 +82,7 @@ class LdapServer:
         tasks = [task for task in (self._watcher, *self._opening) if task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, self._base_check.close(), return_exceptions=True)
+        await asyncio.gather(*tasks, self.base_check.probe.close(), return_exceptions=True)
         for connection in list(self._all):
             connection.kill()
 
@@ -108,30 +116,22 @@ class LdapServer:
             return
         self.idle.append(connection)
 
-    def answered(self) -> None:
-        """Note that a search was answered: the server does not hang."""
-        self._strikes.clear()
-
     def timed_out(self) -> None:
         """Note that a search was not answered in time; the third in a row takes the server out."""
-        if self._strikes.timed_out():
+        if self.strikes.timed_out():
             self.take_out(DirectoryFailure("it does not answer", TIMEOUT))
 
     def take_out(self, why: DirectoryFailure) -> None:
         """Close every connection: searches on them fail with ``BROKEN`` and may go to another server."""
         self._backoff.failed(self._clock())
         self._last_failure = why.kind
-        self._base_check.forget()
+        self.base_check.probe.forget()
         self._counters.taken_out += 1
         self._down(why)
         for connection in list(self._all):
             connection.kill()
         self._fill()
         self._changed()
-
-    async def confirm(self, connection: LdapConnection, end: float) -> None:
-        """Make sure that an empty answer got on ``connection`` may be trusted, see ``BaseCheck.confirm``."""
-        await self._base_check.confirm(connection, end)
 
     def _fill(self) -> None:
         """Open what is missing, as far as it is allowed now; come back when more will be."""
@@ -188,17 +188,28 @@ class LdapServer:
         except TimeoutError:
             raise DirectoryFailure("no connection in time", TIMEOUT) from None
         try:
-            await self._base_check.probe(connection, end)
+            await self.base_check.find(connection, end)
+            await self._read_schema(connection, end)
         except BaseException:
             connection.kill()
             raise
         return connection
 
+    async def _read_schema(self, connection: LdapConnection, end: float) -> None:
+        """Read the schema, when it was not read lately: which queries go out together depends on it."""
+        if self._clock() - self._schema_read_at < SCHEMA_LIFETIME:
+            return
+        schema = await subschema.read(connection, self._settings.search_base, end, self.schema)
+        if schema is None and self._schema_read_at == NEVER:
+            logger.warning("directory server %s shows no schema: each query is a search of its own", self.uri)
+        self.schema = schema
+        self._schema_read_at = self._clock()
+
     def _join(self, connection: LdapConnection) -> None:
         connection.on_dead = self._died
         self._all.add(connection)
         self._backoff.succeeded()
-        self._strikes.clear()
+        self.strikes.clear()
         self.standing.went_up(self._clock())
         self._say("up")
         self.release(connection)
@@ -223,7 +234,7 @@ class LdapServer:
         connection.kill()
 
     def _down(self, why: DirectoryFailure) -> None:
-        self._strikes.clear()
+        self.strikes.clear()
         self.standing.failed()
         self._say(f"down: {why}")
 
@@ -249,8 +260,8 @@ class LdapServer:
     async def _check_idle(self, connection: LdapConnection) -> None:
         try:
             end = asyncio.get_running_loop().time() + self._settings.connect_timeout
-            await self._base_check.check(connection, end)
-            self.answered()
+            await self.base_check.check(connection, end)
+            self.strikes.clear()
         except DirectoryFailure as wrong:
             if wrong.kind == TIMEOUT:
                 self.timed_out()

@@ -15,8 +15,8 @@ TRUST = 1.0
 about one probe a second then."""
 
 RENEWAL = 0.75 * TRUST
-"""Seconds after which the next that finds nothing begins a new probe, while the last one is still trusted. Else all that
-come during a probe would wait for it, and then go on in one turn of the loop."""
+"""Seconds after which the next that finds nothing begins a new probe, while the last one is still trusted. Else all
+that come during a probe would wait for it, and then go on in one turn of the loop."""
 
 NEVER = float("-inf")
 

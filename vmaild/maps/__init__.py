@@ -1,10 +1,13 @@
-"""The maps: from a request to its reply, by way of the cache and the directory.
+"""From a request to its reply.
 
-``Maps`` answers requests, ``Canaries`` decides whether a "not found" may be trusted, ``throttle`` lets few lookups
-go on in one turn of the event loop.
+maps       what is known at once, what is looked up, what comes of it; where exceptions become replies
+flight     one key in flight, and all those in flight
+canaries   keys that must be found, or no "not found" is trusted
+throttle   a burst of misses, spread over turns of the loop
 """
 
 from vmaild.maps.canaries import Canaries
-from vmaild.maps.maps import MapCounters, Maps
+from vmaild.maps.counters import MapCounters
+from vmaild.maps.maps import Maps, Wanted
 
-__all__ = ["Canaries", "MapCounters", "Maps"]
+__all__ = ["Canaries", "MapCounters", "Maps", "Wanted"]

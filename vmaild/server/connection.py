@@ -1,14 +1,15 @@
 """One connection, whatever its protocol: all but the hot path.
 
-Requests are taken up as they come, and each has its place in a queue from then on; answers leave at the head of the
-queue. While the queue is full, or the client does not take its answers, its bytes are not read.
+A request has its place in a queue from when it is taken up; replies leave at the head of the queue. While the queue is
+full, or the client does not take its replies, its bytes are not read. What state a connection is in, and what leads
+from one to another, is told in ``vmaild.server.state``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from abc import abstractmethod
 from collections import deque
 from typing import cast
 
@@ -16,83 +17,71 @@ from vmaild.cache import Answer
 from vmaild.errors import ProtocolError
 from vmaild.lookup import Reply, Request
 from vmaild.server.context import Context
-from vmaild.wire import socketmap
-from vmaild.wire.reader import Reader
+from vmaild.server.dialect import Dialect
+from vmaild.server.recent import Recent
+from vmaild.server.state import BUSY, CLOSED, ENDING, FINISHING, FULL, READY, TIMED, State
 
 logger = logging.getLogger("vmaild.server")
 
+SHARE = 64
+"""Requests of one connection taken up in a turn of the loop: a fraction of a millisecond of work."""
+
 
 class PendingReply:
-    """A reply that the client waits for; ``wire`` is None until it is known."""
+    """A reply that the client waits for; ``wire`` is None until it is known, ``later`` when it is not known at once."""
 
-    __slots__ = ("wire",)
+    __slots__ = ("later", "started", "wire")
 
-    def __init__(self, wire: bytes | None = None) -> None:
+    def __init__(self, started: float, wire: bytes | None = None) -> None:
+        self.started = started
         self.wire = wire
+        self.later = False
 
 
 class ClientConnection(asyncio.Protocol):
-    """One client, of either protocol."""
+    """One client."""
 
     __slots__ = (
         "_clock",
         "_context",
-        "_ending",
-        "_finishing",
+        "_encode",
         "_in_flight",
-        "_known",
-        "_lost",
-        "_missed",
         "_pending",
-        "_quiet",
+        "_recent",
         "_requests",
-        "_timing",
+        "_state",
         "_transport",
+        "_whole",
         "_write",
         "_write_paused",
         "used_at",
     )
 
-    def __init__(self, context: Context, requests: Reader[Request] | Reader[Request | Reply]) -> None:
+    def __init__(self, context: Context, dialect: Dialect, recent: Recent) -> None:
         self._context = context
-        self._requests = requests
-        self._known = context.known
         self._clock = context.clock
-        self.used_at = context.now
+        self._requests = dialect.reader()
+        self._whole = dialect.whole
+        self._encode = dialect.encode
+        self._recent = recent
+        self._state: State = BUSY
+        self._write_paused = False
         self._pending: deque[PendingReply] = deque()
         self._in_flight = 0
-        self._quiet = False
-        # The client does not take its answers.
-        self._write_paused = False
-        # No more bytes will be read; the requests that have come are answered.
-        self._finishing = False
-        # No more requests will be read; the pending replies are sent.
-        self._ending = False
-        self._lost = False
-        # The next request will be timed if it takes the hot path, and did not take it.
-        self._timing = self._missed = False
-
-    @abstractmethod
-    def _encode(self, reply: Reply) -> bytes:
-        """The reply's bytes."""
-
-    @abstractmethod
-    def _wire(self, answer: Answer) -> bytes:
-        """The cached answer's bytes."""
+        self.used_at = context.now
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection on, or close it when there are too many."""
+        """Count the connection in, or close it when there are too many."""
         self._transport = cast("asyncio.Transport", transport)
         self._write = self._transport.write
         if self._context.opened(self):
-            self._quiet = True
+            self._state = READY
         else:
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone. Its lookups go on, and keep its place among the connections until they end."""
-        self._lost = self._ending = True
-        self._quiet = False
+        self._state = CLOSED
         self._pending.clear()
         if not self._in_flight:
             self._context.closed(self)
@@ -103,24 +92,24 @@ class ClientConnection(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        """The client does not take its answers: read no more of its requests."""
+        """The client does not take its replies: read no more of its requests."""
         self._write_paused = True
         self._settle()
 
     def resume_writing(self) -> None:
-        """The client takes its answers again."""
+        """The client takes its replies again."""
         self._write_paused = False
         self._advance()
 
     def finish(self) -> None:
         """Answer what has come, then close."""
-        self._finishing = True
-        self._advance()
+        if self._state is not ENDING and self._state is not CLOSED:
+            self._state = FINISHING
+            self._advance()
 
     def abort(self) -> None:
         """Close at once, whatever is pending."""
-        self._quiet = False
-        self._ending = True
+        self._state = CLOSED
         self._pending.clear()
         self._transport.abort()
 
@@ -131,95 +120,119 @@ class ClientConnection(asyncio.Protocol):
             self.abort()
 
     def time_next(self) -> None:
-        """Time the next request if it takes the hot path."""
-        if self._quiet:
-            self._quiet = False
-            self._timing = True
+        """Time the next request if it is answered from the cache."""
+        if self._state is READY:
+            self._state = TIMED
+
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     def _receive(self, data: bytes) -> None:
         """What the hot path did not answer."""
-        if self._timing:
+        if self._state is TIMED:
             self._receive_timed(data)
             return
-        self._missed = True
         self.used_at = self._clock()
+        if self._state is READY and (request := self._whole(data)) is not None:
+            pending = self._take_up(request, data)
+            if pending.wire is not None:
+                self._write(pending.wire)
+            elif self._state is READY:
+                self._state = BUSY
+                self._pending.append(pending)
+            return
         self._requests.feed(data)
         self._advance()
 
     def _receive_timed(self, data: bytes) -> None:
-        self._timing = self._missed = False
-        self._quiet = True
+        self._state = READY
         started = self._clock()
         self.data_received(data)
-        if not self._missed:
+        if self._state is READY:
             self._context.cached_latency.observe(self._clock() - started)
 
     def _advance(self) -> None:
         """Take up what can be taken up, send what can be sent."""
-        if self._lost:
-            return
         self._send_ready()
-        while self._has_room() and (item := self._next()) is not None:
+        share = SHARE
+        while share and self._has_room() and (item := self._next()) is not None:
+            share -= 1
             self._pending.append(self._take_up(item))
             if not self._has_room():
                 self._send_ready()
         self._send_ready()
-        self._settle()
+        if not share and self._has_room():
+            # The others' turn; what is left of this one's requests comes then.
+            self._rest()
+        else:
+            self._settle()
+
+    def _rest(self) -> None:
+        if self._state is not FINISHING:
+            self._state = FULL
+            self._transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._advance)
 
     def _has_room(self) -> bool:
-        return not (self._ending or self._write_paused) and len(self._pending) < self._context.max_pipelined
+        if self._state is ENDING or self._state is CLOSED or self._write_paused:
+            return False
+        return len(self._pending) < self._context.max_pipelined
 
     def _next(self) -> Request | Reply | None:
         try:
-            item = self._requests.next()
+            item: Request | Reply | None = self._requests.next()
         except ProtocolError as error:
             self._context.counters.protocol_errors += 1
             self._context.complain(f"a client's connection is closed for what it sent: {error}")
-            self._ending = True
+            self._state = ENDING
             return None
-        if item is None and self._finishing:
-            self._ending = True
+        if item is None and self._state is FINISHING:
+            self._state = ENDING
         return item
 
-    def _take_up(self, item: Request | Reply) -> PendingReply:
+    def _take_up(self, item: Request | Reply, data: bytes | None = None) -> PendingReply:
+        """The reply to one request, now or later. ``data`` are its bytes where they are to be remembered."""
         counters = self._context.counters
         if isinstance(item, Reply):
             counters.lookups += 1
-            return PendingReply(self._encode(item))
-        answer = self._known(socketmap.encode_request(item).lower())
-        if answer is not None and self._clock() < answer.refresh_at:
-            counters.pipelined += 1
-            answer.tally.hits += 1
-            return PendingReply(self._wire(answer))
+            return PendingReply(0.0, self._encode(item))
+        found = self._context.lookups.seek(item.map_name, item.key, self._encode)
+        if isinstance(found, Answer):
+            found.tally.hits += 1
+            if data is None:
+                counters.pipelined += 1
+            else:
+                self._recent.remember(data, found)
+            return PendingReply(0.0, found.wire)
         counters.lookups += 1
-        return self._look_up(item)
-
-    def _look_up(self, request: Request) -> PendingReply:
-        pending = PendingReply()
-        started = self._clock()
-        task = asyncio.get_running_loop().create_task(self._context.find(request))
-        self._context.tasks.add(task)
-        self._in_flight += 1
-        task.add_done_callback(lambda task: self._looked_up(pending, started, task))
+        if isinstance(found, Reply):
+            return PendingReply(0.0, self._encode(found))
+        pending = PendingReply(self._clock())
+        self._context.lookups.look_up(found, functools.partial(self._told, pending))
+        if pending.wire is None:
+            pending.later = True
+            self._in_flight += 1
         return pending
 
-    def _looked_up(self, pending: PendingReply, started: float, task: asyncio.Task[Reply]) -> None:
-        self._context.tasks.discard(task)
+    # --- replies ----------------------------------------------------------------------------------------------------
+
+    def _told(self, pending: PendingReply, reply: Reply) -> None:
+        """A lookup has ended."""
+        pending.wire = self._encode(reply)
+        self._context.lookup_latency.observe(self._clock() - pending.started)
+        if not pending.later:
+            return
         self._in_flight -= 1
-        self._context.lookup_latency.observe(self._clock() - started)
-        if task.cancelled() or (error := task.exception()) is not None:
-            if not task.cancelled():
-                self._context.counters.failed += 1
-                logger.error("a lookup failed", exc_info=error)
-            self.abort()
-        else:
-            pending.wire = self._encode(task.result())
-        if self._lost and not self._in_flight:
+        if self._state is BUSY and len(self._pending) == 1 and self._requests.empty:
+            self._pending.clear()
+            self._state = READY
+            self._write(pending.wire)
+        elif self._state is not CLOSED:
+            self._advance()
+        elif not self._in_flight:
             self._context.closed(self)
-        self._advance()
 
     def _send_ready(self) -> None:
-        """Send the answers that are known, up to the first that is not."""
+        """Send the replies that are known, up to the first that is not."""
         ready = []
         while self._pending and (wire := self._pending[0].wire) is not None:
             ready.append(wire)
@@ -228,17 +241,24 @@ class ClientConnection(asyncio.Protocol):
             self._write(b"".join(ready))
 
     def _settle(self) -> None:
-        """Decide what the connection waits for now."""
-        self._timing = False
-        if self._ending and not self._pending:
-            self._quiet = False
-            self._transport.close()
+        """Go to the state that what is pending makes, and read or not."""
+        state = self._state
+        if state is CLOSED:
             return
-        # After a protocol error the rest is read and thrown away: to close with bytes unread resets the connection,
-        # and the answers just sent may be lost.
-        full = not self._ending and (self._finishing or not self._has_room())
-        self._quiet = not (full or self._ending or self._pending) and self._requests.empty
-        if full:
-            self._transport.pause_reading()
-        else:
+        if state is ENDING:
+            # After a protocol error the rest is read and thrown away: to close with bytes unread resets the
+            # connection, and the replies just sent may be lost.
             self._transport.resume_reading()
+            if not self._pending:
+                self._transport.close()
+            return
+        if state is FINISHING:
+            self._transport.pause_reading()
+            return
+        if not self._has_room():
+            self._state = FULL
+            self._transport.pause_reading()
+            return
+        if state is FULL:
+            self._transport.resume_reading()
+        self._state = BUSY if self._pending or not self._requests.empty else READY

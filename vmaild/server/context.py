@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from vmaild.cache import Answer
-from vmaild.lookup import Reply, Request
+from vmaild.lookup import Reply
+from vmaild.process.log_once import LogOnce
 from vmaild.server.counters import Latency, ServerCounters
+from vmaild.server.recent import Recent
 
 logger = logging.getLogger("vmaild.server")
 
@@ -18,14 +20,13 @@ COMPLAINT_INTERVAL = 10.0
 
 
 class Lookups(Protocol):
-    """What the server needs of the maps."""
+    """What the server needs of the maps (``vmaild.maps.Maps``)."""
 
-    @property
-    def known(self) -> Callable[[bytes], Answer | None]:
-        """The cached answer for a frame, as in ``vmaild.cache.Cache``."""
+    def seek(self, name: bytes, key: bytes, encode: Callable[[Reply], bytes]) -> Answer | Any | Reply:
+        """The cached answer, made ready by ``encode``; or a reply at once; or what ``look_up`` takes."""
 
-    def find(self, request: Request) -> Coroutine[Any, Any, Reply]:
-        """The reply to a request. Does not raise."""
+    def look_up(self, wanted: Any, tell: Callable[[Reply], None]) -> None:
+        """Have ``tell`` called once with the reply, now or later. Does not raise."""
 
 
 class OpenConnection(Protocol):
@@ -50,10 +51,9 @@ class Context:
     def __init__(
         self, lookups: Lookups, clock: Callable[[], float], *, max_connections: int, max_pipelined: int
     ) -> None:
-        self.known = lookups.known
-        self.find = lookups.find
+        self.lookups = lookups
         self.clock = clock
-        self._complain_at = clock()
+        self._once = LogOnce(logger, clock, COMPLAINT_INTERVAL)
         self.now = clock()
         """The time of the last tick, for the hot path, where reading the clock would be dear."""
         self.max_connections = max_connections
@@ -62,7 +62,8 @@ class Context:
         self.cached_latency = Latency()
         self.lookup_latency = Latency()
         self.connections: set[OpenConnection] = set()
-        self.tasks: set[asyncio.Task[Reply]] = set()
+        self.recents: list[Recent] = []
+        """Of each listener."""
         self.empty = asyncio.Event()
         self.empty.set()
 
@@ -76,10 +77,8 @@ class Context:
             connection.time_next()
 
     def complain(self, text: str) -> None:
-        """Log what a client did wrong, unless there was a complaint a short while ago: it may come back at once."""
-        if self.clock() >= self._complain_at:
-            self._complain_at = self.clock() + COMPLAINT_INTERVAL
-            logger.warning("%s", text)
+        """Log what a client did wrong, unless that was logged a short while ago: it may come back at once."""
+        self._once.log(logging.WARNING, text, text)
 
     def opened(self, connection: OpenConnection) -> bool:
         """Count the connection in. False when there are too many."""

@@ -29,8 +29,6 @@ class ServerCounters:
     """Requests that the cache could not answer at once, and ``put`` commands."""
     pipelined: int = 0
     """Requests that the cache answered at once, but outside the hot path: in pieces, or several at a time."""
-    failed: int = 0
-    """Lookups that ended in an exception, which is a bug; their connections are closed."""
 
 
 class Latency:

@@ -1,79 +1,52 @@
-"""The requests that came lately, as they came, each with its answer.
+"""The requests that came lately, as they came, each with its answer: what the hot path looks up.
 
-A request's bytes are looked up here as they are, whatever the protocol and the letter case, by one get of a plain dict.
-Only one that did not come lately is made into what the cache is keyed by. An answer that leaves the cache or is out
-of date no longer serves (``Answer.refresh_at``), so the cache needs to take nothing out here.
+A request's bytes are looked up as they are, whatever the protocol and the letter case, by one get of a plain dict. An
+answer whose record is out of date or has left the cache no longer serves (``Record.refresh_at``), so nothing needs to
+be taken out here when that happens; what is kept alive by it is bounded in bytes.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from vmaild.cache import Answer
-from vmaild.wire import netstring, tcp_table
 
-# Requests remembered by a listener, of up to 180 bytes each. Past it all are forgotten, and remembered again as they
-# come.
-MAX_RECENT = 65_536
-# Requests with more bytes are not looked for. An address in SMTP has at most 320.
+MAX_BYTES = 16 * 1024 * 1024
+"""Of one listener. Past it all are forgotten, and remembered again as they come: some 60,000 requests."""
+
 MAX_SIZE = 1024
+"""Bytes of a request with its reply that are remembered. An address in SMTP has at most 320."""
 
-_GET = b"get "
-_NEWLINE = b"\n"
+OVERHEAD = 200
+"""Bytes beside those of request and reply: two objects, and their share of the dict."""
 
 
-class Recent(ABC):
-    """The recent requests of one listener. ``known`` is that of the cache."""
+class Recent:
+    """The recent requests of one listener."""
 
-    def __init__(self, known: Callable[[bytes], Answer | None]) -> None:
-        self._known = known
+    def __init__(self) -> None:
         self._answers: dict[bytes, Answer] = {}
+        self._bytes = 0
         self.get: Callable[[bytes], Answer | None] = self._answers.get
         """The answer to a request that came lately."""
 
-    def recall(self, data: bytes) -> Answer | None:
-        """The answer in the cache to a request that did not; None for what is not exactly one request."""
-        answer = self._find(data) if len(data) < MAX_SIZE else None
-        if answer is not None:
-            if len(self._answers) >= MAX_RECENT:
-                self._answers.clear()
-            self._answers[data] = answer
-        return answer
+    def remember(self, data: bytes, answer: Answer) -> None:
+        """Find ``answer`` for ``data`` from now on."""
+        size = len(data) + len(answer.wire)
+        if size > MAX_SIZE:
+            return
+        self._bytes += size + OVERHEAD
+        if self._bytes > MAX_BYTES:
+            self.clear()
+        self._answers[data] = answer
 
     def forget(self, data: bytes) -> None:
-        """Recall the answer anew the next time: this one no longer serves, and another may have come instead."""
-        self._answers.pop(data, None)
-
-    @abstractmethod
-    def _find(self, data: bytes) -> Answer | None:
-        """The answer in the cache to ``data``."""
-
-
-class RecentNetstrings(Recent):
-    """For socketmap, by whose requests the cache is keyed: what is there is a whole netstring."""
-
-    def _find(self, data: bytes) -> Answer | None:
-        # What a netstring has beside its payload has no letter case.
-        return self._known(data.lower())
-
-
-class RecentLines(Recent):
-    """For a tcp_table listener, which serves one map."""
-
-    def __init__(self, known: Callable[[bytes], Answer | None], map_name: bytes) -> None:
-        super().__init__(known)
-        self.map_name = map_name
-        self._prefix = map_name.lower() + b" "
-
-    def _find(self, data: bytes) -> Answer | None:
-        if not (data.startswith(_GET) and data.endswith(_NEWLINE)):
-            return None
-        key = data[len(_GET) : -1]
-        # A key that is quoted, or that should be, is for the codec.
-        if not tcp_table.is_plain(key):
-            return None
-        answer = self._known(netstring.encode(self._prefix + key.lower()))
+        """This answer no longer serves, and another may have come instead."""
+        answer = self._answers.pop(data, None)
         if answer is not None:
-            answer.line()
-        return answer
+            self._bytes -= len(data) + len(answer.wire) + OVERHEAD
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._answers.clear()
+        self._bytes = 0

@@ -22,8 +22,9 @@ from vmaild.listening import (
 from vmaild.server.connection import ClientConnection
 from vmaild.server.context import Context, Lookups
 from vmaild.server.counters import Latency, ServerCounters
-from vmaild.server.hot_path import SocketmapConnection, TcpTableConnection
-from vmaild.server.recent import RecentLines, RecentNetstrings
+from vmaild.server.dialect import SOCKETMAP, tcp
+from vmaild.server.hot_path import HotConnection
+from vmaild.server.recent import Recent
 from vmaild.server.settings import IDLE_TIMEOUT, MAX_CONNECTIONS, MAX_PIPELINED, SWEEP_INTERVAL, TICK, ListenSettings
 
 logger = logging.getLogger("vmaild.server")
@@ -104,10 +105,6 @@ class Server:
         self._stop_listening()
         for connection in tuple(self._context.connections):
             connection.abort()
-        tasks = tuple(self._context.tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _listen(self, listen: ListenSettings, inherited: list[socket.socket]) -> None:
         address = parse_address(listen.address)
@@ -122,11 +119,15 @@ class Server:
 
     def _factory(self, listen: ListenSettings) -> Callable[[], ClientConnection]:
         context = self._context
-        if listen.protocol == "socketmap":
-            netstrings = RecentNetstrings(context.known)
-            return lambda: SocketmapConnection(context, netstrings)
-        lines = RecentLines(context.known, listen.map.encode())
-        return lambda: TcpTableConnection(context, lines)
+        dialect = SOCKETMAP if listen.protocol == "socketmap" else tcp(listen.map.encode())
+        recent = Recent()
+        context.recents.append(recent)
+        return lambda: HotConnection(context, dialect, recent)
+
+    def forget_recent(self) -> None:
+        """Forget the requests that came lately: what was flushed is kept alive by nothing."""
+        for recent in self._context.recents:
+            recent.clear()
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:

@@ -29,8 +29,8 @@ Settled = Reply | DataError | Search
 class KeyLookup:
     """``key`` is folded; ``schema`` is that of the server which will be asked, None when it is not known."""
 
-    __slots__ = ("_alone", "_asked", "_followed", "_found", "_group", "_keys", "_plan", "_schema", "_settled",
-                 "key", "others", "warnings")  # fmt: skip
+    __slots__ = ("_alone", "_asked", "_followed", "_found", "_keys", "_plan", "_settled", "group", "key",
+                 "others", "schema", "warnings")  # fmt: skip
 
     def __init__(self, group: Group, key: str, schema: Schema | None) -> None:
         self.key = key
@@ -38,8 +38,8 @@ class KeyLookup:
         """Lookups of other keys that the same searches answered."""
         self.warnings: list[str] = []
         """For the log: what was skipped, and why."""
-        self._group = group
-        self._schema = schema
+        self.group = group
+        self.schema = schema
         self._keys = keys = group.search_keys(key)
         self._plan = plan = group.plan(keys, schema)
         self._found: list[list[Entry] | None] = [None] * len(plan.asks)
@@ -60,7 +60,8 @@ class KeyLookup:
             try:
                 found = self._answer(table)
             except DataError as error:
-                found = error.with_traceback(None)
+                settled = self._settled[table] = error.with_traceback(None)
+                return settled
             if isinstance(found, Search):
                 return found
             settled = self._settled[table] = found
@@ -104,7 +105,7 @@ class KeyLookup:
 
     def _answer_of(self, number: int, step: Step, entries: list[Entry]) -> Reply | Search | None:
         """What the entries of one step make; None when the next step is to be tried."""
-        table, query = self._group.tables[number], step.query
+        table, query = self.group.tables[number], step.query
         if query.size_limit and len(entries) > query.size_limit:
             raise DataError(f"size_limit of {query.size_limit} exceeded")
         expansion = query.expansion
@@ -156,7 +157,7 @@ class KeyLookup:
         place = None
         for member in named[:MEMBERS_JOINED]:
             if address_in_rdn := _address_in_rdn(member):
-                other = KeyLookup(self._group, address_in_rdn, self._schema)
+                other = KeyLookup(self.group, address_in_rdn, self.schema)
                 joined = other._plan.joined[0] if other._plan.joined else None
                 if joined and joined.certain and (not asking or joined.place(other._keys) == place):
                     place = joined.place(other._keys)
@@ -180,10 +181,10 @@ class KeyLookup:
     def _same(self, one: str, other: str) -> bool:
         if one == other:
             return True
-        if self._schema is None:
+        if self.schema is None:
             return False
-        name = dn.canonical(one, self._schema)
-        return name is not None and name == dn.canonical(other, self._schema)
+        name = dn.canonical(one, self.schema)
+        return name is not None and name == dn.canonical(other, self.schema)
 
 
 class _Followed:

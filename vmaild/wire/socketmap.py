@@ -23,9 +23,15 @@ MAX_REQUEST = MAX_NAME + len(b" ") + MAX_KEY
 # DICT_SOCKMAP_DEF_MAX_REPLY of dict_sockmap.c: the payload, without the netstring around it.
 MAX_REPLY = 100_000
 
+MAX_VALUE = MAX_REPLY - len(b"OK ")
+# dict_sockmap.c logs up to 200 characters of a reason; nobody reads a longer one.
+MAX_REASON = 1000
+NOT_FOUND = b"9:NOTFOUND ,"
+
 TOO_LONG = temporary("the value is too long for socketmap")
 UNUSABLE = temporary("the value cannot be sent")
 
+_COMMA = ord(",")
 _STATUS = {status.value: status for status in Status} | {b"TIMEOUT": Status.TEMPORARY}
 
 
@@ -55,6 +61,17 @@ def decode_request(payload: bytes) -> Request:
     return Request(name, key)
 
 
+def whole_request(data: bytes) -> Request | None:
+    """The request when ``data`` is exactly one, None for anything else: what most segments are, told quickly."""
+    colon = data.find(b":", 1, netstring.MAX_DIGITS + 1)
+    space = data.find(b" ", colon + 1)
+    if space < 0 or colon < 0 or data[-1] != _COMMA or data[:colon] != b"%d" % (len(data) - colon - 2):
+        return None
+    if space - colon > MAX_NAME + 1 or len(data) - space - 2 > MAX_KEY:
+        return None
+    return Request(data[colon + 1 : space], data[space + 1 : -1])
+
+
 def encode_request(request: Request) -> bytes:
     """The bytes that ask for ``request``; ValueError when its name cannot be sent."""
     if b" " in request.map_name:
@@ -77,18 +94,18 @@ def decode_reply(payload: bytes) -> Reply:
 
 def encode_reply(reply: Reply) -> bytes:
     """The bytes that answer ``reply``. What Postfix would not take as it is meant is answered TEMP, never cut."""
-    if not sendable(reply):
-        return encode_reply(UNUSABLE)
-    if not fits(reply):
+    status, text, _ = reply
+    if status is Status.FOUND:
+        if not text or b"\0" in text:
+            return encode_reply(UNUSABLE)
+        if len(text) <= MAX_VALUE:
+            return b"%d:OK %b," % (len(text) + 3, text)
         return encode_reply(TOO_LONG)
-    return netstring.encode(reply.status.value + b" " + reply.text)
+    if not text and status is Status.NOT_FOUND:
+        return NOT_FOUND
+    return netstring.encode(status.value + b" " + text[:MAX_REASON])
 
 
 def sendable(reply: Reply) -> bool:
     """False for a found value that Postfix would misread: an empty one, or one with a NUL, where C strings end."""
     return reply.status is not Status.FOUND or (reply.text != b"" and b"\0" not in reply.text)
-
-
-def fits(reply: Reply) -> bool:
-    """False for a reply over the protocol's limit."""
-    return len(reply.status.value) + len(b" ") + len(reply.text) <= MAX_REPLY

@@ -29,6 +29,8 @@ MAX_REPLY = 4096
 TOO_LONG = temporary("the value is too long for tcp_table")
 READ_ONLY = Reply(Status.NOT_FOUND, b"the table is read-only")
 
+_GET = b"get "
+_NEWLINE = b"\n"
 _CODES = {
     Status.FOUND: b"200",
     Status.NOT_FOUND: b"500",
@@ -95,6 +97,14 @@ def decode_request(map_name: bytes, line: bytes) -> Request | Reply:
     return Request(map_name, key)
 
 
+def whole_request(map_name: bytes, data: bytes) -> Request | None:
+    """The request when ``data`` is exactly one for a key without quoting, None for anything else."""
+    if not (data.startswith(_GET) and data.endswith(_NEWLINE) and len(data) <= MAX_KEY):
+        return None
+    key = data[len(_GET) : -1]
+    return None if _TO_QUOTE.search(key) else Request(map_name, key)
+
+
 def encode_request(request: Request) -> bytes:
     """The line that asks for the request's key; the map's name is the listener's."""
     return b"get " + quote(request.key) + b"\n"
@@ -132,8 +142,3 @@ def unquote(text: bytes) -> bytes:
     if _BAD_QUOTE.search(text):
         raise ProtocolError("a % without two hex digits")
     return unquote_to_bytes(text)
-
-
-def is_plain(key: bytes) -> bool:
-    """True when ``key`` is the same quoted and unquoted."""
-    return not _TO_QUOTE.search(key)

@@ -1,0 +1,43 @@
+"""Reading a server's schema (RFC 4512, 4.2 and 4.4).
+
+The entry of the search base names its subschema entry in ``subschemaSubentry``; that entry has the definitions of
+attribute types and object classes. They are some thousand values, so they are parsed in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from vmaild.directory.connection import LdapConnection
+from vmaild.directory.failures import BROKEN, TIMEOUT
+from vmaild.errors import DirectoryFailure
+from vmaild.lookup import Scope, Search
+from vmaild.tables.schema import Schema
+
+_DEFINITIONS = ("attributeTypes", "objectClasses")
+
+
+async def read(connection: LdapConnection, base: str, end: float, before: Schema | None) -> Schema | None:
+    """The schema for the entry ``base``; ``before`` when nothing has changed, None when the server does not show it.
+
+    Raises ``DirectoryFailure`` when the connection breaks or ``end`` (loop time) comes first.
+    """
+    try:
+        entries = await connection.search(Search(base, Scope.BASE, "(objectClass=*)", ("subschemaSubentry",)), end)
+        names = entries[0].values("subschemaSubentry") if entries else ()
+        if not names:
+            return None
+        search = Search(names[0].decode(), Scope.BASE, "(objectClass=subschema)", _DEFINITIONS)
+        entries = await connection.search(search, end)
+    except DirectoryFailure as error:
+        if error.kind in (BROKEN, TIMEOUT):
+            raise
+        return None
+    except UnicodeDecodeError:
+        return None
+    if not entries:
+        return None
+    raw = entries[0].values("attributeTypes"), entries[0].values("objectClasses")
+    if before is not None and before.raw == raw:
+        return before
+    return await asyncio.to_thread(Schema, *raw)

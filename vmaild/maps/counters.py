@@ -1,0 +1,31 @@
+"""What the maps count: plain integers, read when someone asks for the metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmaild.lookup import Status
+
+
+@dataclass(slots=True)
+class MapCounters:
+    """Replies of one map that were not answered from the cache, by kind, and what happened on the way."""
+
+    found: int = 0
+    not_found: int = 0
+    temporary: int = 0
+    permanent: int = 0
+    data_errors: int = 0
+    canary_refusals: int = 0
+    """NOTFOUND answers that became TEMP because a canary was missing."""
+
+    def count(self, status: Status) -> None:
+        """Add one reply."""
+        if status is Status.FOUND:
+            self.found += 1
+        elif status is Status.NOT_FOUND:
+            self.not_found += 1
+        elif status is Status.TEMPORARY:
+            self.temporary += 1
+        else:
+            self.permanent += 1
