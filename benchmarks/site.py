@@ -83,8 +83,8 @@ class Vmaild:
         flush(self._control)
 
     def answers(self) -> int:
-        """How many answers it has cached."""
-        return int(stats(self._control)["cache"]["answers"])
+        """How many records it has cached."""
+        return int(stats(self._control)["cache"]["records"])
 
 
 class Reference:
