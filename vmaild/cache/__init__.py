@@ -16,7 +16,7 @@ stored, never a failure to ask it; data that must not be used is remembered as t
 
 from vmaild.cache.cache import Cache
 from vmaild.cache.counters import CacheCounters, Tally
-from vmaild.cache.record import NEVER, Answer, Known, Record, known_of, reply_of
+from vmaild.cache.record import NEVER, Answer, Known, Record, reply_of
 from vmaild.cache.settings import CacheSettings
 
 __all__ = [
@@ -28,6 +28,5 @@ __all__ = [
     "Known",
     "Record",
     "Tally",
-    "known_of",
     "reply_of",
 ]

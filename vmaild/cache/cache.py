@@ -54,10 +54,11 @@ class Cache:
     def keep(self, record: Record) -> None:
         """Store ``record`` as it is."""
         evicted = self._records.add(record, self.clock())
-        if evicted and record.positive:
-            self.counters.evicted += evicted
-        else:
-            self.counters.evicted_negative += evicted
+        if evicted:
+            if record.positive:
+                self.counters.evicted += evicted
+            else:
+                self.counters.evicted_negative += evicted
 
     def serves(self, record: Record, known: Known, now: float) -> bool:
         """Whether one map's answer of ``record`` serves at ``now`` without waiting for a search."""
@@ -120,9 +121,12 @@ class Cache:
     def _life(self, known: Sequence[Known]) -> float:
         """Seconds that a record is good for: as long as the least certain of its answers."""
         settings = self.settings
-        life = settings.negative_ttl if NOT_FOUND in known else settings.ttl
-        if any(isinstance(one, DataError) for one in known):
-            life = min(life, settings.failure_recheck)
+        life = settings.ttl
+        for one in known:
+            if one is NOT_FOUND:
+                life = min(life, settings.negative_ttl)
+            elif isinstance(one, DataError):
+                life = min(life, settings.failure_recheck)
         return life
 
     def _instant(self, moment: float) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 from vmaild.cache.counters import Tally
 from vmaild.errors import DataError
-from vmaild.lookup import NOT_FOUND, Reply, Status, found, temporary
+from vmaild.lookup import NOT_FOUND, Reply, Status, temporary
 
 NEVER = float("-inf")
 
@@ -35,7 +35,11 @@ class Record:
         self.key = key
         self.known = tuple(known)
         self.more = more
-        self.positive = any(one is not NOT_FOUND for one in known)
+        self.positive = False
+        for one in known:
+            if one is not NOT_FOUND:
+                self.positive = True
+                break
         self.refresh_at = refresh_at
         self.expires_at = expires_at
         self.retry_at = NEVER
@@ -66,13 +70,8 @@ class Answer:
         self.tally = tally
 
 
-def known_of(reply: Reply) -> Known:
-    """What a record keeps of an authoritative reply."""
-    return reply.text if reply.status is Status.FOUND else reply
-
-
 def reply_of(known: bytes | Reply | DataError) -> Reply:
     """The reply that a record's knowledge makes."""
     if isinstance(known, bytes):
-        return found(known)
+        return Reply(Status.FOUND, known)
     return known if isinstance(known, Reply) else temporary(known.reason)

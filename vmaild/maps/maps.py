@@ -24,7 +24,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from vmaild import lookup
-from vmaild.cache import NEVER, Answer, Cache, Known, Record, known_of, reply_of
+from vmaild.cache import NEVER, Answer, Cache, Known, Record, reply_of
 from vmaild.errors import DataError, DirectoryFailure, LookupFailure
 from vmaild.lookup import NOT_FOUND, Reply, Request, Search, Status
 from vmaild.maps.canaries import Canaries
@@ -214,15 +214,13 @@ class Maps:
     # --- what came of it ------------------------------------------------------------------------------------------
 
     def _landed(self, flight: Flight) -> None:
-        if flight.failure is None and (doubtful := self._doubtful(flight)):
+        if flight.failure is None and self.canaries.keys and (doubtful := self._doubtful(flight)):
             self._spawn(self._confirm(flight, doubtful))
         else:
             self._end(flight)
 
     def _doubtful(self, flight: Flight) -> list[str]:
         """The maps whose "not found" somebody waits for, and cannot be trusted yet."""
-        if not self.canaries.keys:
-            return []
         names = [flight.group.tables[flight.index].name, *(waiter.map.name for waiter in flight.waiters)]
         settled = {table.name: flight.lookup.settle(n) for n, table in enumerate(flight.group.tables)}
         return [n for n in dict.fromkeys(names) if settled[n] is NOT_FOUND and not self.canaries.trusted(n)]
@@ -265,7 +263,8 @@ class Maps:
                 found = [old if new is None else new for old, new in zip(found, newer.known, strict=True)]
         elif flight.began != NEVER:
             self._cache.store(flight.key, found, more)
-        self._keep_others(flight)
+        if flight.lookup.others:
+            self._keep_others(flight)
         for warning in flight.lookup.warnings:
             self._once.log(logging.WARNING, warning, f"key {flight.lookup.key!a}: {warning}")
         return found
@@ -281,15 +280,15 @@ class Maps:
                 more = one
             elif isinstance(settled, DataError):
                 found.append(settled)
-            elif settled is NOT_FOUND and not self.canaries.trusted(table.name):
+            elif settled is NOT_FOUND and self.canaries.keys and not self.canaries.trusted(table.name):
                 found.append(None)
             else:
-                found.append(known_of(settled))
+                found.append(settled.text if settled.status is Status.FOUND else settled)
         return found, more
 
     def _keep_others(self, flight: Flight) -> None:
         """Store what the same searches said of other keys, where nothing is known of them."""
-        if not flight.lookup.others or flight.latest <= self._flushed_at:
+        if flight.latest <= self._flushed_at:
             return
         prefix = flight.key[: flight.key.index(b" ") + 1]
         for other in flight.lookup.others:

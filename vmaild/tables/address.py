@@ -52,12 +52,16 @@ def split_extension(localpart: str, delimiters: str, *, owner_request_special: b
     Split at the first of any of ``delimiters``; the extension is empty where nothing is split: no delimiter, an
     empty localpart before it, a reserved localpart, or, where ``-`` is a delimiter, ``owner-x`` and ``x-request``.
     """
-    if localpart in RESERVED_LOCALPARTS:
+    at = len(localpart)
+    for delimiter in delimiters:
+        found = localpart.find(delimiter)
+        if 0 <= found < at:
+            at = found
+    if at in (0, len(localpart)) or localpart in RESERVED_LOCALPARTS:
         return localpart, ""
     if owner_request_special and "-" in delimiters and _is_owner_request(localpart):
         return localpart, ""
-    at = min((n for d in delimiters if (n := localpart.find(d)) >= 0), default=0)
-    return (localpart[:at], localpart[at:]) if at else (localpart, "")
+    return localpart[:at], localpart[at:]
 
 
 def _is_owner_request(localpart: str) -> bool:

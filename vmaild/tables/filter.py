@@ -46,6 +46,8 @@ RULES: dict[str, Callable[[str], str]] = {
 # RFC 4512, 2.4.1: the classes of an entry are compared by name, alias or OID, with their superclasses.
 _CLASS_RULE = "objectidentifiermatch"
 
+_NOTHING: frozenset[str] = frozenset()
+
 Verdict = bool | None
 Test = Callable[["Shown", Parts], Verdict]
 
@@ -53,33 +55,45 @@ Test = Callable[["Shown", Parts], Verdict]
 class Shown:
     """An entry as it came back, its values made comparable when a test first looks at them."""
 
-    __slots__ = ("_seen", "entry", "schema")
+    __slots__ = ("_optioned", "_seen", "entry", "schema")
 
     def __init__(self, entry: Entry, schema: Schema) -> None:
         self.entry = entry
         self.schema = schema
+        self._optioned = ";" in "".join(entry.attributes)
         self._seen: dict[str, tuple[frozenset[str], bool]] = {}
 
     def values(self, attribute: AttributeType) -> tuple[frozenset[str], bool]:
         """The comparable values of ``attribute``, and whether these are all: then one that is not there is not."""
         seen = self._seen.get(attribute.name)
         if seen is None:
-            seen = self._seen[attribute.name] = self._look(attribute)
+            raw = self._raw(attribute)
+            seen = self._seen[attribute.name] = (_NOTHING, False) if not raw else self._comparable(raw, attribute)
         return seen
 
-    def _look(self, attribute: AttributeType) -> tuple[frozenset[str], bool]:
+    def _raw(self, attribute: AttributeType) -> tuple[bytes, ...]:
+        """The values under any name of the attribute; none at all when one of them is there and not known."""
+        shown = self.entry.attributes
         raw: tuple[bytes, ...] = ()
-        complete = True
-        for description, values in self.entry.attributes.items():
-            if description in attribute.names or description.partition(";")[0] in attribute.names:
+        for name in attribute.names:
+            if name in shown:
+                values = shown[name]
+                if not values:
+                    return ()
                 raw += values
-                complete = complete and bool(values)
+        if self._optioned and any(name.partition(";")[0] in attribute.names for name in shown if ";" in name):
+            return ()
+        return raw
+
+    def _comparable(self, raw: tuple[bytes, ...], attribute: AttributeType) -> tuple[frozenset[str], bool]:
         if attribute.equality == _CLASS_RULE:
             classes = self.schema.classes(raw)
-            return classes or frozenset(), complete and bool(classes)
-        comparable = {_comparable(value.decode("latin-1"), attribute.equality) for value in raw}
-        complete = complete and bool(comparable) and None not in comparable
-        return frozenset(value for value in comparable if value), complete
+            return classes or _NOTHING, bool(classes)
+        if len(raw) == 1:
+            value = _comparable(raw[0].decode("latin-1"), attribute.equality)
+            return (_NOTHING, False) if value is None else (frozenset((value,)), True)
+        values = {_comparable(value.decode("latin-1"), attribute.equality) for value in raw}
+        return frozenset(value for value in values if value), None not in values
 
 
 @functools.lru_cache(1024)
@@ -118,15 +132,39 @@ class FilterTemplate:
     def text(self) -> str:
         return self.template.text
 
-    def test(self, schema: Schema) -> Test | None:
-        """What decides whether an entry matches for a key; None when that is for the server alone."""
-        return _test(self._tree, schema)
+    def essence(self) -> str:
+        """A filter that matches at least as much, and is easier for a server: what of it depends on the key."""
+        if isinstance(self._tree, Combined) and self._tree.operator == "&":
+            of_key = [part for part in self._tree.parts if isinstance(part, Item) and _inserts(part.value)]
+            if of_key:
+                text = "".join(f"({item.attribute}{item.operator}={item.value})" for item in of_key)
+                return text if len(of_key) == 1 else f"(&{text})"
+        return self.text
+
+    def tests(self, schema: Schema) -> tuple[Test, Test] | None:
+        """What decides whether an entry matches for a key: both must be true. None when that is for the server alone.
+
+        The first is of the ``essence``, the second of the rest.
+        """
+        tree = self._tree
+        if isinstance(tree, Combined) and tree.operator == "&":
+            parts = [part for part in tree.parts if isinstance(part, Item) and _inserts(part.value)]
+            if parts:
+                rest = Combined("&", tuple(part for part in tree.parts if part not in parts))
+                tests = _test(Combined("&", tuple(parts)), schema), _test(rest, schema)
+                return None if None in tests else tests  # type: ignore[return-value]
+        test = _test(tree, schema)
+        return None if test is None else (test, _always)
 
 
 def joined(filters: list[str]) -> str:
     """One filter for the entries of any of ``filters``, each once."""
     different = list(dict.fromkeys(filters))
     return different[0] if len(different) == 1 else f"(|{''.join(different)})"
+
+
+def _inserts(value: str) -> bool:
+    return bool(Template(value).inserts)
 
 
 def fold(value: bytes | str) -> str:
@@ -195,6 +233,8 @@ def _test(node: Item | Combined, schema: Schema) -> Test | None:
         return None
     if node.operator == "!":
         return _negated(tests[0])
+    if len(tests) == 1:
+        return tests[0]
     return _first(tests, decisive=node.operator == "|")
 
 
@@ -212,6 +252,10 @@ def _first(tests: list[Test], *, decisive: bool) -> Test:
         return verdict
 
     return test
+
+
+def _always(shown: Shown, key: Parts) -> Verdict:
+    return True
 
 
 def _negated(test: Test) -> Test:

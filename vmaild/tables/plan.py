@@ -74,24 +74,35 @@ class JoinedSearch:
     def __init__(self, asks: tuple[int, ...], known: Sequence[Ask], attributes: tuple[str, ...], schema: Schema | None):
         self.asks = asks
         first = known[asks[0]]
-        query = first.query
+        query = self._first = first.query
         self._base = _format([(query.search_base, first.key)], dn.quote)
-        wanted = list(dict.fromkeys((known[ask].query.query_filter.template, known[ask].key) for ask in asks))
-        self._filter = _format(wanted, filter.quote)
+        self.joint = len(asks) > 1
+        # Which entries count is decided here, so the server need not be asked about more than the key.
+        texts = [(_filter_text(known[ask].query, joint=self.joint), known[ask].key) for ask in asks]
+        self._filter = _format([(Template(text), key) for text, key in dict.fromkeys(texts)], filter.quote)
         self._scope = query.scope
         self._attributes = attributes or NO_ATTRIBUTES
-        self.joint = len(asks) > 1
         self._schema = schema
-        self._tests: list[tuple[Test, Ask, bool]] = []
-        for ask in map(known.__getitem__, asks):
-            test = ask.query.query_filter.test(schema) if schema is not None else None
-            if test is not None:
-                elsewhere = (ask.query.search_base.text, ask.query.scope) != (query.search_base.text, query.scope)
-                self._tests.append((test, ask, elsewhere))
-        self.certain = len(self._tests) == len(asks)
+        self._tests: dict[tuple[str, int], tuple[Test, list[tuple[int, Test, Ask | None]]]] = {}
+        """By what they have in common: a test, and for each ask its place, the rest, and itself if it is elsewhere."""
+        self.certain = schema is not None and all(
+            self._add(place, known[ask], schema) for place, ask in enumerate(asks)
+        )
         """Whether the schema decides which entry answers which ask."""
         # A base that is missing, or hidden, says nothing about what stands below it.
-        self._base_exists = not query.search_base.dynamic or any(elsewhere for _, _, elsewhere in self._tests)
+        elsewhere = any(ask for _, asks_here in self._tests.values() for _, _, ask in asks_here)
+        self._base_exists = not query.search_base.dynamic or elsewhere
+
+    def _add(self, place: int, ask: Ask, schema: Schema) -> bool:
+        query, first = ask.query, self._first
+        tests = query.query_filter.tests(schema)
+        if tests is None:
+            return False
+        elsewhere = (query.search_base.text, query.scope) != (first.search_base.text, first.scope)
+        common = query.query_filter.essence(), ask.key
+        asks = self._tests.setdefault(common, (tests[0], []))[1]
+        asks.append((place, tests[1], ask if elsewhere else None))
+        return True
 
     def search(self, keys: Sequence[Parts]) -> Search:
         """The search for these search keys."""
@@ -100,21 +111,25 @@ class JoinedSearch:
             self._base_exists,
         )  # fmt: skip
 
-    def place(self, keys: Sequence[Parts]) -> tuple[str, Scope]:
-        """Where that search is made."""
-        return self._base.fill(keys), self._scope
+    def place(self, keys: Sequence[Parts]) -> object:
+        """Where that search is made, and what it asks for: where these are the same, the filters can be joined."""
+        return self._base.fill(keys), self._scope, self._attributes, self._base_exists
 
     def verdicts(self, entry: Entry, keys: Sequence[Parts]) -> list[Verdict]:
         """For each ask, whether the entry answers it."""
         assert self._schema is not None
         shown = Shown(entry, self._schema)
-        found = []
-        for test, ask, elsewhere in self._tests:
-            verdict = test(shown, keys[ask.key])
-            if elsewhere and verdict is not False:
-                within = _within(entry.dn, ask, keys[ask.key], self._schema)
-                verdict = verdict if within else within
-            found.append(verdict)
+        found: list[Verdict] = [False] * len(self.asks)
+        for (_, key), (test, asks) in self._tests.items():
+            common = test(shown, keys[key])
+            if common is False:
+                continue
+            for place, rest, elsewhere in asks:
+                verdict = rest(shown, keys[key])
+                if verdict is not False and elsewhere is not None:
+                    within = _within(entry.dn, elsewhere, keys[key], self._schema)
+                    verdict = verdict if within else within
+                found[place] = verdict if common or verdict is False else None
         return found
 
 
@@ -123,27 +138,28 @@ def share_out(
 ) -> list[list[list[Entry]]] | None:
     """The entries of each ask of each of the ``searches`` that went out as one; None when that is not certain.
 
-    The server returned an entry because it answers at least one ask: where all others are excluded, it answers the one
-    that is left.
+    An entry may answer none: the filters sent are wider than the asks (``FilterTemplate.essence``).
     """
     shares: list[list[list[Entry]]] = [[[] for _ in joined.asks] for joined, _ in searches]
     flat = [share for of_search in shares for share in of_search]
     for entry in entries:
         verdicts = [verdict for joined, keys in searches for verdict in joined.verdicts(entry, keys)]
-        possible = [number for number, verdict in enumerate(verdicts) if verdict is not False]
-        if not possible or (len(possible) > 1 and None in verdicts):
+        if None in verdicts:
             return None
-        for number in possible:
-            flat[number].append(entry)
+        for share, verdict in zip(flat, verdicts, strict=True):
+            if verdict:
+                share.append(entry)
     return shares
 
 
 class Plan:
     """The searches for keys of one shape. ``steps`` are those of each map, in the order of precedence."""
 
-    def __init__(self, ways: Sequence[Sequence[tuple[Query, int]]], attributes: tuple[str, ...], schema: Schema | None):
-        self._attributes = attributes
+    def __init__(self, ways: Sequence[Sequence[tuple[Query, int]]], schema: Schema | None):
         self._schema = schema
+        wanted = frozenset[str]().union(*(query.attributes for way in ways for query, _ in way))
+        # So that the entries of each search can answer all the maps.
+        attributes = tuple(sorted(wanted))
         self.asks: list[Ask] = []
         self._places: dict[object, int] = {}
         self.steps = [[Step(query, self._place(query, key), key) for query, key in way] for way in ways]
@@ -164,19 +180,25 @@ class Plan:
             self.asks.append(Ask(query, key))
         return place
 
+    def _certain(self, ask: Ask) -> bool:
+        return self._schema is not None and ask.query.query_filter.tests(self._schema) is not None
+
     def _joins(self) -> list[list[int]]:
         """The asks that go out together, each with the first that can take it."""
         joins: list[list[int]] = []
         for number, ask in enumerate(self.asks):
-            certain = self._schema is not None and ask.query.query_filter.test(self._schema) is not None
-            for others in joins if certain else ():
+            for others in joins if self._certain(ask) else ():
                 first = self.asks[others[0]]
-                if first.covers(ask) and first.query.query_filter.test(self._schema) is not None:  # type: ignore[arg-type]
+                if first.covers(ask) and self._certain(first):
                     others.append(number)
                     break
             else:
                 joins.append([number])
         return joins
+
+
+def _filter_text(query: Query, *, joint: bool) -> str:
+    return query.query_filter.essence() if joint else query.query_filter.text
 
 
 def _only_of_domain(template: Template) -> bool:

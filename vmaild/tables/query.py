@@ -8,7 +8,7 @@ from typing import NamedTuple
 from vmaild.lookup import Scope
 from vmaild.tables.filter import FilterTemplate
 from vmaild.tables.results import Expansion
-from vmaild.tables.template import Parts, Template
+from vmaild.tables.template import WHOLE, Get, Parts, Template
 
 
 class Question(NamedTuple):
@@ -42,9 +42,10 @@ class Query:
         return Question(self.search_base.text, self.scope, self.query_filter.text)
 
     @property
-    def selective(self) -> bool:
-        """Whether there are keys that it does not accept."""
-        return bool(self.domain or self.localpart or self.expansion.result_format.of_key)
+    def parts(self) -> tuple[Get, ...]:
+        """What of a key decides whether it can be asked for, beside its text, localpart and domain: the labels."""
+        gets = (*self.search_base.inserts, *self.query_filter.template.inserts, *self.expansion.result_format.of_key)
+        return tuple(get for get in dict.fromkeys(gets) if get not in WHOLE)
 
     def accepts(self, key: Parts) -> bool:
         """Whether ``key`` is asked for at all: its domain and localpart are wanted, and the result needs no more."""

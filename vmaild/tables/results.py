@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from vmaild.errors import DataError
@@ -47,6 +47,10 @@ class Expansion:
     """Longest chain of DNs and URLs, the first search included."""
     one_value_per_entry: bool = False
     """Of several values of an entry return only one: that in its RDN, else the first."""
+    is_empty: bool = field(init=False)
+    """Whether the query has no result, and only tells that an entry is there."""
+    is_plain: bool = field(init=False)
+    """Whether the values of one attribute are returned as they are, and nothing else."""
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -58,15 +62,11 @@ class Expansion:
             *self.special_result_attribute,
         )
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether the query has no result, and only tells that an entry is there."""
-        return not (
-            self.result_attribute
-            or self.special_result_attribute
-            or self.leaf_result_attribute
-            or self.terminal_result_attribute
-        )
+    def __post_init__(self) -> None:
+        others = self.special_result_attribute or self.leaf_result_attribute or self.terminal_result_attribute
+        object.__setattr__(self, "is_empty", not (self.result_attribute or others))
+        plain = len(self.result_attribute) == 1 and not others and self.result_format.text == PLAIN
+        object.__setattr__(self, "is_plain", plain)
 
     def returned(self, entry: Entry) -> tuple[str, ...]:
         """The attributes of ``entry`` whose values belong to the result."""
@@ -99,6 +99,11 @@ def text(entry: Entry, attribute: str, value: bytes) -> str:
 
 def values_of(expansion: Expansion, key: Parts, entries: list[Entry]) -> list[str]:
     """The values that ``entries`` give for ``key``, each once, in order; for a query that follows nothing."""
+    if len(entries) == 1 and expansion.is_plain:
+        (name,) = expansion.result_attribute
+        raw = entries[0].attributes.get(name, ())
+        if len(raw) == 1:  # as nearly always
+            return [text(entries[0], name, raw[0])] if raw[0] else []
     values: dict[str, None] = {}
     for entry in entries:
         _add(values, expansion, key, entry)

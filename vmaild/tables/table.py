@@ -74,10 +74,9 @@ class Group:
         self.tables = tuple(tables)
         self.settings = self.tables[0].settings
         queries = [query for table in tables for query in table.queries]
-        self.attributes = tuple(sorted(frozenset[str]().union(*(query.attributes for query in queries))))
-        """What every search asks for, so that its entries can answer all the tables."""
-        self._selective = [query for query in queries if query.selective]
-        self._labels = any(query.search_base.labels or query.query_filter.template.labels for query in queries)
+        self._localparts = frozenset[str]().union(*(query.localpart for query in queries))
+        self._domains = frozenset[str]().union(*(query.domain for query in queries))
+        self._parts = tuple(dict.fromkeys(get for query in queries for get in query.parts))
         self._plans: dict[object, Plan] = {}
         self._schema: Schema | None = None
 
@@ -106,13 +105,15 @@ class Group:
         return plan
 
     def _shape(self, key: Parts) -> object:
-        """All that the plan depends on: which parts there are, and which queries accept the key."""
-        shape: tuple[object, ...] = (not key.localpart, not key.domain)
-        if self._selective:
-            shape += tuple([query.accepts(key) for query in self._selective])
-        if self._labels:
-            shape += tuple([not key.label(number) for number in range(1, 10)])
-        return shape
+        """All that the plan depends on: which of the parts that are needed there are, and which queries accept it."""
+        _, localpart, domain, _ = key
+        shape = (
+            localpart in self._localparts and localpart,
+            domain in self._domains and domain,
+            not localpart,
+            not domain,
+        )
+        return shape if not self._parts else (shape, *[not get(key) for get in self._parts])
 
     def _new_plan(self, keys: Sequence[Parts]) -> Plan:
         ways = [
@@ -124,4 +125,4 @@ class Group:
             ]
             for table in self.tables
         ]
-        return Plan(ways, self.attributes, self._schema)
+        return Plan(ways, self._schema)

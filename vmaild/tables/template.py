@@ -55,6 +55,9 @@ _GET: dict[str, Get] = {
     **{str(number): methodcaller("label", number) for number in range(1, 10)},
 }
 
+WHOLE = frozenset(_GET[letter] for letter in _OF_VALUE)
+"""How to get text, localpart and domain."""
+
 
 class Template:
     """A parsed template. Raises ValueError when the text has a ``%`` that ldap_table(5) does not know."""
@@ -76,8 +79,6 @@ class Template:
         """How to get what a result template takes from the key."""
         self.inserts = tuple(get for get, _, _ in self._pieces if get)
         """How to get each part that a query template inserts."""
-        self.labels = any(letter.isdigit() for letter in letters)
-        """Whether labels of the domain are inserted."""
 
     def __repr__(self) -> str:
         return f"Template({self.text!r})"
