@@ -35,15 +35,15 @@ class Record:
         self.key = key
         self.known = tuple(known)
         self.more = more
-        self.positive = any(one is not NOT_FOUND for one in known)
+        self.positive = any(one is not NOT_FOUND and one is not None for one in known)
         self.refresh_at = refresh_at
         self.expires_at = expires_at
         self.retry_at = NEVER
 
     def without(self, index: int) -> Record:
-        """A record that no longer knows what the map at the place ``index`` has."""
+        """A record that no longer knows what the map at the place ``index`` has: that is to be asked again."""
         known = [None if place == index else one for place, one in enumerate(self.known)]
-        return Record(self.key, known, self.more, self.refresh_at, self.expires_at)
+        return Record(self.key, known, None, self.refresh_at, self.expires_at)
 
     def retire(self) -> None:
         """Serve no longer, wherever the record is still held."""

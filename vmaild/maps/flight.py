@@ -45,13 +45,14 @@ class Searcher(Protocol):
 class Flight:
     """One key in flight; ``index`` is the place in the group of the map that it is for.
 
-    ``began`` and ``latest`` are when its first and its latest search were sent, by the directory's clock. ``newest`` is
-    when the search began whose record was stored for the key meanwhile: what began earlier is outdated. ``completes``
-    is the record that it adds to. ``failure`` is set when it fails.
+    ``began`` is when its first search was sent, by the directory's clock. ``newest`` is when the search began whose
+    record was stored for the key meanwhile: what began earlier is outdated. ``completes`` is the record that it adds
+    to. ``others`` are lookups of other keys that its searches answered, each with when that search began. ``failure``
+    is set when it fails.
     """
 
-    __slots__ = ("_directory", "_landed", "began", "completes", "end", "failure", "group", "index", "key", "latest",
-                 "lookup", "newest", "timer", "waiters")  # fmt: skip
+    __slots__ = ("_directory", "_landed", "began", "completes", "end", "failure", "group", "index", "key", "lookup",
+                 "newest", "others", "timer", "waiters")  # fmt: skip
 
     lookup: KeyLookup
 
@@ -62,8 +63,9 @@ class Flight:
         self.end = end
         self.completes = completes
         self.waiters: list[Waiter] = []
-        self.began = self.latest = NEVER
+        self.began = NEVER
         self.newest = NEVER
+        self.others: list[tuple[KeyLookup, float]] = []
         self.failure: Exception | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -105,15 +107,29 @@ class Flight:
                 return
             lookup.split()
         else:
-            self.latest = ended.began
-            if self.began == NEVER:
+            first = self.began == NEVER
+            if first:
                 self.began = ended.began
-            if lookup.joint and ended.schema is not lookup.schema:
-                # Another server answered than the one for which the queries were joined.
-                lookup.split()
-            else:
+            if ended.schema is lookup.schema or not lookup.joint or _same(ended.schema, lookup.schema):
                 lookup.receive(ended.entries)
+                if lookup.others:
+                    self._take_others(ended.began)
+            elif first and self.completes is None:
+                # Another server answered than the one for which the queries were joined: join them for that one.
+                self.lookup = KeyLookup(self.group, lookup.key, ended.schema)
+            else:
+                lookup.split()
         self._go_on()
+
+    def _take_others(self, began: float) -> None:
+        """They are stored once, and by the age of the search that answered them."""
+        self.others += [(other, began) for other in self.lookup.others]
+        self.lookup.others = []
+
+
+def _same(one: Schema | None, other: Schema | None) -> bool:
+    """Whether two servers have the same schema."""
+    return one is not None and other is not None and one.raw == other.raw
 
 
 class Flights:

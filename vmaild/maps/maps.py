@@ -82,7 +82,6 @@ class Maps:
         self._flights = Flights()
         self._throttle = Throttle()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._flushed_at = NEVER
         self._once = LogOnce(logger, clock)
         self.canaries = Canaries(canaries or {}, self._present, self._forget_not_found, clock)
         self.counters = {one.name: one.counters for one in self._maps.values()}
@@ -173,6 +172,10 @@ class Maps:
         else:
             counters.misses += 1
         flight = self._flights.get(key)
+        if flight is not None and flight.completes is not None and flight.completes is not completes:
+            # It adds to a record that no longer serves.
+            self._flights.forget(key.__eq__)
+            flight = None
         if flight is None:
             flight = Flight(key, waiter.map.group, waiter.map.place, waiter.end, completes)
             flight.waiters.append(waiter)
@@ -255,14 +258,14 @@ class Maps:
         found, more = self._knowledge(flight.lookup)
         record = flight.completes
         if record is not None:
+            found = [new if old is None else old for old, new in zip(record.known, found, strict=True)]
             if not record.retired:
-                record.known = tuple(new if old is None else old for old, new in zip(record.known, found, strict=True))
-                record.more = more
+                self._cache.complete(record, found, more)
         elif flight.outdated:
             self._cache.counters.outdated += 1
             newer = self._cache.get(flight.key)
             if newer is not None:
-                found = [old if new is None else new for old, new in zip(found, newer.known, strict=True)]
+                found = list(newer.known)
         elif flight.began != NEVER:
             self._cache.store(flight.key, found, more)
         self._keep_others(flight)
@@ -289,14 +292,11 @@ class Maps:
 
     def _keep_others(self, flight: Flight) -> None:
         """Store what the same searches said of other keys, where nothing is known of them."""
-        if not flight.lookup.others or flight.latest <= self._flushed_at:
-            return
-        prefix = flight.key[: flight.key.index(b" ") + 1]
-        for other in flight.lookup.others:
-            key = prefix + other.key.encode()
-            if self._cache.get(key) is None:
+        for other, began in flight.others:
+            key = flight.key[: flight.key.index(b" ") + 1] + other.key.encode()
+            if self._cache.get(key) is None and began > self._cache.forgot_at:
                 self._cache.store(key, *self._knowledge(other))
-                self._flights.stored(key, flight.latest)
+                self._flights.stored(key, began)
 
     def _deliver(self, flight: Flight, found: list[Known]) -> None:
         """Tell each who waits; for a map that needs further searches, go on."""
@@ -366,7 +366,6 @@ class Maps:
         What was asked for before is not stored any more, or the flush would bring nothing. Other maps that share the
         record forget it too.
         """
-        self._flushed_at = self._clock()
         if name is None:
             self._flights.forget(lambda _: True)
             return self._cache.forget_all()
