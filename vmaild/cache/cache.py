@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from vmaild.cache.counters import CacheCounters, Tally
-from vmaild.cache.record import Known, Record
+from vmaild.cache.record import NEVER, Known, Record, Records
 from vmaild.cache.settings import JITTER_SHARE, PREFETCH_SHARE, CacheSettings
-from vmaild.cache.store import Records
 from vmaild.errors import DataError
 from vmaild.lookup import NOT_FOUND, Status
 
@@ -39,7 +38,9 @@ class Cache:
         self._tallies: dict[tuple[str, Status, bool], Tally] = {}
         self._records = Records(self.settings.max_entries, self.settings.max_negative_entries)
         self._instants: dict[float, float] = {}
-        self.get: Callable[[bytes], Record | None] = self._records.__getitem__
+        self.forgot_at = NEVER
+        """When a record last was forgotten or made room: a search that began before may have been of what it knew."""
+        self.get: Callable[[bytes], Record | None] = self._records.get
         """The record for a key, whatever its age."""
 
     def store(self, key: bytes, known: Sequence[Known], more: Any) -> Record:
@@ -48,13 +49,21 @@ class Cache:
         life = self._life(known) * (1 - JITTER_SHARE * self._jitter())
         record = Record(key, known, more, self._instant(now + life * (1 - PREFETCH_SHARE)), self._instant(now + life))
         self.counters.stored += 1
-        self.keep(record)
+        self.keep(record, now)
         return record
 
-    def keep(self, record: Record) -> None:
+    def complete(self, record: Record, known: Sequence[Known], more: Any) -> None:
+        """Put ``known`` in the place of what ``record`` knows. It gets no older by that than it would have."""
+        now = self.clock()
+        end = now + self._life(known)
+        refresh_at, expires_at = min(record.refresh_at, end), min(record.expires_at, end)
+        self.keep(Record(record.key, known, more, refresh_at, expires_at), now)
+
+    def keep(self, record: Record, now: float) -> None:
         """Store ``record`` as it is."""
-        evicted = self._records.add(record, self.clock())
+        evicted = self._records.add(record, now)
         if evicted:
+            self.forgot_at = now
             if record.positive:
                 self.counters.evicted += evicted
             else:
@@ -71,7 +80,7 @@ class Cache:
         ``negative_ttl`` at most.
         """
         settings = self.settings
-        if known is None:
+        if known is None or isinstance(known, DataError):
             return False
         stale_ttl = min(settings.stale_ttl, settings.negative_ttl) if known is NOT_FOUND else settings.stale_ttl
         return now < record.expires_at + stale_ttl
@@ -86,10 +95,12 @@ class Cache:
 
     def forget(self, key: bytes) -> int:
         """Forget the record for ``key``. Returns how many there were."""
+        self.forgot_at = self.clock()
         return self._records.discard(key)
 
     def forget_all(self, unwanted: Callable[[Record], bool] | None = None) -> int:
         """Forget every record, or every one that is ``unwanted``. Returns how many there were."""
+        self.forgot_at = self.clock()
         if unwanted is not None:
             return self._records.discard_all(unwanted)
         count = len(self._records)

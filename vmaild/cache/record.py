@@ -1,13 +1,15 @@
-"""A record: what the directory said about one key, for all maps that the same searches answer.
+"""A record, and the bounded store of records.
 
-It is made at once, stored at once, and ages, is replaced and is forgotten as one, so that two of its maps never
-contradict each other. There may be a million records, so a record is small: a value found is kept as bytes, "not found"
-is the same object everywhere, and a reply is made ready for the wire when a client first asks for it (``Answer``).
+A record is what the directory said about one key, for all maps that the same searches answer. It is made at once,
+stored at once, and ages, is replaced and is forgotten as one, so that two of its maps never contradict each other.
+There may be a million records, so a record is small: a value found is kept as bytes, "not found" is the same object
+everywhere, and a reply is made ready for the wire when a client first asks for it (``Answer``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vmaild.cache.counters import Tally
@@ -15,6 +17,9 @@ from vmaild.errors import DataError
 from vmaild.lookup import NOT_FOUND, Reply, Status, temporary
 
 NEVER = float("-inf")
+
+SECOND_CHANCES = 8
+"""Work done at most to make room for one record, so that no insert stalls the loop."""
 
 Known = bytes | Reply | DataError | None
 """What a record knows for one map: the value found; ``NOT_FOUND`` or ``NODATA``; data that must not be used; or None:
@@ -37,17 +42,17 @@ class Record:
         self.more = more
         self.positive = False
         for one in known:
-            if one is not NOT_FOUND:
+            if one is not NOT_FOUND and one is not None:
                 self.positive = True
                 break
         self.refresh_at = refresh_at
         self.expires_at = expires_at
         self.retry_at = NEVER
 
-    def without(self, index: int) -> Record:
-        """A record that no longer knows what the map at the place ``index`` has."""
-        known = [None if place == index else one for place, one in enumerate(self.known)]
-        return Record(self.key, known, self.more, self.refresh_at, self.expires_at)
+    def without(self, place: int) -> Record:
+        """A record that no longer knows what the map at that place has: that is to be asked again."""
+        known = [None if number == place else one for number, one in enumerate(self.known)]
+        return Record(self.key, known, None, self.refresh_at, self.expires_at)
 
     def retire(self) -> None:
         """Serve no longer, wherever the record is still held."""
@@ -72,6 +77,94 @@ class Answer:
 
 def reply_of(known: bytes | Reply | DataError) -> Reply:
     """The reply that a record's knowledge makes."""
-    if isinstance(known, bytes):
+    if type(known) is bytes:
         return Reply(Status.FOUND, known)
-    return known if isinstance(known, Reply) else temporary(known.reason)
+    return temporary(known.reason) if isinstance(known, DataError) else known  # type: ignore[return-value]
+
+
+class Records:
+    """Records by key, with a bound and a queue for each of two kinds: those that an entry stands behind, and others.
+
+    When one is full, the oldest of its kind goes, unless it is still good: a record that was renewed since is wanted,
+    and goes to the end of the queue, up to ``SECOND_CHANCES`` of them in a row. A dict and a deque: a get costs no call
+    of a function in Python, and the order 8 bytes for each record (in cachetools' ``FIFOCache`` 150).
+    """
+
+    def __init__(self, max_positive: int, max_negative: int) -> None:
+        self._bounds = {True: max_positive, False: max_negative}
+        self._records: dict[bytes, Record] = {}
+        # A record stands in a queue once, from when it is added. One that was removed since is retired, and takes
+        # up a place there until its turn comes.
+        self._queues: dict[bool, deque[Record]] = {True: deque(), False: deque()}
+        self.counts = {True: 0, False: 0}
+        """How many records there are, by ``positive``."""
+        self.get: Callable[[bytes], Record | None] = self._records.get
+        """The record for a key, None when there is none."""
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def add(self, record: Record, now: float) -> int:
+        """Store ``record`` in place of what is there for its key. Returns how many others made room for it.
+
+        ``now`` decides which of them are still good.
+        """
+        if record.key in self._records:
+            self.discard(record.key)
+        positive = record.positive
+        bound, queue = self._bounds[positive], self._queues[positive]
+        if bound < 1:
+            return 0
+        evicted = 0 if len(queue) < bound else self._make_room(queue, bound, now)
+        self._records[record.key] = record
+        queue.append(record)
+        self.counts[positive] += 1
+        return evicted
+
+    def discard(self, key: bytes) -> int:
+        """Remove the record for ``key``, if any. Returns how many were removed."""
+        record = self._records.pop(key, None)
+        if record is None:
+            return 0
+        record.retire()
+        self.counts[record.positive] -= 1
+        return 1
+
+    def discard_all(self, unwanted: Callable[[Record], bool]) -> int:
+        """Remove every record that is ``unwanted``. Returns how many were removed.
+
+        Takes 0.3 us for each record that there is, and 1.5 us for each that goes.
+        """
+        count = 0
+        for positive, queue in self._queues.items():
+            kept: deque[Record] = deque()
+            for record in queue:
+                if not record.retired and unwanted(record):
+                    count += self.discard(record.key)
+                elif not record.retired:
+                    kept.append(record)
+            self._queues[positive] = kept
+        return count
+
+    def clear(self) -> None:
+        """Remove all records."""
+        for positive, queue in self._queues.items():
+            for record in queue:
+                record.retire()
+            queue.clear()
+            self.counts[positive] = 0
+        self._records.clear()
+
+    def _make_room(self, queue: deque[Record], bound: int, now: float) -> int:
+        evicted = 0
+        chances = SECOND_CHANCES
+        while len(queue) >= bound:
+            oldest = queue.popleft()
+            if oldest.retired:
+                continue
+            if chances and now < oldest.expires_at:
+                chances -= 1
+                queue.append(oldest)
+            else:
+                evicted += self.discard(oldest.key)
+        return evicted

@@ -29,7 +29,3 @@ class CacheSettings:
     """Most answers that an entry stands behind."""
     max_negative_entries: int = 50_000
     """Most "not found" answers. Their own bound, so that a flood of random addresses does not push out the others."""
-
-    def stale_for(self, backed: bool) -> float:
-        """How long past its end an answer may serve; ``backed`` is that of ``Reply``."""
-        return self.stale_ttl if backed else min(self.stale_ttl, self.negative_ttl)

@@ -1,9 +1,9 @@
 """From a request to its reply.
 
 maps       what is known at once, what is looked up, what comes of it; where exceptions become replies
-flight     one key in flight, and all those in flight
+flight     one key in flight, and all those in flight, few begun in a turn of the loop
 canaries   keys that must be found, or no "not found" is trusted
-throttle   a burst of misses, spread over turns of the loop
+counters   what is counted
 """
 
 from vmaild.maps.canaries import Canaries

@@ -1,13 +1,17 @@
-"""Lookups in flight: one for a key at a time, and what comes of it.
+"""Lookups in flight: one for a key at a time, few begun in one turn of the loop, and what comes of them.
 
 A ``Flight`` is one key being looked up for the maps of its record: it drives a ``KeyLookup`` through the searches that
-it needs, in callbacks, and tells all who wait. ``Flights`` knows those in flight, so that whoever asks for the same key
-joins (single flight), and sees to it that an older search never replaces what a newer one found.
+it needs, in callbacks, without a task or a future. ``Flights`` knows those in flight, so that whoever asks for the same
+key joins (single flight), and sees to it that an older search never replaces what a newer one found.
+
+Lookups that miss come in bursts: many requests in one turn of the loop. Each costs some tens of microseconds to begin,
+and a cached answer that is asked for meanwhile would wait for all of them. So ``WIDTH`` are begun in a turn.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -16,6 +20,9 @@ from vmaild.directory import LIMIT, NO_BASE, REFUSED, Ended
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import Reply, Search
 from vmaild.tables import Group, KeyLookup, Schema
+
+WIDTH = 2
+"""Lookups begun in a turn of the loop: some tenths of a millisecond of work."""
 
 ASK_ALONE = frozenset({LIMIT, NO_BASE, REFUSED})
 """Failures of a joined search that may be of one of its queries only."""
@@ -43,27 +50,39 @@ class Searcher(Protocol):
 
 
 class Flight:
-    """One key in flight; ``index`` is the place in the group of the map that it is for.
+    """One key in flight; ``place`` is that of the map in the group that it is for.
 
-    ``began`` and ``latest`` are when its first and its latest search were sent, by the directory's clock. ``newest`` is
-    when the search began whose record was stored for the key meanwhile: what began earlier is outdated. ``completes``
-    is the record that it adds to. ``failure`` is set when it fails.
+    ``began`` is when its first search was sent, by the directory's clock. ``newest`` is when the search began whose
+    record was stored for the key meanwhile: what began earlier is outdated. ``completes`` is the record that it adds
+    to. ``others`` are lookups of other keys that its searches answered, each with when that search began. ``failure``
+    is set when it fails. ``landed`` is called once, when the lookup has settled its map or has failed.
     """
 
-    __slots__ = ("_directory", "_landed", "began", "completes", "end", "failure", "group", "index", "key", "latest",
-                 "lookup", "newest", "timer", "waiters")  # fmt: skip
+    __slots__ = ("_directory", "_landed", "began", "completes", "end", "failure", "group", "key", "lookup", "newest",
+                 "others", "place", "timer", "waiters")  # fmt: skip
 
     lookup: KeyLookup
 
-    def __init__(self, key: bytes, group: Group, index: int, end: float, completes: Record | None) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        group: Group,
+        place: int,
+        end: float,
+        completes: Record | None,
+        directory: Searcher,
+        landed: Callable[[Flight], None],
+    ) -> None:
         self.key = key
         self.group = group
-        self.index = index
+        self.place = place
         self.end = end
         self.completes = completes
+        self._directory = directory
+        self._landed = landed
         self.waiters: list[Waiter] = []
-        self.began = self.latest = NEVER
-        self.newest = NEVER
+        self.began = self.newest = NEVER
+        self.others: list[tuple[KeyLookup, float]] = []
         self.failure: Exception | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -72,24 +91,23 @@ class Flight:
         """Whether what it found may not be stored any more."""
         return self.began < self.newest
 
-    def fly(self, directory: Searcher, landed: Callable[[Flight], None]) -> None:
-        """Begin; ``landed`` is called once when the lookup has settled its map, or ``failure`` is set."""
-        self._directory = directory
-        self._landed = landed
+    def fly(self) -> None:
+        """Begin."""
         try:
             more = self.completes.more if self.completes is not None else None
-            text = self.key.partition(b" ")[2].decode()
-            self.lookup = more or KeyLookup(self.group, text, directory.schema)
+            if more is None:
+                more = KeyLookup(self.group, self.key.partition(b" ")[2].decode(), self._directory.schema)
+            self.lookup = more
         except Exception as error:
             self.failure = error
-            landed(self)
+            self._landed(self)
             return
         self._go_on()
 
     def _go_on(self) -> None:
         try:
-            settled = self.lookup.settle(self.index)
-            if isinstance(settled, Search):
+            settled = self.lookup.settle(self.place)
+            if type(settled) is Search:
                 self._directory.begin(settled, self.end, self._searched)
                 return
         except Exception as error:
@@ -105,33 +123,68 @@ class Flight:
                 return
             lookup.split()
         else:
-            self.latest = ended.began
-            if self.began == NEVER:
+            first = self.began == NEVER
+            if first:
                 self.began = ended.began
-            if lookup.joint and ended.schema is not lookup.schema:
-                # Another server answered than the one for which the queries were joined.
-                lookup.split()
-            else:
+            if ended.schema is lookup.schema or not lookup.joint or _same(ended.schema, lookup.schema):
                 lookup.receive(ended.entries)
+                if lookup.others:
+                    self._take_others(ended.began)
+            elif first and self.completes is None:
+                # Another server answered than the one for which the queries were joined: join them for that one.
+                self.lookup = KeyLookup(self.group, lookup.key, ended.schema)
+            else:
+                lookup.split()
         self._go_on()
+
+    def _take_others(self, began: float) -> None:
+        """They are stored once, and by the age of the search that answered them."""
+        self.others += [(other, began) for other in self.lookup.others]
+        self.lookup.others = []
+
+
+def _same(one: Schema | None, other: Schema | None) -> bool:
+    """Whether two servers have the same schema."""
+    return one is not None and other is not None and one.raw == other.raw
 
 
 class Flights:
-    """Those in flight, by key. One that was forgotten goes on for those who wait for it, and stores nothing."""
+    """Those in flight, by key. One that was forgotten goes on for those who wait for it, and stores nothing.
 
-    def __init__(self) -> None:
+    ``landed`` is called with each when it has ended.
+    """
+
+    def __init__(self, directory: Searcher, landed: Callable[[Flight], None], width: int = WIDTH) -> None:
+        self._directory = directory
+        self._landed = landed
+        self._width = width
         self._flights: dict[bytes, Flight] = {}
+        self._begun = 0
+        self._to_begin: deque[Flight] = deque()
         self.count = 0
         """How many are in flight, the forgotten ones included."""
+        self.shared = 0
+        """Lookups, ever, that joined a flight of others."""
 
-    def get(self, key: bytes) -> Flight | None:
-        """The flight that those who ask for ``key`` may join."""
-        return self._flights.get(key)
+    def join(self, key: bytes, waiter: Waiter, completes: Record | None) -> Flight:
+        """Wait for the flight of ``key``, which is begun when there is none."""
+        flight = self._flights.get(key)
+        if flight is not None and (flight.completes is None or flight.completes is completes):
+            self.shared += 1
+            flight.waiters.append(waiter)
+            return flight
+        if flight is not None:
+            # It adds to a record that no longer serves.
+            self.forget(key.__eq__)
+        flight = self._new(key, waiter, completes)
+        flight.waiters.append(waiter)
+        self._begin(flight)
+        return flight
 
-    def add(self, flight: Flight) -> None:
-        """Let others join from now on."""
-        self._flights[flight.key] = flight
-        self.count += 1
+    def renew(self, key: bytes, waiter: Waiter) -> None:
+        """Look ``key`` up once more, unless it is in flight; nobody waits for it."""
+        if key not in self._flights:
+            self._begin(self._new(key, waiter, None))
 
     def remove(self, flight: Flight) -> None:
         """It has landed."""
@@ -149,3 +202,27 @@ class Flights:
         """Let nobody join the flights for the keys that are ``wanted``, nor their outcome be stored."""
         for key in [key for key in self._flights if wanted(key)]:
             self._flights.pop(key).newest = float("inf")
+
+    def _new(self, key: bytes, waiter: Waiter, completes: Record | None) -> Flight:
+        entry = waiter.map
+        flight = Flight(key, entry.group, entry.place, waiter.end, completes, self._directory, self._landed)
+        self._flights[key] = flight
+        self.count += 1
+        return flight
+
+    def _begin(self, flight: Flight) -> None:
+        """Begin it now, unless ``width`` were begun in this turn of the loop: then in one of the next."""
+        if self._begun >= self._width:
+            self._to_begin.append(flight)
+            return
+        if not self._begun:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        self._begun += 1
+        flight.fly()
+
+    def _next_turn(self) -> None:
+        self._begun = min(len(self._to_begin), self._width)
+        if self._begun:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        for _ in range(self._begun):
+            self._to_begin.popleft().fly()

@@ -17,22 +17,20 @@ a canary of the map is missing               TEMP in place of NOTFOUND
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from vmaild import lookup
 from vmaild.cache import NEVER, Answer, Cache, Known, Record, reply_of
 from vmaild.errors import DataError, DirectoryFailure, LookupFailure
-from vmaild.lookup import NOT_FOUND, Reply, Request, Search, Status
+from vmaild.lookup import NOT_FOUND, Reply, Request, Status
 from vmaild.maps.canaries import Canaries
 from vmaild.maps.counters import MapCounters
 from vmaild.maps.flight import Flight, Flights, Searcher, Tell, Waiter
-from vmaild.maps.throttle import Throttle
 from vmaild.process.log_once import LogOnce
-from vmaild.tables import Group, address
+from vmaild.tables import Group, KeyLookup, address
 
 logger = logging.getLogger("vmaild.maps")
 
@@ -79,10 +77,8 @@ class Maps:
         self._directory = directory
         self._timeout = timeout
         self._clock = clock
-        self._flights = Flights()
-        self._throttle = Throttle()
+        self._flights = Flights(directory, self._landed)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._flushed_at = NEVER
         self._once = LogOnce(logger, clock)
         self.canaries = Canaries(canaries or {}, self._present, self._forget_not_found, clock)
         self.counters = {one.name: one.counters for one in self._maps.values()}
@@ -93,6 +89,11 @@ class Maps:
     def in_flight(self) -> int:
         """How many keys are being looked up."""
         return self._flights.count
+
+    @property
+    def shared(self) -> int:
+        """How many lookups, ever, waited for that of another."""
+        return self._flights.shared
 
     # --- what is known at once ------------------------------------------------------------------------------------
 
@@ -143,50 +144,35 @@ class Maps:
     def look_up(self, wanted: Wanted, tell: Tell) -> None:
         """Have ``tell`` called once with the reply, now or later. Never raises."""
         entry, key, record = wanted
-        now = self._clock()
-        known = None if record is None else record.known[entry.place]
         waiter = Waiter(entry, tell, asyncio.get_running_loop().time() + self._timeout)
-        if not key:
+        if record is not None:
+            self._renew(waiter, record)
+        elif key:
+            self._cache.counters.misses += 1
+            self._flights.join(key, waiter, None)
+        else:
             self._not_found_unasked(waiter)
-        elif record is None or now >= record.expires_at:
-            stale = record is not None and self._cache.usable(record, known, now)
-            self._join(key, waiter, None, stale=stale)
-        elif known is not None:
-            self._prefetch(key, record, waiter, known)
-        else:
-            self._join(key, waiter, record if record.more else None, stale=False)
 
-    def _prefetch(self, key: bytes, record: Record, waiter: Waiter, known: Known) -> None:
-        """Answer from a record in the last tenth of its life, and renew it."""
-        self._cache.counters.prefetches += 1
-        # Those who come after are answered on the hot path until the search brings something.
-        record.refresh_at = record.expires_at
-        if self._flights.get(key) is None:
-            self._begin(Flight(key, waiter.map.group, waiter.map.place, waiter.end, None))
-        self._tell_cached(waiter, record, known)
-
-    def _join(self, key: bytes, waiter: Waiter, completes: Record | None, *, stale: bool) -> None:
-        """Wait for the flight of ``key``; begin it when there is none."""
-        counters = self._cache.counters
-        if stale:
-            counters.expired += 1
+    def _renew(self, waiter: Waiter, record: Record) -> None:
+        """Answer what ``record`` does not, or not any more."""
+        known = record.known[waiter.map.place]
+        now = self._clock()
+        if now < record.expires_at and known is not None:
+            # The last tenth of its life. Those who come after are answered on the hot path until it is renewed.
+            self._cache.counters.prefetches += 1
+            record.refresh_at = record.expires_at
+            self._flights.renew(record.key, waiter)
+            self._tell_cached(waiter, record, known)
+        elif now >= record.expires_at and self._cache.usable(record, known, now):
+            self._cache.counters.expired += 1
+            flight = self._flights.join(record.key, waiter, None)
+            if flight.timer is None and flight.waiters:
+                patience = self._cache.settings.stale_answer_after
+                flight.timer = asyncio.get_running_loop().call_later(patience, self._out_of_patience, flight)
         else:
-            counters.misses += 1
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = Flight(key, waiter.map.group, waiter.map.place, waiter.end, completes)
-            flight.waiters.append(waiter)
-            self._begin(flight)
-        else:
-            counters.shared += 1
-            flight.waiters.append(waiter)
-        if stale and flight.timer is None and flight.waiters:
-            patience = self._cache.settings.stale_answer_after
-            flight.timer = asyncio.get_running_loop().call_later(patience, self._out_of_patience, flight)
-
-    def _begin(self, flight: Flight) -> None:
-        self._flights.add(flight)
-        self._throttle.run(functools.partial(flight.fly, self._directory, self._landed))
+            self._cache.counters.misses += 1
+            more = record if now < record.expires_at and record.more is not None else None
+            self._flights.join(record.key, waiter, more)
 
     def _out_of_patience(self, flight: Flight) -> None:
         """The directory takes long: those who have a stale answer get it (RFC 8767, 5)."""
@@ -214,14 +200,14 @@ class Maps:
     # --- what came of it ------------------------------------------------------------------------------------------
 
     def _landed(self, flight: Flight) -> None:
-        if flight.failure is None and self.canaries.keys and (doubtful := self._doubtful(flight)):
+        if self.canaries.keys and flight.failure is None and (doubtful := self._doubtful(flight)):
             self._spawn(self._confirm(flight, doubtful))
         else:
             self._end(flight)
 
     def _doubtful(self, flight: Flight) -> list[str]:
         """The maps whose "not found" somebody waits for, and cannot be trusted yet."""
-        names = [flight.group.tables[flight.index].name, *(waiter.map.name for waiter in flight.waiters)]
+        names = [flight.group.tables[flight.place].name, *(waiter.map.name for waiter in flight.waiters)]
         settled = {table.name: flight.lookup.settle(n) for n, table in enumerate(flight.group.tables)}
         return [n for n in dict.fromkeys(names) if settled[n] is NOT_FOUND and not self.canaries.trusted(n)]
 
@@ -248,68 +234,70 @@ class Maps:
         if flight.failure is not None:
             self._failed(flight, flight.failure)
 
-    def _kept(self, flight: Flight) -> list[Known]:
+    def _kept(self, flight: Flight) -> Sequence[Known]:
         """What the maps of the record know now, stored unless it is outdated."""
         found, more = self._knowledge(flight.lookup)
         record = flight.completes
         if record is not None:
+            found = [new if old is None else old for old, new in zip(record.known, found, strict=True)]
             if not record.retired:
-                record.known = tuple(new if old is None else old for old, new in zip(record.known, found, strict=True))
-                record.more = more
-        elif flight.outdated:
+                self._cache.complete(record, found, more)
+        elif flight.began < flight.newest:
             self._cache.counters.outdated += 1
             newer = self._cache.get(flight.key)
             if newer is not None:
-                found = [old if new is None else new for old, new in zip(found, newer.known, strict=True)]
+                return newer.known
         elif flight.began != NEVER:
             self._cache.store(flight.key, found, more)
-        if flight.lookup.others:
+        if flight.others:
             self._keep_others(flight)
         for warning in flight.lookup.warnings:
             self._once.log(logging.WARNING, warning, f"key {flight.lookup.key!a}: {warning}")
         return found
 
-    def _knowledge(self, one: Any) -> tuple[list[Known], Any]:
+    def _knowledge(self, one: KeyLookup) -> tuple[list[Known], KeyLookup | None]:
         """What a lookup has settled for each map, and the lookup itself where more is to be asked."""
         found: list[Known] = []
         more = None
-        for index, table in enumerate(one.group.tables):
-            settled = one.settle(index)
-            if isinstance(settled, Search):
-                found.append(None)
-                more = one
+        for place, table in enumerate(one.group.tables):
+            settled = one.settle(place)
+            if type(settled) is Reply:
+                if settled.status is Status.FOUND:
+                    found.append(settled.text)
+                elif settled is NOT_FOUND and self.canaries.keys and not self.canaries.trusted(table.name):
+                    found.append(None)
+                else:
+                    found.append(settled)
             elif isinstance(settled, DataError):
                 found.append(settled)
-            elif settled is NOT_FOUND and self.canaries.keys and not self.canaries.trusted(table.name):
-                found.append(None)
             else:
-                found.append(settled.text if settled.status is Status.FOUND else settled)
+                found.append(None)
+                more = one
         return found, more
 
     def _keep_others(self, flight: Flight) -> None:
         """Store what the same searches said of other keys, where nothing is known of them."""
-        if flight.latest <= self._flushed_at:
-            return
-        prefix = flight.key[: flight.key.index(b" ") + 1]
-        for other in flight.lookup.others:
-            key = prefix + other.key.encode()
-            if self._cache.get(key) is None:
+        for other, began in flight.others:
+            key = flight.key[: flight.key.index(b" ") + 1] + other.key.encode()
+            if self._cache.get(key) is None and began > self._cache.forgot_at:
                 self._cache.store(key, *self._knowledge(other))
-                self._flights.stored(key, flight.latest)
+                self._flights.stored(key, began)
 
-    def _deliver(self, flight: Flight, found: list[Known]) -> None:
+    def _deliver(self, flight: Flight, found: Sequence[Known]) -> None:
         """Tell each who waits; for a map that needs further searches, go on."""
         waiters, flight.waiters = flight.waiters, []
         for waiter in waiters:
             known = found[waiter.map.place]
-            if known is not None:
+            if type(known) is bytes:
+                waiter.map.counters.found += 1
+                waiter.tell(Reply(Status.FOUND, known))
+            elif known is None:
+                record = self._cache.get(flight.key)
+                self._flights.join(flight.key, waiter, record if record is not None and record.more else None)
+            else:
                 if isinstance(known, DataError):
                     self._log_data_error(waiter, flight, known)
                 self._tell(waiter, reply_of(known))
-                continue
-            record = self._cache.get(flight.key)
-            completes = record if record is not None and record.more else None
-            self._join(flight.key, waiter, completes, stale=False)
 
     def _log_data_error(self, waiter: Waiter, flight: Flight, error: DataError) -> None:
         waiter.map.counters.data_errors += 1
@@ -365,7 +353,6 @@ class Maps:
         What was asked for before is not stored any more, or the flush would bring nothing. Other maps that share the
         record forget it too.
         """
-        self._flushed_at = self._clock()
         if name is None:
             self._flights.forget(lambda _: True)
             return self._cache.forget_all()
@@ -395,15 +382,20 @@ class Maps:
 
         self._cache.forget_all(unwanted)
         for record in kept:
-            self._cache.keep(record)
+            self._cache.keep(record, self._clock())
 
     async def _present(self, name: str, key: str) -> bool:
         """Whether the directory has a canary, past the cache."""
         entry = self._maps[name.encode()]
         loop = asyncio.get_running_loop()
         landed: asyncio.Future[None] = loop.create_future()
-        flight = Flight(entry.prefix + key.encode(), entry.group, entry.place, loop.time() + self._timeout, None)
-        flight.fly(self._directory, lambda _: None if landed.done() else landed.set_result(None))
+        end = loop.time() + self._timeout
+        key_of_record = entry.prefix + key.encode()
+        flight = Flight(
+            key_of_record, entry.group, entry.place, end, None, self._directory,
+            lambda _: None if landed.done() else landed.set_result(None),
+        )  # fmt: skip
+        flight.fly()
         await landed
         if flight.failure is not None:
             raise flight.failure
