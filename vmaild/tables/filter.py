@@ -7,16 +7,18 @@ where the server must have decided the same, else None. So it is None
 - for what only the server can compare: substrings, ``>= <= ~=``, extensible matches, options, matching rules other
   than those of ``RULES``, values with anything but printable ASCII or with spaces that a rule would squeeze;
 - for an attribute or object class that the schema does not have (the server takes such an item for undefined);
-- for an attribute of which no value came back: an access rule may let it be searched and not read.
+- for an attribute of which no value came back: an access rule may let it be searched and not read. Nor is it False
+  for an attribute with subtypes, of which a rule may hide one and show another.
 
-What is taken for granted: an attribute that shows a value shows all of them, and what may be read may be searched.
+What is taken for granted: an attribute that shows a value shows all of them, what may be read may be searched, and
+what is shown is what is searched (no overlay makes up values).
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from vmaild.lookup import Entry
@@ -67,13 +69,22 @@ class Shown:
             seen = self._seen[attribute.name] = self._look(attribute)
         return seen
 
+    def has(self, attribute: AttributeType) -> bool:
+        """Whether a value of ``attribute`` came back, known or not."""
+        return any(True for _ in self._shown(attribute))
+
+    def _shown(self, attribute: AttributeType) -> Iterator[tuple[bytes, ...]]:
+        names = attribute.names
+        for description, values in self.entry.attributes.items():
+            if description in names or (";" in description and description.partition(";")[0] in names):
+                yield values
+
     def _look(self, attribute: AttributeType) -> tuple[frozenset[str], bool]:
         raw: tuple[bytes, ...] = ()
-        complete = True
-        for description, values in self.entry.attributes.items():
-            if description in attribute.names or description.partition(";")[0] in attribute.names:
-                raw += values
-                complete = complete and bool(values)
+        complete = attribute.alone
+        for values in self._shown(attribute):
+            raw += values
+            complete = complete and bool(values)
         if attribute.equality == _CLASS_RULE:
             classes = self.schema.classes(raw)
             return classes or frozenset(), complete and bool(classes)
@@ -227,7 +238,7 @@ def _item_test(item: Item, schema: Schema) -> Test | None:
     if attribute is None or item.operator:
         return None
     if item.value == "*":
-        return lambda shown, key: True if shown.values(attribute)[1] else None
+        return lambda shown, key: True if shown.has(attribute) else None
     if "*" in item.value:
         return None
     if attribute.equality == _CLASS_RULE and attribute.name == OBJECT_CLASS:

@@ -16,7 +16,7 @@ from vmaild.lookup import Entry, Reply, Search
 from vmaild.tables import address, dn, filter
 from vmaild.tables.plan import JoinedSearch, Step, share_out
 from vmaild.tables.results import collect, is_url, member_search, values_of
-from vmaild.tables.schema import Schema
+from vmaild.tables.schema import OBJECT_CLASS, Schema
 from vmaild.tables.table import Group
 
 MEMBERS_JOINED = 50
@@ -59,11 +59,12 @@ class KeyLookup:
         if settled is None:
             try:
                 found = self._answer(table)
+                if isinstance(found, Search):
+                    return found
+                settled = found
             except DataError as error:
-                found = error.with_traceback(None)
-            if isinstance(found, Search):
-                return found
-            settled = self._settled[table] = found
+                settled = error.with_traceback(None)
+            self._settled[table] = settled
         return settled
 
     def receive(self, entries: list[Entry]) -> None:
@@ -74,7 +75,8 @@ class KeyLookup:
         elif asked is not None and not asked.joint:
             self._found[asked.asks[0]] = entries
         elif asked is not None:
-            shares = share_out(entries, [(asked, self._keys)])
+            assert self._schema is not None
+            shares = share_out(entries, [(asked, self._keys)], self._schema)
             if shares is None:
                 self.split()
             else:
@@ -154,6 +156,8 @@ class KeyLookup:
         """
         asking: list[tuple[str, KeyLookup, JoinedSearch]] = []
         place = None
+        if self._schema is None:
+            return {}
         for member in named[:MEMBERS_JOINED]:
             if address_in_rdn := _address_in_rdn(member):
                 other = KeyLookup(self._group, address_in_rdn, self._schema)
@@ -165,16 +169,19 @@ class KeyLookup:
             return {}
         searches = [joined.search(other._keys) for _, other, joined in asking]
         text = filter.joined([search.filter for search in searches])
-        entries = yield searches[0]._replace(filter=text)
-        shares = share_out(entries, [(joined, other._keys) for _, other, joined in asking])
+        base_exists = any(search.base_exists for search in searches)
+        entries = yield searches[0]._replace(filter=text, base_exists=base_exists)
+        shares = share_out(entries, [(joined, other._keys) for _, other, joined in asking], self._schema)
         if shares is None:
             return {}
         known: dict[str, list[Entry]] = {}
         for (member, other, joined), share in zip(asking, shares, strict=True):
             other._take(joined, share)
             self.others.append(other)
-            if same := [entry for found in share for entry in found if self._same(entry.dn, member)]:
-                known[member] = same[:1]
+            for entry in (entry for found in share for entry in found):
+                # A search for the DN has the filter (objectClass=*), which an access rule may keep from matching.
+                if entry.values(OBJECT_CLASS) and self._same(entry.dn, member):
+                    known[member] = [entry]
         return known
 
     def _same(self, one: str, other: str) -> bool:

@@ -23,6 +23,9 @@ ENTRY_LIMIT = 1000
 """An answer about one address with more entries than this is a mistake in the directory or in a filter. It bounds
 what one lookup may hold in memory; ldap_table(5)'s own default is no limit."""
 
+# How far below the search base an entry stands, where the scope says so.
+_DEPTHS = {Scope.BASE: 0, Scope.ONE: 1}
+
 NO_ATTRIBUTES = ("1.1",)
 """RFC 4511, 4.5.1.8: the attribute list that asks for no attribute at all."""
 
@@ -43,9 +46,10 @@ class Ask(NamedTuple):
             return False
         if base.text == inner.text:
             return self.query.scope in (Scope.SUB, other.query.scope)
-        if self.query.scope is not Scope.SUB or not base.dynamic:
+        # Of another base only the entry at the base itself: that it came back shows that the base is not hidden.
+        if self.query.scope is not Scope.SUB or other.query.scope is not Scope.BASE or not base.dynamic:
             return False
-        return inner.text.endswith(f",{base.text}")
+        return inner.text.endswith(f",{base.text}") and dn.well_formed(inner.text[: -len(base.text) - 1])
 
 
 class Step(NamedTuple):
@@ -68,11 +72,31 @@ class Format(NamedTuple):
         return self.text.format(*[quote(get(keys[key])) for key, get in self.holes])
 
 
+class Sharer(NamedTuple):
+    """What tells which entries of a joined search answer one ask. ``base`` is the ask's own, where it has one."""
+
+    test: Test
+    key: int
+    scope: Scope
+    base: Format | None
+    schema: Schema
+
+    def within(self, entry: Entry, keys: Sequence[Parts]) -> Verdict:
+        """Whether the entry stands within the ask's own base and scope; None when its DN does not tell."""
+        if self.base is None:
+            return True
+        inner, outer = dn.canonical(entry.dn, self.schema), dn.canonical(self.base.fill(keys), self.schema)
+        if inner is None or outer is None:
+            return None
+        return dn.under(inner, outer) and (self.scope is Scope.SUB or len(inner) - len(outer) == _DEPTHS[self.scope])
+
+
 class JoinedSearch:
     """One search for one or more asks, whose places in the plan are ``asks``."""
 
     def __init__(self, asks: tuple[int, ...], known: Sequence[Ask], attributes: tuple[str, ...], schema: Schema | None):
         self.asks = asks
+        self.joint = len(asks) > 1
         first = known[asks[0]]
         query = first.query
         self._base = _format([(query.search_base, first.key)], dn.quote)
@@ -80,18 +104,14 @@ class JoinedSearch:
         self._filter = _format(wanted, filter.quote)
         self._scope = query.scope
         self._attributes = attributes or NO_ATTRIBUTES
-        self.joint = len(asks) > 1
-        self._schema = schema
-        self._tests: list[tuple[Test, Ask, bool]] = []
-        for ask in map(known.__getitem__, asks):
-            test = ask.query.query_filter.test(schema) if schema is not None else None
-            if test is not None:
-                elsewhere = (ask.query.search_base.text, ask.query.scope) != (query.search_base.text, query.scope)
-                self._tests.append((test, ask, elsewhere))
-        self.certain = len(self._tests) == len(asks)
+        sharers = [_sharer(known[ask], first, schema) for ask in asks] if schema is not None else [None]
+        self.sharers = [sharer for sharer in sharers if sharer is not None]
+        """What shares out the entries, one for each ask."""
+        self.certain = None not in sharers
         """Whether the schema decides which entry answers which ask."""
+        others = any(known[ask].query.search_base.text != query.search_base.text for ask in asks)
         # A base that is missing, or hidden, says nothing about what stands below it.
-        self._base_exists = not query.search_base.dynamic or any(elsewhere for _, _, elsewhere in self._tests)
+        self._base_exists = others or not query.search_base.dynamic
 
     def search(self, keys: Sequence[Parts]) -> Search:
         """The search for these search keys."""
@@ -104,37 +124,37 @@ class JoinedSearch:
         """Where that search is made."""
         return self._base.fill(keys), self._scope
 
-    def verdicts(self, entry: Entry, keys: Sequence[Parts]) -> list[Verdict]:
-        """For each ask, whether the entry answers it."""
-        assert self._schema is not None
-        shown = Shown(entry, self._schema)
-        found = []
-        for test, ask, elsewhere in self._tests:
-            verdict = test(shown, keys[ask.key])
-            if elsewhere and verdict is not False:
-                within = _within(entry.dn, ask, keys[ask.key], self._schema)
-                verdict = verdict if within else within
-            found.append(verdict)
-        return found
-
 
 def share_out(
-    entries: list[Entry], searches: Sequence[tuple[JoinedSearch, Sequence[Parts]]]
+    entries: list[Entry], searches: Sequence[tuple[JoinedSearch, Sequence[Parts]]], schema: Schema
 ) -> list[list[list[Entry]]] | None:
     """The entries of each ask of each of the ``searches`` that went out as one; None when that is not certain.
 
-    The server returned an entry because it answers at least one ask: where all others are excluded, it answers the one
-    that is left.
+    The server returned an entry because one filter at least matches it: where all others are excluded, the one that is
+    left does.
     """
     shares: list[list[list[Entry]]] = [[[] for _ in joined.asks] for joined, _ in searches]
-    flat = [share for of_search in shares for share in of_search]
+    sharers = [
+        (sharer, keys, share)
+        for (joined, keys), of_search in zip(searches, shares, strict=True)
+        for sharer, share in zip(joined.sharers, of_search, strict=True)
+    ]
     for entry in entries:
-        verdicts = [verdict for joined, keys in searches for verdict in joined.verdicts(entry, keys)]
-        possible = [number for number, verdict in enumerate(verdicts) if verdict is not False]
-        if not possible or (len(possible) > 1 and None in verdicts):
+        shown = Shown(entry, schema)
+        possible = []
+        for place in sharers:
+            sharer, keys, _ = place
+            matches = sharer.test(shown, keys[sharer.key])
+            if matches is not False:
+                possible.append((matches, place))
+        if not possible:
             return None
-        for number in possible:
-            flat[number].append(entry)
+        for matches, (sharer, keys, share) in possible:
+            within = sharer.within(entry, keys)
+            if within is None or (within and matches is None and len(possible) > 1):
+                return None
+            if within:
+                share.append(entry)
     return shares
 
 
@@ -166,16 +186,19 @@ class Plan:
 
     def _joins(self) -> list[list[int]]:
         """The asks that go out together, each with the first that can take it."""
+        schema = self._schema
         joins: list[list[int]] = []
+        open_to_more: list[list[int]] = []
         for number, ask in enumerate(self.asks):
-            certain = self._schema is not None and ask.query.query_filter.test(self._schema) is not None
-            for others in joins if certain else ():
-                first = self.asks[others[0]]
-                if first.covers(ask) and first.query.query_filter.test(self._schema) is not None:  # type: ignore[arg-type]
+            certain = schema is not None and ask.query.query_filter.test(schema) is not None
+            for others in open_to_more if certain else ():
+                if self.asks[others[0]].covers(ask):
                     others.append(number)
                     break
             else:
                 joins.append([number])
+                if certain:
+                    open_to_more.append(joins[-1])
         return joins
 
 
@@ -198,11 +221,12 @@ def _format(templates: Sequence[tuple[Template, int]], quote: Callable[[str], st
     return Format(f"(|{text})" if len(templates) > 1 else text, tuple(holes), quote)
 
 
-def _within(entry: str, ask: Ask, key: Parts, schema: Schema) -> Verdict:
-    """Whether the DN ``entry`` stands within the ask's own base and scope; None when the text does not tell."""
-    base = _format([(ask.query.search_base, 0)], dn.quote).fill([key])
-    inner, outer = dn.canonical(entry, schema), dn.canonical(base, schema)
-    if inner is None or outer is None:
+def _sharer(ask: Ask, first: Ask, schema: Schema) -> Sharer | None:
+    """What shares out the entries of a search at the base of ``first``; None where only the server can."""
+    query, widest = ask.query, first.query
+    test = query.query_filter.test(schema)
+    if test is None:
         return None
-    deeper = len(inner) - len(outer)
-    return dn.under(inner, outer) and (ask.query.scope is Scope.SUB or deeper == (ask.query.scope is Scope.ONE))
+    elsewhere = (query.search_base.text, query.scope) != (widest.search_base.text, widest.scope)
+    base = _format([(query.search_base, ask.key)], dn.quote) if elsewhere else None
+    return Sharer(test, ask.key, query.scope, base, schema)

@@ -9,10 +9,13 @@ None: nothing may be concluded from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _TOKEN = re.compile(r"'[^']*'|[()$]|[^\s()$']+")
+
+# What stands in a definition without anything behind it.
+_FLAGS = {"obsolete", "single-value", "collective", "no-user-modification", "abstract", "structural", "auxiliary"}
 
 OBJECT_CLASS = "objectclass"
 
@@ -24,12 +27,13 @@ class AttributeType(NamedTuple):
     """What counts as one attribute in a filter.
 
     ``names``: the descriptions, without options, under which its values come back. ``equality``: its matching rule,
-    empty when it has none.
+    empty when it has none. ``alone``: it has no subtypes, of which an access rule could hide one and show another.
     """
 
     name: str
     names: frozenset[str]
     equality: str
+    alone: bool
 
 
 class _Definition(NamedTuple):
@@ -79,7 +83,8 @@ class Schema:
         if definition is None or chain is None:
             return None
         equality = next((above.equality for above in chain if above.equality), "")
-        return AttributeType(definition.names[0], frozenset(self._subtypes[definition.names]), equality)
+        names = frozenset(self._subtypes[definition.names])
+        return AttributeType(definition.names[0], names, equality, names.issubset(definition.names))
 
     def _closure(self, values: tuple[bytes, ...]) -> frozenset[str] | None:
         names: set[str] = set()
@@ -94,22 +99,26 @@ class Schema:
 
 def _definition(value: bytes) -> _Definition:
     """What one definition says; whatever is not understood is left out of it."""
-    tokens = _TOKEN.findall(value.decode("latin-1").lower())
-    quoted = _after(tokens, "name")
-    oid = tokens[1] if len(tokens) > 1 else ""
-    equality = _after(tokens, "equality")
-    return _Definition((*quoted, oid), _after(tokens, "sup"), equality[0] if equality else "")
+    _, oid, *tokens = [*_TOKEN.findall(value.decode("latin-1").lower()), "", ""]
+    said: dict[str, tuple[str, ...]] = {}
+    rest = iter(tokens)
+    for keyword in rest:
+        if keyword not in _FLAGS:
+            said[keyword] = tuple(_operand(rest))
+    return _Definition((*said.get("name", ()), oid), said.get("sup", ()), "".join(said.get("equality", ())))
 
 
-def _after(tokens: list[str], keyword: str) -> tuple[str, ...]:
-    """The word behind ``keyword``, or the words in parentheses there."""
-    try:
-        at = tokens.index(keyword, 2) + 1
-        if tokens[at] != "(":
-            return (tokens[at].strip("'"),)
-        return tuple(token.strip("'") for token in tokens[at + 1 : tokens.index(")", at)] if token != "$")
-    except (ValueError, IndexError):
-        return ()
+def _operand(rest: Iterator[str]) -> Iterator[str]:
+    """The word that stands next, or the words in parentheses there."""
+    word = next(rest, "")
+    if word != "(":
+        yield word.strip("'")
+        return
+    for word in rest:
+        if word == ")":
+            return
+        if word != "$":
+            yield word.strip("'")
 
 
 def _by_name(definitions: Iterable[_Definition]) -> dict[str, _Definition]:
