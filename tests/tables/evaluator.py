@@ -40,6 +40,8 @@ CLASSES = (
     *SUPERIORS,
 )
 
+_SYNTAX = "1.3.6.1.4.1.1466.115.121.1.15"  # of no account where the rule is not one for text
+
 _PART = re.compile(r"\\([0-9A-Fa-f]{2})")
 
 
@@ -47,7 +49,7 @@ def schema() -> Schema:
     """The same schema as a server publishes it."""
     aliases = {name: alias for alias, name in ALIASES.items()}
     types = [
-        f"( {oid} NAME ( '{name}' '{aliases.get(name, name)}' ) EQUALITY {rule} )"
+        f"( {oid} NAME ( '{name}' '{aliases.get(name, name)}' ) EQUALITY {rule} SYNTAX {_SYNTAX}{'{256}'} )"
         for name, (oid, rule) in ATTRIBUTES.items()
     ]
     classes = [

@@ -28,6 +28,8 @@ _PAIR = re.compile(
 _ESCAPES = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
 _SPACES = re.compile(" +")
 _IGNORE_CASE = frozenset({"caseignoreia5match", "caseignorematch"})
+# Directory String and IA5 String (RFC 4517, 3.3), of which any ASCII text is a value.
+_TEXTS = frozenset({"1.3.6.1.4.1.1466.115.121.1.15", "1.3.6.1.4.1.1466.115.121.1.26"})
 
 
 def parse(dn: str, fold: Callable[[str], str] = str.casefold) -> Dn:
@@ -61,7 +63,8 @@ def same(one: str, other: str) -> bool:
 def canonical(dn: str, schema: Schema) -> Dn | None:
     """The DN by the schema's names of its attributes; None where its text does not decide which entry it names.
 
-    It does where every value is plain ASCII of an attribute that is compared without regard to letter case.
+    It does where every value is plain ASCII of an attribute that is compared without regard to letter case, and takes
+    any text: a server refuses other names as malformed.
     """
     try:
         rdns = parse(dn, str)
@@ -72,7 +75,7 @@ def canonical(dn: str, schema: Schema) -> Dn | None:
         pairs = []
         for attribute, value in rdn:
             known = schema.attribute(attribute)
-            if known is None or known.equality not in _IGNORE_CASE or not _decides(value):
+            if known is None or known.equality not in _IGNORE_CASE or known.syntax not in _TEXTS or not _decides(value):
                 return None
             pairs.append((known.name, value.lower()))
         named.append(tuple(sorted(pairs)))
@@ -81,7 +84,7 @@ def canonical(dn: str, schema: Schema) -> Dn | None:
 
 def _decides(value: str) -> bool:
     """Whether the text is the value: plain ASCII, and no hexadecimal form of it (RFC 4514, 2.4)."""
-    return value.isascii() and value.isprintable() and not value.startswith("#")
+    return value != "" and value.isascii() and value.isprintable() and not value.startswith("#")
 
 
 def well_formed(dn: str) -> bool:

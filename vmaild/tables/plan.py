@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from vmaild.lookup import Entry, Scope, Search
 from vmaild.tables import dn, filter
+from vmaild.tables.dn import Dn
 from vmaild.tables.filter import Shown, Test, Verdict
 from vmaild.tables.query import Query
 from vmaild.tables.schema import Schema
@@ -81,14 +82,18 @@ class Sharer(NamedTuple):
     base: Format | None
     schema: Schema
 
-    def within(self, entry: Entry, keys: Sequence[Parts]) -> Verdict:
+    def own_base(self, keys: Sequence[Parts]) -> Dn | None:
+        """Its own base for these search keys; None when the text of it does not tell where that is, or whether."""
+        return dn.canonical(self.base.fill(keys), self.schema) if self.base else None
+
+    def within(self, entry: Entry, base: Dn | None) -> Verdict:
         """Whether the entry stands within the ask's own base and scope; None when its DN does not tell."""
-        if self.base is None:
+        if base is None:
             return True
-        inner, outer = dn.canonical(entry.dn, self.schema), dn.canonical(self.base.fill(keys), self.schema)
-        if inner is None or outer is None:
+        name = dn.canonical(entry.dn, self.schema)
+        if name is None:
             return None
-        return dn.under(inner, outer) and (self.scope is Scope.SUB or len(inner) - len(outer) == _DEPTHS[self.scope])
+        return dn.under(name, base) and (self.scope is Scope.SUB or len(name) - len(base) == _DEPTHS[self.scope])
 
 
 class JoinedSearch:
@@ -134,23 +139,24 @@ def share_out(
     left does.
     """
     shares: list[list[list[Entry]]] = [[[] for _ in joined.asks] for joined, _ in searches]
-    sharers = [
-        (sharer, keys, share)
-        for (joined, keys), of_search in zip(searches, shares, strict=True)
-        for sharer, share in zip(joined.sharers, of_search, strict=True)
-    ]
+    sharing = []
+    for (joined, keys), of_search in zip(searches, shares, strict=True):
+        for sharer, share in zip(joined.sharers, of_search, strict=True):
+            base = sharer.own_base(keys)
+            if base is None and sharer.base is not None:
+                return None
+            sharing.append((sharer, keys[sharer.key], base, share))
     for entry in entries:
         shown = Shown(entry, schema)
-        possible = []
-        for place in sharers:
-            sharer, keys, _ = place
-            matches = sharer.test(shown, keys[sharer.key])
-            if matches is not False:
-                possible.append((matches, place))
+        possible = [
+            (matches, place)
+            for place in sharing
+            if (matches := place[0].test(shown, place[1])) is not False
+        ]  # fmt: skip
         if not possible:
             return None
-        for matches, (sharer, keys, share) in possible:
-            within = sharer.within(entry, keys)
+        for matches, (sharer, _, base, share) in possible:
+            within = sharer.within(entry, base)
             if within is None or (within and matches is None and len(possible) > 1):
                 return None
             if within:

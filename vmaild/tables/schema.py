@@ -26,13 +26,15 @@ MAX_DEPTH = 100
 class AttributeType(NamedTuple):
     """What counts as one attribute in a filter.
 
-    ``names``: the descriptions, without options, under which its values come back. ``equality``: its matching rule,
-    empty when it has none. ``alone``: it has no subtypes, of which an access rule could hide one and show another.
+    ``names``: the descriptions, without options, under which its values come back. ``equality`` is its matching rule
+    and ``syntax`` the OID of its values' syntax, empty when it has none. ``alone`` means that it has no subtypes, of
+    which an access rule could hide one and show another.
     """
 
     name: str
     names: frozenset[str]
     equality: str
+    syntax: str
     alone: bool
 
 
@@ -40,6 +42,7 @@ class _Definition(NamedTuple):
     names: tuple[str, ...]  # the OID last
     superiors: tuple[str, ...]
     equality: str
+    syntax: str
 
 
 class Schema:
@@ -83,8 +86,9 @@ class Schema:
         if definition is None or chain is None:
             return None
         equality = next((above.equality for above in chain if above.equality), "")
+        syntax = next((above.syntax for above in chain if above.syntax), "")
         names = frozenset(self._subtypes[definition.names])
-        return AttributeType(definition.names[0], names, equality, names.issubset(definition.names))
+        return AttributeType(definition.names[0], names, equality, syntax, names.issubset(definition.names))
 
     def _closure(self, values: tuple[bytes, ...]) -> frozenset[str] | None:
         names: set[str] = set()
@@ -105,7 +109,8 @@ def _definition(value: bytes) -> _Definition:
     for keyword in rest:
         if keyword not in _FLAGS:
             said[keyword] = tuple(_operand(rest))
-    return _Definition((*said.get("name", ()), oid), said.get("sup", ()), "".join(said.get("equality", ())))
+    equality, syntax = ("".join(said.get(keyword, ())) for keyword in ("equality", "syntax"))
+    return _Definition((*said.get("name", ()), oid), said.get("sup", ()), equality, syntax.partition("{")[0])
 
 
 def _operand(rest: Iterator[str]) -> Iterator[str]:
