@@ -109,6 +109,13 @@ def test_a_class_that_the_schema_does_not_have_leaves_every_class_in_doubt() -> 
     assert test(Shown(Entry("", {"objectclass": (b"top", b"foreign")}), SCHEMA), KEY) is None
 
 
+def test_an_entry_that_shows_no_class_leaves_every_class_in_doubt() -> None:
+    for name in ("group", "top"):
+        test = FilterTemplate(f"(objectClass={name})").test(SCHEMA)
+        assert test is not None
+        assert test(Shown(Entry("", {}), SCHEMA), KEY) is None
+
+
 def test_an_attribute_with_subtypes_is_never_without_a_value_for_certain() -> None:
     types = [b"( 1.1 NAME 'name' EQUALITY caseIgnoreMatch )", b"( 1.2 NAME 'cn' SUP name )"]
     schema = Schema(types, [])

@@ -41,6 +41,7 @@ def test_an_entry_belongs_to_the_superclasses_of_its_classes_by_all_their_names(
     assert schema.classes((b"Group",)) == {"group", "1.2.2", "thing", "ding", "1.2.1", "top", "2.5.6.0"}
     assert schema.classes((b"1.2.1",)) == {"thing", "ding", "1.2.1", "top", "2.5.6.0"}
     assert schema.classes((b"group", b"stranger")) is None
+    assert schema.classes(()) is None
     assert schema.has_class("ding")
     assert not schema.has_class("stranger")
 
@@ -49,7 +50,12 @@ def test_the_words_of_a_definition_are_not_taken_for_its_keywords() -> None:
     classes = [TOP, b"( 1.3 SUP top MUST name MAY ( equality $ sup ) )", b"( 1.4 NAME 'sole' AUXILIARY MAY sup )"]
     schema = Schema([], classes)
     assert schema.classes((b"1.3",)) == {"1.3", "top", "2.5.6.0"}
-    assert schema.classes((b"sole",)) == {"sole", "1.4"}
+    assert schema.classes((b"sole",)) == {"sole", "1.4", "top", "2.5.6.0"}
+
+
+def test_every_entry_is_of_class_top_as_openldap_has_it() -> None:
+    schema = Schema([], [TOP, b"( 1.4 NAME 'bare' STRUCTURAL )"])
+    assert schema.classes((b"bare",)) == {"bare", "1.4", "top", "2.5.6.0"}
 
 
 def test_definitions_that_stand_in_a_ring_end() -> None:

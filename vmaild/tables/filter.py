@@ -87,7 +87,7 @@ class Shown:
             complete = complete and bool(values)
         if attribute.equality == _CLASS_RULE:
             classes = self.schema.classes(raw)
-            return classes or frozenset(), complete and bool(classes)
+            return classes or frozenset(), complete and classes is not None
         comparable = {_comparable(value.decode("latin-1"), attribute.equality) for value in raw}
         complete = complete and bool(comparable) and None not in comparable
         return frozenset(value for value in comparable if value), complete

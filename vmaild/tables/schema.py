@@ -19,6 +19,9 @@ _FLAGS = {"obsolete", "single-value", "collective", "no-user-modification", "abs
 
 OBJECT_CLASS = "objectclass"
 
+TOP = "top"
+"""Every entry belongs to this class (RFC 4512, 2.4.1), also where the definition of its own class leaves that out."""
+
 MAX_DEPTH = 100
 """Superiors followed from one definition: a ring of definitions, which no server should have, ends there."""
 
@@ -68,7 +71,7 @@ class Schema:
     def classes(self, values: tuple[bytes, ...]) -> frozenset[str] | None:
         """Every name of every class that an entry with these objectClass values belongs to, superclasses included.
 
-        None when one of them is unknown.
+        None when one of them is unknown, or there is none: it was not shown then.
         """
         if values not in self._memberships:
             if len(self._memberships) > 1000:  # an entry can name any combination of classes
@@ -91,14 +94,15 @@ class Schema:
         return AttributeType(definition.names[0], names, equality, syntax, names.issubset(definition.names))
 
     def _closure(self, values: tuple[bytes, ...]) -> frozenset[str] | None:
-        names: set[str] = set()
+        top = self._classes.get(TOP)
+        names = set(top.names if top else ())
         for value in values:
             definition = self._classes.get(value.decode("latin-1").lower())
             chain = _upwards(definition, self._classes) if definition else None
             if chain is None:
                 return None
             names.update(*(above.names for above in chain))
-        return frozenset(names)
+        return frozenset(names) if values else None
 
 
 def _definition(value: bytes) -> _Definition:
