@@ -99,15 +99,23 @@ def _entry(made: random.Random, whole: Directory, parent: str) -> None:
     for _ in range(made.randint(1, 6)):
         _value(made, whole, attributes)
     if made.random() < 0.3:
-        attributes["member"] = made.sample(sorted(whole.entries), min(len(whole.entries), made.randint(1, 3)))
+        addressed = sorted(name for name in whole.entries if name.startswith("mail="))
+        named = addressed if addressed and made.random() < 0.6 else sorted(whole.entries)
+        attributes["member"] = [made.choice(named) for _ in range(made.randint(1, 3))]
         if made.random() < 0.3:
             attributes["member"].append(f"cn=gone,{parent}")
+        attributes["member"] = list(dict.fromkeys(attributes["member"]))
     rdn = _rdn(made, whole)
     for attribute, value in rdn:
         attributes.setdefault(attribute.replace("commonName", "cn"), []).append(value)
     name = f"{'+'.join(f'{attribute}={dn.quote(value)}' for attribute, value in rdn)},{parent}"
-    if name.lower() not in map(str.lower, whole.entries):
+    if _squeezed(name) not in map(_squeezed, whole.entries):
         whole.entries[name] = {attribute: _different(values) for attribute, values in attributes.items()}
+
+
+def _squeezed(name: str) -> str:
+    """The name as the server takes two for the same, or coarser."""
+    return name.lower().replace("commonname", "cn").replace("\\20\\20", "\\20")
 
 
 def _value(made: random.Random, whole: Directory, attributes: dict[str, list[str]]) -> None:
@@ -198,7 +206,7 @@ def _query(made: random.Random, whole: Directory) -> dict[str, Any]:
 
 def _result(made: random.Random) -> dict[str, Any]:
     keys: dict[str, Any] = {"result_attribute": made.sample(RESULTS, made.choices((0, 1, 2, 4), (1, 6, 4, 2))[0])}
-    if made.random() < 0.15:
+    if made.random() < 0.3:
         keys["special_result_attribute"] = ["member"]
         keys["recursion_limit"] = 3
     if made.random() < 0.1:
