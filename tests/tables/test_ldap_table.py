@@ -6,23 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.tables.conftest import Tree
-from vmaild.config.maps import Common, read_maps
-from vmaild.config.section import Problems
+from tests.tables.conftest import BASE, Tree, ask, reply
 from vmaild.errors import DataError
-from vmaild.lookup import NO_RESULT, NOT_FOUND, Reply, Scope, found
+from vmaild.lookup import NODATA, NOT_FOUND, Reply, Scope, found
 from vmaild.tables import dn
-from vmaild.tables.ldap_table import Outcome, Table
 
-BASE = "o=hosting,dc=myhosting,dc=example"
 D2 = f"o=domain2.example,{BASE}"
-
-
-def tables(maps: dict[str, Any] | None = None, preset: str = "courier", delimiter: str = "+") -> dict[str, Table]:
-    problems = Problems("test.toml")
-    read = read_maps(preset, maps or {}, Common(BASE, delimiter), problems)
-    assert problems.found == []
-    return dict(read.tables)
 
 
 def account(
@@ -62,14 +51,6 @@ def hosting(tree: Tree) -> Tree:
     account(tree, ["user3@domain2.example", "third@domain2.example", "three@domain2.example"], "domain2.example/user3/")
     alias(tree, "sales@domain2.example", ["user1@domain2.example", "joe@else.example"])
     return tree
-
-
-def ask(tree: Tree, map_name: str, key: str, maps: dict[str, Any] | None = None, **options: Any) -> Outcome:
-    return tree.drive(tables(maps, **options)[map_name].lookup(key))
-
-
-def reply(tree: Tree, map_name: str, key: str, **options: Any) -> Reply:
-    return ask(tree, map_name, key, **options).reply
 
 
 def test_a_mailbox_is_the_mailbox_attribute_of_its_account(hosting: Tree) -> None:
@@ -116,12 +97,12 @@ def test_a_catch_all_takes_what_nothing_else_takes_without_the_extension(hosting
 @pytest.mark.parametrize("key", ["user1@domain2.example", "user1+x@domain2.example", "three@domain2.example"])
 def test_a_catch_all_alias_never_takes_the_mail_of_a_mailbox(hosting: Tree, key: str) -> None:
     alias(hosting, "@domain2.example", "all@else.example")
-    assert reply(hosting, "virtual_alias_maps", key) == NO_RESULT
+    assert reply(hosting, "virtual_alias_maps", key) == NODATA
 
 
 def test_a_catch_all_mailbox_never_takes_the_mail_of_an_alias(hosting: Tree) -> None:
     account(hosting, "@domain2.example", "domain2.example/all/")
-    assert reply(hosting, "virtual_mailbox_maps", "sales@domain2.example") == NO_RESULT
+    assert reply(hosting, "virtual_mailbox_maps", "sales@domain2.example") == NODATA
     assert reply(hosting, "virtual_mailbox_maps", "nobody@domain2.example") == found(b"domain2.example/all/")
 
 
@@ -137,13 +118,13 @@ def test_postmaster_goes_to_one_address_of_each_occupant_and_dangling_ones_are_s
     assert [w for w in outcome.warnings if "gone@domain2.example" in w]
 
 
-def test_postmaster_with_two_occupants_takes_two_searches_and_learns_both_occupants(hosting: Tree) -> None:
+def test_postmaster_with_two_occupants_takes_two_searches_that_answer_for_both_occupants(hosting: Tree) -> None:
     role(hosting, f"mail=user1@domain2.example,{D2}", f"mail=user3@domain2.example,{D2}")
     outcome = ask(hosting, "virtual_alias_maps", "postmaster@domain2.example")
     assert len(hosting.searches) == 2
-    learnt = {(name, key): reply for name, key, reply in outcome.learnt}
-    assert learnt["virtual_mailbox_maps", "user1@domain2.example"] == found(b"domain2.example/user1/")
-    assert learnt["virtual_alias_maps", "user3@domain2.example"] == NO_RESULT
+    known = outcome.known
+    assert known["virtual_mailbox_maps", "user1@domain2.example"] == found(b"domain2.example/user1/")
+    assert known["virtual_alias_maps", "user3@domain2.example"] == NODATA
 
 
 def test_an_occupant_elsewhere_in_the_directory_is_found_by_its_dn(hosting: Tree) -> None:
@@ -157,7 +138,7 @@ def test_an_occupant_elsewhere_in_the_directory_is_found_by_its_dn(hosting: Tree
 def test_an_entry_with_the_postmaster_address_comes_before_the_role(hosting: Tree) -> None:
     role(hosting, f"mail=user1@domain2.example,{D2}")
     account(hosting, "postmaster@domain2.example", "domain2.example/postmaster/")
-    assert reply(hosting, "virtual_alias_maps", "postmaster@domain2.example") == NO_RESULT
+    assert reply(hosting, "virtual_alias_maps", "postmaster@domain2.example") == NODATA
 
 
 def test_the_role_comes_before_a_catch_all_and_answers_no_other_localpart(hosting: Tree) -> None:
@@ -229,17 +210,21 @@ def test_two_mailboxes_for_one_address_are_an_error_naming_both(hosting: Tree) -
         ask(hosting, "virtual_mailbox_maps", "user1@domain2.example")
 
 
-def test_a_broken_mailbox_is_not_learnt_from_an_alias_lookup(hosting: Tree) -> None:
+def test_a_broken_mailbox_is_known_as_an_error_from_an_alias_lookup(hosting: Tree) -> None:
     account(hosting, "evil@domain2.example", "/etc/")
     outcome = ask(hosting, "virtual_alias_maps", "evil@domain2.example")
-    assert outcome.reply == NO_RESULT
-    assert outcome.learnt == ()
+    assert outcome.reply == NODATA
+    assert isinstance(outcome.known["virtual_mailbox_maps", "evil@domain2.example"], DataError)
 
 
-def test_one_search_answers_the_alias_and_the_mailbox_map(hosting: Tree) -> None:
+def test_one_search_answers_every_map_of_the_record(hosting: Tree) -> None:
     alias(hosting, "@domain2.example", "all@else.example")
     outcome = ask(hosting, "virtual_alias_maps", "user1+x@domain2.example")
-    assert outcome.learnt == (("virtual_mailbox_maps", "user1+x@domain2.example", found(b"domain2.example/user1/")),)
+    assert outcome.known == {
+        ("virtual_mailbox_maps", "user1+x@domain2.example"): found(b"domain2.example/user1/"),
+        ("virtual_alias_maps", "user1+x@domain2.example"): NODATA,
+        ("smtpd_sender_login_maps", "user1+x@domain2.example"): found(b"user1@domain2.example"),
+    }
     assert len(hosting.searches) == 1
 
 
@@ -271,7 +256,7 @@ def test_uid_and_gid_come_from_the_account(hosting: Tree) -> None:
     account(hosting, "numbers@domain2.example", "domain2.example/n/", uidNumber="101", gidNumber="102")
     alias(hosting, "numbers+alias@domain2.example", "joe@else.example")
     assert reply(hosting, "virtual_uid_maps", "numbers+x@domain2.example") == found(b"101")
-    assert reply(hosting, "virtual_uid_maps", "numbers+alias@domain2.example") == NO_RESULT
+    assert reply(hosting, "virtual_uid_maps", "numbers+alias@domain2.example") == NODATA
     assert reply(hosting, "virtual_gid_maps", "numbers@domain2.example") == found(b"102")
 
 
@@ -371,30 +356,38 @@ def test_an_exact_map_asks_for_the_key_as_it_is(tree: Tree) -> None:
     assert own(tree, "a@b", keys="exact") == NOT_FOUND
 
 
-def test_queries_that_need_the_servers_schema_are_asked_one_by_one_in_order(tree: Tree) -> None:
-    group(tree, "x", maildrop="a@x")
-    table = tables(custom(query_filter="(mail=%s*)"), preset="")["own"]
-    steps = table.lookup("u+e@d")
-    asked = [next(steps)]
-    for _ in range(2):
-        asked.append(steps.send([]))
-    assert [search.filter for search in asked] == ["(mail=u+e@d*)", "(mail=u@d*)", "(mail=@d*)"]
+def test_queries_that_only_the_server_can_compare_are_asked_one_by_one_in_order(tree: Tree) -> None:
+    assert own(tree, "u+e@d", query_filter="(mail=%s*)") == NOT_FOUND
+    assert [search.filter for search in tree.searches] == ["(mail=u+e@d*)", "(mail=u@d*)", "(mail=@d*)"]
 
 
-def test_an_entry_that_no_filter_explains_makes_each_plan_ask_for_itself(tree: Tree) -> None:
-    table = tables(custom(query_filter="(&(objectClass=person)(mail=%s))"), preset="")["own"]
-    steps = table.lookup("u+e@d")
-    joined = next(steps)
-    assert joined.filter.startswith("(|(&")
-    # The entry's class is a subclass of person, which only the server knows.
-    group(tree, "sub", maildrop="a@x")
-    first = steps.send(tree.entries)
-    assert first.filter == "(&(objectClass=person)(mail=u+e@d))"
-    second = steps.send([])
-    assert second.filter == "(&(objectClass=person)(mail=u@d))"
-    with pytest.raises(StopIteration) as stop:
-        steps.send(tree.entries)
-    assert stop.value.value.reply == found(b"a@x")
+def test_an_entry_of_a_subclass_counts_as_one_of_its_superclass(tree: Tree) -> None:
+    tree.add(f"cn=x,{BASE}", objectClass=["sub"], mail="u@d", maildrop="a@x")
+    assert own(tree, "u+e@d", query_filter="(&(objectClass=person)(mail=%s))") == found(b"a@x")
+    assert len(tree.searches) == 1
+
+
+def test_an_entry_that_shows_no_value_of_its_result_is_an_error_in_the_preset(hosting: Tree) -> None:
+    role(hosting, f"mail=user1@domain2.example,{D2}")
+    hosting.hidden = {"maildrop", "roleoccupant", "o", "uidnumber", "gidnumber"}
+    asked = [
+        ("virtual_alias_maps", "sales@domain2.example"),
+        ("virtual_alias_maps", "postmaster@domain2.example"),
+        ("virtual_mailbox_domains", "domain2.example"),
+        ("virtual_uid_maps", "user1@domain2.example"),
+        ("virtual_gid_maps", "user1@domain2.example"),
+        ("smtpd_sender_login_maps", "sales@domain2.example"),
+    ]
+    for name, key in asked:
+        with pytest.raises(DataError, match="no value that can be read"):
+            ask(hosting, name, key)
+
+
+def test_without_require_result_an_entry_without_a_value_is_not_found(tree: Tree) -> None:
+    group(tree, "empty")
+    assert own(tree, "empty@list.example") == NOT_FOUND
+    with pytest.raises(DataError, match="no value that can be read"):
+        own(tree, "empty@list.example", require_result=True)
 
 
 def test_a_query_at_another_base_is_a_search_of_its_own(tree: Tree) -> None:

@@ -6,10 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmaild.lookup import Entry
+from tests.tables import evaluator
 from vmaild.tables import dn, filter
-from vmaild.tables.filter import FilterTemplate, FoldedEntry
-from vmaild.tables.template import Parts
 
 
 @pytest.mark.parametrize(
@@ -76,47 +74,36 @@ def test_under_tells_a_subtree_from_a_name_that_ends_alike() -> None:
     assert not dn.under(dn.parse("mail=a,o=xd.example,dc=x"), base)
 
 
-ENTRY = Entry("mail=a@d,dc=x", {"objectclass": (b"top", b"courierMailAccount"), "mail": (b"A@d", b"b@d")})
+SCHEMA = evaluator.schema()
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("one", "other"),
     [
-        ("(mail=%s)", True),
-        ("(&(mail=%s)(objectClass=CourierMailAccount))", True),
-        ("(&(mail=%s)(objectClass=courierMailAlias))", False),
-        ("(|(objectClass=courierMailAlias)(mail=b@d))", True),
-        ("(!(mail=%s))", False),
-        ("(mail=*)", True),
-        ("(mailbox=*)", False),
-        ("(MAIL=\\61@d)", True),
+        ("commonName=Team #1,DC=x", "cn=team  \\231, dc=X"),
+        ("2.5.4.3=a\\2cb,dc=x", "cn=a\\,b,dc=x"),
+        ("cn=a+o=b,dc=x", "O=B+CN=A,dc=x"),
     ],
 )
-def test_a_filter_is_evaluated_as_the_server_would(text: str, expected: bool) -> None:
-    template = FilterTemplate(text)
-    assert template.evaluable
-    assert template.matches(FoldedEntry(ENTRY), Parts.of("a@d")) is expected
+def test_the_schema_tells_names_of_one_entry_by_its_names_of_attributes(one: str, other: str) -> None:
+    name = dn.canonical(one, SCHEMA)
+    assert name is not None
+    assert name == dn.canonical(other, SCHEMA)
 
 
 @pytest.mark.parametrize(
-    "text", ["(mail=a*)", "(uidNumber>=5)", "(mail~=x)", "(cn:dn:=x)", "(cn;lang-de=x)", "(&(a=b)(c<=d))"]
+    ("text", "why"),
+    [
+        ("cn=straße,dc=x", "only the server knows whether ß is ss"),
+        ("cn=stra\\c3\\9fe,dc=x", "the same, escaped"),
+        ("cn=\u212a,dc=x", "KELVIN SIGN is K in lower case"),
+        ("cn=#0c0161,dc=x", "a hexadecimal BER value"),
+        ("password=A,dc=x", "compared with regard to case"),
+        ("uidNumber=01,dc=x", "compared as a number"),
+        ("unknown=a,dc=x", "not in the schema"),
+        ("cn=a", "none"),
+        ("cn", "no DN"),
+    ],
 )
-def test_a_filter_that_needs_the_schema_is_not_evaluable(text: str) -> None:
-    assert not FilterTemplate(text).evaluable
-
-
-@pytest.mark.parametrize(
-    "text", ["", "mail=%s", "(mail=%s", "(mail=%s))", "(&)", "(!(a=b)(c=d))", "(=x)", "(mail=a(b)", "(mail=%x)"]
-)
-def test_a_malformed_filter_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        FilterTemplate(text)
-
-
-@given(st.text(min_size=1, max_size=30))
-def test_no_key_changes_the_structure_of_a_filter(key: str) -> None:
-    expanded = FilterTemplate("(mail=%s)").expand(Parts.of(key))
-    assert expanded is not None
-    assert expanded.count("(") == expanded.count(")") == 1
-    assert "*" not in expanded
-    assert "\0" not in expanded
+def test_a_name_that_only_the_server_can_compare_has_no_canonical_form(text: str, why: str) -> None:
+    assert (dn.canonical(text, SCHEMA) is None) == (why != "none")

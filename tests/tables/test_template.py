@@ -44,8 +44,18 @@ def test_the_whole_key_is_the_localpart_where_there_is_no_at_sign() -> None:
     assert Template("%u").expand_query(Parts.of("domain.example")) == "domain.example"
 
 
-def test_inserted_parts_are_quoted_and_the_template_itself_is_not() -> None:
-    assert Template("(%s)%%").expand_query(Parts.of("x"), lambda text: f"<{text}>") == "(<x>)%"
+def test_a_percent_sign_and_braces_of_the_template_itself_stand_for_themselves() -> None:
+    assert Template("({%s})%%").expand_query(Parts.of("x%s{0}")) == "({x%s{0}})%"
+
+
+def test_pieces_are_the_text_and_what_is_inserted_in_order() -> None:
+    pieces = [piece if isinstance(piece, str) else piece(KEY) for piece in Template("a%u%%b%1").pieces]
+    assert pieces == ["a", "user", "%", "b", "example"]
+
+
+@pytest.mark.parametrize(("text", "labels", "dynamic"), [("x", False, False), ("%d", False, True), ("%2", True, True)])
+def test_it_tells_what_it_depends_on(text: str, labels: bool, dynamic: bool) -> None:
+    assert (Template(text).labels, Template(text).dynamic) == (labels, dynamic)
 
 
 def test_a_result_template_takes_small_letters_from_the_value_and_capitals_from_the_key() -> None:

@@ -1,18 +1,42 @@
-"""Maps as ldap_table(5) defines them: from a key to searches, from entries to replies. Pure: no I/O, no clock.
+"""Maps as ldap_table(5) defines them: from a key to searches, and from entries to a reply. No I/O, no clock.
 
 In the order of reading:
 
-address, template   a key's forms and parts
-query, filter       one query; what its filter matches, by ``schema``
-table, plan         maps, those that share a record, and the searches for a key of theirs
-key_lookup          one key being looked up
-results, guard      what the entries make
-dn, quoting         names and values as LDAP writes them
-presets             ready-made maps
+==========  ========================================================================================
+table       a map, and the group of maps whose answers for a key make one record
+query       one way of a map to find entries for a key
+key_lookup  one key looked up for a group: what to ask next, and what the answers make
+plan        which searches that takes, and how few: worked out once for all keys of the same shape
+filter      filters: quoting a value, and telling which entries match
+schema      what the server's schema says of that: classes, names and matching rules
+results     from entries to values: which attributes count, what is followed, safe mailbox paths
+template    ``%s`` and its like
+address     folding, extensions, and the search keys of an address
+dn          distinguished names: quoting a value, and telling whether two are the same
+quoting     what filters and DNs quote alike
+presets     ready-made maps
+==========  ========================================================================================
 """
 
-from vmaild.tables.key_lookup import KeyLookup
+from vmaild.tables.filter import FilterTemplate
+from vmaild.tables.key_lookup import KeyLookup, Settled
+from vmaild.tables.presets import PRESETS
+from vmaild.tables.query import Query
+from vmaild.tables.results import Expansion
 from vmaild.tables.schema import Schema
 from vmaild.tables.table import Group, Table, TableSettings
+from vmaild.tables.template import Template
 
-__all__ = ["Group", "KeyLookup", "Schema", "Table", "TableSettings"]
+__all__ = [
+    "PRESETS",
+    "Expansion",
+    "FilterTemplate",
+    "Group",
+    "KeyLookup",
+    "Query",
+    "Schema",
+    "Settled",
+    "Table",
+    "TableSettings",
+    "Template",
+]

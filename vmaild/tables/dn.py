@@ -7,6 +7,7 @@ attribute that names an entry in the trees vmaild reads.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from vmaild.tables.quoting import pairs_for_all_but
 from vmaild.tables.schema import Schema
@@ -27,9 +28,11 @@ _PAIR = re.compile(
 _ESCAPES = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
 _SPACES = re.compile(" +")
 _IGNORE_CASE = frozenset({"caseignoreia5match", "caseignorematch"})
+# Directory String and IA5 String (RFC 4517, 3.3), of which any ASCII text is a value.
+_TEXTS = frozenset({"1.3.6.1.4.1.1466.115.121.1.15", "1.3.6.1.4.1.1466.115.121.1.26"})
 
 
-def parse(dn: str) -> Dn:
+def parse(dn: str, fold: Callable[[str], str] = str.casefold) -> Dn:
     """The DN's RDNs, the entry's own first, values unescaped and folded. Raises ValueError for what is no DN."""
     if not dn.strip():
         return ()
@@ -40,7 +43,7 @@ def parse(dn: str) -> Dn:
         match = _PAIR.match(dn, at)
         if match is None:
             raise ValueError("malformed DN")
-        pairs.append((match["attribute"].lower(), _fold(match["value"])))
+        pairs.append((match["attribute"].lower(), fold(_plain(match["value"]))))
         at = match.end()
         if match["end"] != "+":
             rdns.append(tuple(sorted(pairs)))
@@ -60,10 +63,11 @@ def same(one: str, other: str) -> bool:
 def canonical(dn: str, schema: Schema) -> Dn | None:
     """The DN by the schema's names of its attributes; None where its text does not decide which entry it names.
 
-    It does where every value is plain ASCII of an attribute that is compared without regard to letter case.
+    It does where every value is plain ASCII of an attribute that is compared without regard to letter case, and takes
+    any text: a server refuses other names as malformed.
     """
     try:
-        rdns = parse(dn)
+        rdns = parse(dn, str)
     except ValueError:
         return None
     named: list[Rdn] = []
@@ -71,11 +75,21 @@ def canonical(dn: str, schema: Schema) -> Dn | None:
         pairs = []
         for attribute, value in rdn:
             known = schema.attribute(attribute)
-            if known is None or known.equality not in _IGNORE_CASE or not value.isascii() or not value.isprintable():
+            if known is None or known.equality not in _IGNORE_CASE or known.syntax not in _TEXTS or not _decides(value):
                 return None
-            pairs.append((known.name, value))
+            pairs.append((known.name, value.lower()))
         named.append(tuple(sorted(pairs)))
     return tuple(named)
+
+
+def _decides(value: str) -> bool:
+    """Whether the text is the value: plain ASCII, and no hexadecimal form of it (RFC 4514, 2.4)."""
+    return value != "" and value.isascii() and value.isprintable() and not value.startswith("#")
+
+
+def well_formed(dn: str) -> bool:
+    """Whether the text is a DN."""
+    return same(dn, dn)
 
 
 def under(dn: Dn, base: Dn) -> bool:
@@ -83,13 +97,14 @@ def under(dn: Dn, base: Dn) -> bool:
     return not base or dn[-len(base) :] == base
 
 
-def _fold(value: str) -> str:
+def _plain(value: str) -> str:
+    """The value without escapes, its spaces squeezed."""
     kept = value.lstrip(" ")
     stripped = kept.rstrip(" ")
     if stripped.endswith("\\") and kept != stripped:  # an escaped space at the end belongs to the value
         stripped += " "
     plain = _ESCAPES.sub(_unescape, stripped)
-    return _SPACES.sub(" ", plain.strip(" ")).casefold()
+    return _SPACES.sub(" ", plain.strip(" "))
 
 
 def _unescape(match: re.Match[str]) -> str:

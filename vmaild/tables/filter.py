@@ -7,9 +7,11 @@ where the server must have decided the same, else None. So it is None
 - for what only the server can compare: substrings, ``>= <= ~=``, extensible matches, options, matching rules other
   than those of ``RULES``, values with anything but printable ASCII or with spaces that a rule would squeeze;
 - for an attribute or object class that the schema does not have (the server takes such an item for undefined);
-- for an attribute of which no value came back: an access rule may let it be searched and not read.
+- for an attribute of which no value came back: an access rule may let it be searched and not read. Nor is it False
+  for an attribute with subtypes, of which a rule may hide one and show another.
 
-What is taken for granted: an attribute that shows a value shows all of them, and what may be read may be searched.
+What is taken for granted: an attribute that shows a value shows all of them, what may be read may be searched, and
+what is shown is what is searched (no overlay makes up values).
 """
 
 from __future__ import annotations
@@ -68,8 +70,12 @@ class Shown:
         seen = self._seen.get(attribute.name)
         if seen is None:
             raw = self._raw(attribute)
-            seen = self._seen[attribute.name] = (_NOTHING, False) if not raw else self._comparable(raw, attribute)
+            seen = self._seen[attribute.name] = self._comparable(raw, attribute) if raw else (_NOTHING, False)
         return seen
+
+    def has(self, attribute: AttributeType) -> bool:
+        """Whether a value of ``attribute`` came back, known or not."""
+        return any(name.partition(";")[0] in attribute.names for name in self.entry.attributes)
 
     def _raw(self, attribute: AttributeType) -> tuple[bytes, ...]:
         """The values under any name of the attribute; none at all when one of them is there and not known."""
@@ -77,23 +83,22 @@ class Shown:
         raw: tuple[bytes, ...] = ()
         for name in attribute.names:
             if name in shown:
-                values = shown[name]
-                if not values:
+                if not shown[name]:
                     return ()
-                raw += values
+                raw += shown[name]
         if self._optioned and any(name.partition(";")[0] in attribute.names for name in shown if ";" in name):
             return ()
         return raw
 
     def _comparable(self, raw: tuple[bytes, ...], attribute: AttributeType) -> tuple[frozenset[str], bool]:
         if attribute.equality == _CLASS_RULE:
-            classes = self.schema.classes(raw)
-            return classes or _NOTHING, bool(classes)
+            classes = self.schema.memberships.get(raw) or self.schema.classes(raw)
+            return classes or _NOTHING, attribute.alone and bool(classes)
         if len(raw) == 1:
             value = _comparable(raw[0].decode("latin-1"), attribute.equality)
-            return (_NOTHING, False) if value is None else (frozenset((value,)), True)
+            return (_NOTHING, False) if value is None else (frozenset((value,)), attribute.alone)
         values = {_comparable(value.decode("latin-1"), attribute.equality) for value in raw}
-        return frozenset(value for value in values if value), None not in values
+        return frozenset(value for value in values if value), attribute.alone and None not in values
 
 
 @functools.lru_cache(1024)
@@ -271,7 +276,7 @@ def _item_test(item: Item, schema: Schema) -> Test | None:
     if attribute is None or item.operator:
         return None
     if item.value == "*":
-        return lambda shown, key: True if shown.values(attribute)[1] else None
+        return lambda shown, key: True if shown.has(attribute) else None
     if "*" in item.value:
         return None
     if attribute.equality == _CLASS_RULE and attribute.name == OBJECT_CLASS:

@@ -12,12 +12,12 @@ from collections.abc import Generator
 
 from vmaild import lookup
 from vmaild.errors import DataError
-from vmaild.lookup import Entry, Reply, Search
+from vmaild.lookup import Entry, Reply, Search, Status
 from vmaild.tables import address, dn, filter
 from vmaild.tables.plan import JoinedSearch, Step, share_out
-from vmaild.tables.results import collect, is_url, member_search, values_of
-from vmaild.tables.schema import Schema
-from vmaild.tables.table import Group
+from vmaild.tables.results import VALUE_LIMIT, check_mailbox, collect, is_url, member_search, values_of
+from vmaild.tables.schema import OBJECT_CLASS, Schema
+from vmaild.tables.table import Group, TableSettings
 
 MEMBERS_JOINED = 50
 """Members of one role or list that are looked up in one search; more are asked for one by one. A filter of this many
@@ -29,8 +29,8 @@ Settled = Reply | DataError | Search
 class KeyLookup:
     """``key`` is folded; ``schema`` is that of the server which will be asked, None when it is not known."""
 
-    __slots__ = ("_alone", "_asked", "_followed", "_found", "_keys", "_plan", "_settled", "group", "key",
-                 "others", "schema", "warnings")  # fmt: skip
+    __slots__ = ("_alone", "_asked", "_followed", "_found", "_keys", "_plan", "_settled", "group", "key", "others",
+                 "schema", "warnings")  # fmt: skip
 
     def __init__(self, group: Group, key: str, schema: Schema | None) -> None:
         self.key = key
@@ -41,7 +41,9 @@ class KeyLookup:
         self.group = group
         self.schema = schema
         self._keys = keys = group.search_keys(key)
-        self._plan = plan = group.plan(keys, schema)
+        if schema is not group.schema:
+            group.use(schema)
+        self._plan = plan = group.plans.get(group.shape(keys)) or group.plan(keys)
         self._found: list[list[Entry] | None] = [None] * len(plan.asks)
         self._settled: list[Reply | DataError | None] = [None] * len(group.tables)
         self._asked: JoinedSearch | _Followed | None = None
@@ -59,12 +61,12 @@ class KeyLookup:
         if settled is None:
             try:
                 found = self._answer(table)
+                if isinstance(found, Search):
+                    return found
+                settled = found
             except DataError as error:
-                settled = self._settled[table] = error.with_traceback(None)
-                return settled
-            if isinstance(found, Search):
-                return found
-            settled = self._settled[table] = found
+                settled = error.with_traceback(None)
+            self._settled[table] = settled
         return settled
 
     def receive(self, entries: list[Entry]) -> None:
@@ -75,7 +77,8 @@ class KeyLookup:
         elif asked is not None and not asked.joint:
             self._found[asked.asks[0]] = entries
         elif asked is not None:
-            shares = share_out(entries, [(asked, self._keys)])
+            assert self.schema is not None
+            shares = share_out(entries, [(asked, self._keys)], self.schema)
             if shares is None:
                 self.split()
             else:
@@ -90,14 +93,12 @@ class KeyLookup:
         for ask, entries in zip(asked.asks, shares, strict=True):
             self._found[ask] = entries
 
-    def _next(self, ask: int) -> JoinedSearch:
-        return self._plan.single[ask] if self._alone else self._plan.joined[ask]
-
     def _answer(self, number: int) -> Reply | Search:
+        found = self._found
         for step in self._plan.steps[number]:
-            entries = self._found[step.ask]
+            entries = found[step.ask]
             if entries is None:
-                self._asked = asked = self._next(step.ask)
+                self._asked = asked = (self._plan.single if self._alone else self._plan.joined)[step.ask]
                 return asked.search(self._keys)
             if entries and (answer := self._answer_of(number, step, entries)) is not None:
                 return answer
@@ -105,24 +106,40 @@ class KeyLookup:
 
     def _answer_of(self, number: int, step: Step, entries: list[Entry]) -> Reply | Search | None:
         """What the entries of one step make; None when the next step is to be tried."""
-        table, query = self.group.tables[number], step.query
+        query = step.query
         if query.size_limit and len(entries) > query.size_limit:
             raise DataError(f"size_limit of {query.size_limit} exceeded")
         expansion = query.expansion
         if expansion.is_empty:
             return lookup.NODATA
-        if table.settings.unique and len(entries) > 1:
+        settings = self.group.tables[number].settings
+        if settings.unique and len(entries) > 1:
             raise DataError(f"{len(entries)} entries for one key: {' and '.join(entry.dn for entry in entries)}")
-        key = self._keys[step.key]
         if not expansion.special_result_attribute:
-            return table.reply(step, key, entries, values_of(expansion, key, entries))
+            return self._reply(settings, step, entries, values_of(expansion, self._keys[step.key], entries))
         followed = self._followed.get((number, step))
         if followed is None:
             followed = self._followed[number, step] = _Followed(self._follow(step, entries))
         if followed.search is not None:
             self._asked = followed
             return followed.search
-        return table.reply(step, key, entries, followed.values())
+        return self._reply(settings, step, entries, followed.values())
+
+    def _reply(self, settings: TableSettings, step: Step, entries: list[Entry], values: list[str]) -> Reply | None:
+        """The reply that the values found make, None when there are none. Raises DataError for unsafe ones."""
+        key = self._keys[step.key]
+        if settings.mailbox_guard:
+            check_mailbox(values, key.domain, entries[0].dn)
+        if not values:
+            if step.query.require_result:
+                raise DataError(f"{entries[0].dn}: no value that can be read of what the map returns")
+            return None
+        value = values[0] if len(values) == 1 else ",".join(values)
+        if key.extension and settings.propagate_extension:
+            value = address.add_extension(value, key.extension)
+            if len(value.encode()) > VALUE_LIMIT:
+                raise DataError(f"{entries[0].dn}: the values with their extensions are too long for one reply")
+        return Reply(Status.FOUND, value.encode())
 
     # --- members: the entries that DNs and URLs name -----------------------------------------------------------------
 
@@ -155,6 +172,8 @@ class KeyLookup:
         """
         asking: list[tuple[str, KeyLookup, JoinedSearch]] = []
         place = None
+        if self.schema is None:
+            return {}
         for member in named[:MEMBERS_JOINED]:
             if address_in_rdn := _address_in_rdn(member):
                 other = KeyLookup(self.group, address_in_rdn, self.schema)
@@ -166,16 +185,19 @@ class KeyLookup:
             return {}
         searches = [joined.search(other._keys) for _, other, joined in asking]
         text = filter.joined([search.filter for search in searches])
-        entries = yield searches[0]._replace(filter=text)
-        shares = share_out(entries, [(joined, other._keys) for _, other, joined in asking])
+        base_exists = any(search.base_exists for search in searches)
+        entries = yield searches[0]._replace(filter=text, base_exists=base_exists)
+        shares = share_out(entries, [(joined, other._keys) for _, other, joined in asking], self.schema)
         if shares is None:
             return {}
         known: dict[str, list[Entry]] = {}
         for (member, other, joined), share in zip(asking, shares, strict=True):
             other._take(joined, share)
             self.others.append(other)
-            if same := [entry for found in share for entry in found if self._same(entry.dn, member)]:
-                known[member] = same[:1]
+            for entry in (entry for found in share for entry in found):
+                # A search for the DN has the filter (objectClass=*), which an access rule may keep from matching.
+                if entry.values(OBJECT_CLASS) and self._same(entry.dn, member):
+                    known[member] = [entry]
         return known
 
     def _same(self, one: str, other: str) -> bool:

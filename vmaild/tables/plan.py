@@ -9,6 +9,7 @@ joined search is always that of asking one after the other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,11 @@ from vmaild.tables.template import Get, Parts, Template
 ENTRY_LIMIT = 1000
 """An answer about one address with more entries than this is a mistake in the directory or in a filter. It bounds
 what one lookup may hold in memory; ldap_table(5)'s own default is no limit."""
+
+_PLAIN = re.compile("[A-Za-z0-9._@-]*").fullmatch  # needs no quoting in a filter, nor in a DN
+
+# How far below the search base an entry stands, where the scope says so.
+_DEPTHS = {Scope.BASE: 0, Scope.ONE: 1}
 
 NO_ATTRIBUTES = ("1.1",)
 """RFC 4511, 4.5.1.8: the attribute list that asks for no attribute at all."""
@@ -43,9 +49,10 @@ class Ask(NamedTuple):
             return False
         if base.text == inner.text:
             return self.query.scope in (Scope.SUB, other.query.scope)
-        if self.query.scope is not Scope.SUB or not base.dynamic:
+        # Of another base only the entry at the base itself: that it came back shows that the base is not hidden.
+        if self.query.scope is not Scope.SUB or other.query.scope is not Scope.BASE or not base.dynamic:
             return False
-        return inner.text.endswith(f",{base.text}")
+        return inner.text.endswith(f",{base.text}") and dn.well_formed(inner.text[: -len(base.text) - 1])
 
 
 class Step(NamedTuple):
@@ -65,7 +72,32 @@ class Format(NamedTuple):
 
     def fill(self, keys: Sequence[Parts]) -> str:
         quote = self.quote
-        return self.text.format(*[quote(get(keys[key])) for key, get in self.holes])
+        parts = []
+        for key, get in self.holes:
+            part = get(keys[key])
+            parts.append(part if _PLAIN(part) else quote(part))
+        return self.text.format(*parts)
+
+
+class Sharer(NamedTuple):
+    """What tells whether an entry that passed the common test answers the ask at ``place`` of the search.
+
+    ``base`` and ``scope`` are the ask's own, where these are not the search's.
+    """
+
+    place: int
+    rest: Test
+    base: Format | None
+    scope: Scope
+
+    def within(self, entry: Entry, keys: Sequence[Parts], schema: Schema) -> Verdict:
+        """Whether the entry stands within the ask's own base and scope; None when its DN does not tell."""
+        if self.base is None:
+            return True
+        inner, outer = dn.canonical(entry.dn, schema), dn.canonical(self.base.fill(keys), schema)
+        if inner is None or outer is None:
+            return None
+        return dn.under(inner, outer) and (self.scope is Scope.SUB or len(inner) - len(outer) == _DEPTHS[self.scope])
 
 
 class JoinedSearch:
@@ -73,36 +105,24 @@ class JoinedSearch:
 
     def __init__(self, asks: tuple[int, ...], known: Sequence[Ask], attributes: tuple[str, ...], schema: Schema | None):
         self.asks = asks
-        first = known[asks[0]]
-        query = self._first = first.query
-        self._base = _format([(query.search_base, first.key)], dn.quote)
         self.joint = len(asks) > 1
-        # Which entries count is decided here, so the server need not be asked about more than the key.
+        first = self._first = known[asks[0]]
+        query = first.query
+        self._base = _format([(query.search_base, first.key)], dn.quote)
+        # Which entries count is decided here, so that the server need be asked for no more than the key.
         texts = [(_filter_text(known[ask].query, joint=self.joint), known[ask].key) for ask in asks]
         self._filter = _format([(Template(text), key) for text, key in dict.fromkeys(texts)], filter.quote)
         self._scope = query.scope
         self._attributes = attributes or NO_ATTRIBUTES
-        self._schema = schema
-        self._tests: dict[tuple[str, int], tuple[Test, list[tuple[int, Test, Ask | None]]]] = {}
-        """By what they have in common: a test, and for each ask its place, the rest, and itself if it is elsewhere."""
+        self._tests: dict[tuple[str, int], tuple[Test, list[Sharer]]] = {}
+        """By what asks have in common: the test of that, and what decides for each of them."""
         self.certain = schema is not None and all(
-            self._add(place, known[ask], schema) for place, ask in enumerate(asks)
+            self._add(number, known[ask], schema) for number, ask in enumerate(asks)
         )
         """Whether the schema decides which entry answers which ask."""
+        others = any(known[ask].query.search_base.text != query.search_base.text for ask in asks)
         # A base that is missing, or hidden, says nothing about what stands below it.
-        elsewhere = any(ask for _, asks_here in self._tests.values() for _, _, ask in asks_here)
-        self._base_exists = not query.search_base.dynamic or elsewhere
-
-    def _add(self, place: int, ask: Ask, schema: Schema) -> bool:
-        query, first = ask.query, self._first
-        tests = query.query_filter.tests(schema)
-        if tests is None:
-            return False
-        elsewhere = (query.search_base.text, query.scope) != (first.search_base.text, first.scope)
-        common = query.query_filter.essence(), ask.key
-        asks = self._tests.setdefault(common, (tests[0], []))[1]
-        asks.append((place, tests[1], ask if elsewhere else None))
-        return True
+        self._base_exists = others or not query.search_base.dynamic
 
     def search(self, keys: Sequence[Parts]) -> Search:
         """The search for these search keys."""
@@ -113,42 +133,53 @@ class JoinedSearch:
 
     def place(self, keys: Sequence[Parts]) -> object:
         """Where that search is made, and what it asks for: where these are the same, the filters can be joined."""
-        return self._base.fill(keys), self._scope, self._attributes, self._base_exists
+        return self._base.fill(keys), self._scope, self._attributes
 
-    def verdicts(self, entry: Entry, keys: Sequence[Parts]) -> list[Verdict]:
-        """For each ask, whether the entry answers it."""
-        assert self._schema is not None
-        shown = Shown(entry, self._schema)
-        found: list[Verdict] = [False] * len(self.asks)
-        for (_, key), (test, asks) in self._tests.items():
+    def share(self, entry: Entry, keys: Sequence[Parts], schema: Schema, shares: Sequence[list[Entry]]) -> bool:
+        """Add the entry to the ``shares`` of the asks that it answers. False when that is not certain."""
+        shown = Shown(entry, schema)
+        for (_, key), (test, sharers) in self._tests.items():
             common = test(shown, keys[key])
             if common is False:
                 continue
-            for place, rest, elsewhere in asks:
-                verdict = rest(shown, keys[key])
-                if verdict is not False and elsewhere is not None:
-                    within = _within(entry.dn, elsewhere, keys[key], self._schema)
-                    verdict = verdict if within else within
-                found[place] = verdict if common or verdict is False else None
-        return found
+            for sharer in sharers:
+                verdict = sharer.rest(shown, keys[key])
+                if verdict is False:
+                    continue
+                if sharer.base is not None:
+                    within = sharer.within(entry, keys, schema)
+                    if within is False:
+                        continue
+                    verdict = verdict and within
+                if not (common and verdict):
+                    return False
+                shares[sharer.place].append(entry)
+        return True
+
+    def _add(self, place: int, ask: Ask, schema: Schema) -> bool:
+        query, first = ask.query, self._first.query
+        tests = query.query_filter.tests(schema)
+        if tests is None:
+            return False
+        elsewhere = (query.search_base.text, query.scope) != (first.search_base.text, first.scope)
+        base = _format([(query.search_base, ask.key)], dn.quote) if elsewhere else None
+        sharers = self._tests.setdefault((query.query_filter.essence(), ask.key), (tests[0], []))[1]
+        sharers.append(Sharer(place, tests[1], base, query.scope))
+        return True
 
 
 def share_out(
-    entries: list[Entry], searches: Sequence[tuple[JoinedSearch, Sequence[Parts]]]
+    entries: list[Entry], searches: Sequence[tuple[JoinedSearch, Sequence[Parts]]], schema: Schema
 ) -> list[list[list[Entry]]] | None:
     """The entries of each ask of each of the ``searches`` that went out as one; None when that is not certain.
 
     An entry may answer none: the filters sent are wider than the asks (``FilterTemplate.essence``).
     """
     shares: list[list[list[Entry]]] = [[[] for _ in joined.asks] for joined, _ in searches]
-    flat = [share for of_search in shares for share in of_search]
     for entry in entries:
-        verdicts = [verdict for joined, keys in searches for verdict in joined.verdicts(entry, keys)]
-        if None in verdicts:
-            return None
-        for share, verdict in zip(flat, verdicts, strict=True):
-            if verdict:
-                share.append(entry)
+        for (joined, keys), of_search in zip(searches, shares, strict=True):
+            if not joined.share(entry, keys, schema, of_search):
+                return None
     return shares
 
 
@@ -180,25 +211,22 @@ class Plan:
             self.asks.append(Ask(query, key))
         return place
 
-    def _certain(self, ask: Ask) -> bool:
-        return self._schema is not None and ask.query.query_filter.tests(self._schema) is not None
-
     def _joins(self) -> list[list[int]]:
         """The asks that go out together, each with the first that can take it."""
+        schema = self._schema
         joins: list[list[int]] = []
+        open_to_more: list[list[int]] = []
         for number, ask in enumerate(self.asks):
-            for others in joins if self._certain(ask) else ():
-                first = self.asks[others[0]]
-                if first.covers(ask) and self._certain(first):
+            certain = schema is not None and ask.query.query_filter.tests(schema) is not None
+            for others in open_to_more if certain else ():
+                if self.asks[others[0]].covers(ask):
                     others.append(number)
                     break
             else:
                 joins.append([number])
+                if certain:
+                    open_to_more.append(joins[-1])
         return joins
-
-
-def _filter_text(query: Query, *, joint: bool) -> str:
-    return query.query_filter.essence() if joint else query.query_filter.text
 
 
 def _only_of_domain(template: Template) -> bool:
@@ -220,11 +248,5 @@ def _format(templates: Sequence[tuple[Template, int]], quote: Callable[[str], st
     return Format(f"(|{text})" if len(templates) > 1 else text, tuple(holes), quote)
 
 
-def _within(entry: str, ask: Ask, key: Parts, schema: Schema) -> Verdict:
-    """Whether the DN ``entry`` stands within the ask's own base and scope; None when the text does not tell."""
-    base = _format([(ask.query.search_base, 0)], dn.quote).fill([key])
-    inner, outer = dn.canonical(entry, schema), dn.canonical(base, schema)
-    if inner is None or outer is None:
-        return None
-    deeper = len(inner) - len(outer)
-    return dn.under(inner, outer) and (ask.query.scope is Scope.SUB or deeper == (ask.query.scope is Scope.ONE))
+def _filter_text(query: Query, *, joint: bool) -> str:
+    return query.query_filter.essence() if joint else query.query_filter.text

@@ -42,7 +42,7 @@ class Query:
         return Question(self.search_base.text, self.scope, self.query_filter.text)
 
     @property
-    def parts(self) -> tuple[Get, ...]:
+    def labels(self) -> tuple[Get, ...]:
         """What of a key decides whether it can be asked for, beside its text, localpart and domain: the labels."""
         gets = (*self.search_base.inserts, *self.query_filter.template.inserts, *self.expansion.result_format.of_key)
         return tuple(get for get in dict.fromkeys(gets) if get not in WHOLE)

@@ -9,12 +9,18 @@ None: nothing may be concluded from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _TOKEN = re.compile(r"'[^']*'|[()$]|[^\s()$']+")
 
+# What stands in a definition without anything behind it.
+_FLAGS = {"obsolete", "single-value", "collective", "no-user-modification", "abstract", "structural", "auxiliary"}
+
 OBJECT_CLASS = "objectclass"
+
+TOP = "top"
+"""Every entry belongs to this class (RFC 4512, 2.4.1), also where the definition of its own class leaves that out."""
 
 MAX_DEPTH = 100
 """Superiors followed from one definition: a ring of definitions, which no server should have, ends there."""
@@ -23,19 +29,23 @@ MAX_DEPTH = 100
 class AttributeType(NamedTuple):
     """What counts as one attribute in a filter.
 
-    ``names``: the descriptions, without options, under which its values come back. ``equality``: its matching rule,
-    empty when it has none.
+    ``names``: the descriptions, without options, under which its values come back. ``equality`` is its matching rule
+    and ``syntax`` the OID of its values' syntax, empty when it has none. ``alone`` means that it has no subtypes, of
+    which an access rule could hide one and show another.
     """
 
     name: str
     names: frozenset[str]
     equality: str
+    syntax: str
+    alone: bool
 
 
 class _Definition(NamedTuple):
     names: tuple[str, ...]  # the OID last
     superiors: tuple[str, ...]
     equality: str
+    syntax: str
 
 
 class Schema:
@@ -50,7 +60,8 @@ class Schema:
             for above in _upwards(definition, self._types) or ():
                 self._subtypes.setdefault(above.names, set()).update(definition.names)
         self._attributes: dict[str, AttributeType | None] = {}
-        self._memberships: dict[tuple[bytes, ...], frozenset[str] | None] = {}
+        self.memberships: dict[tuple[bytes, ...], frozenset[str] | None] = {}
+        """What ``classes`` has worked out."""
 
     def attribute(self, name: str) -> AttributeType | None:
         """The attribute type of that name or OID, in lower case; None when the schema does not have it."""
@@ -61,13 +72,13 @@ class Schema:
     def classes(self, values: tuple[bytes, ...]) -> frozenset[str] | None:
         """Every name of every class that an entry with these objectClass values belongs to, superclasses included.
 
-        None when one of them is unknown.
+        None when one of them is unknown, or there is none: it was not shown then.
         """
-        if values not in self._memberships:
-            if len(self._memberships) > 1000:  # an entry can name any combination of classes
-                self._memberships.clear()
-            self._memberships[values] = self._closure(values)
-        return self._memberships[values]
+        if values not in self.memberships:
+            if len(self.memberships) > 1000:  # an entry can name any combination of classes
+                self.memberships.clear()
+            self.memberships[values] = self._closure(values)
+        return self.memberships[values]
 
     def has_class(self, name: str) -> bool:
         """Whether the schema has an object class of that lower-case name or OID."""
@@ -79,37 +90,45 @@ class Schema:
         if definition is None or chain is None:
             return None
         equality = next((above.equality for above in chain if above.equality), "")
-        return AttributeType(definition.names[0], frozenset(self._subtypes[definition.names]), equality)
+        syntax = next((above.syntax for above in chain if above.syntax), "")
+        names = frozenset(self._subtypes[definition.names])
+        return AttributeType(definition.names[0], names, equality, syntax, names.issubset(definition.names))
 
     def _closure(self, values: tuple[bytes, ...]) -> frozenset[str] | None:
-        names: set[str] = set()
+        top = self._classes.get(TOP)
+        names = set(top.names if top else ())
         for value in values:
             definition = self._classes.get(value.decode("latin-1").lower())
             chain = _upwards(definition, self._classes) if definition else None
             if chain is None:
                 return None
             names.update(*(above.names for above in chain))
-        return frozenset(names)
+        return frozenset(names) if values else None
 
 
 def _definition(value: bytes) -> _Definition:
     """What one definition says; whatever is not understood is left out of it."""
-    tokens = _TOKEN.findall(value.decode("latin-1").lower())
-    quoted = _after(tokens, "name")
-    oid = tokens[1] if len(tokens) > 1 else ""
-    equality = _after(tokens, "equality")
-    return _Definition((*quoted, oid), _after(tokens, "sup"), equality[0] if equality else "")
+    _, oid, *tokens = [*_TOKEN.findall(value.decode("latin-1").lower()), "", ""]
+    said: dict[str, tuple[str, ...]] = {}
+    rest = iter(tokens)
+    for keyword in rest:
+        if keyword not in _FLAGS:
+            said[keyword] = tuple(_operand(rest))
+    equality, syntax = ("".join(said.get(keyword, ())) for keyword in ("equality", "syntax"))
+    return _Definition((*said.get("name", ()), oid), said.get("sup", ()), equality, syntax.partition("{")[0])
 
 
-def _after(tokens: list[str], keyword: str) -> tuple[str, ...]:
-    """The word behind ``keyword``, or the words in parentheses there."""
-    try:
-        at = tokens.index(keyword, 2) + 1
-        if tokens[at] != "(":
-            return (tokens[at].strip("'"),)
-        return tuple(token.strip("'") for token in tokens[at + 1 : tokens.index(")", at)] if token != "$")
-    except (ValueError, IndexError):
-        return ()
+def _operand(rest: Iterator[str]) -> Iterator[str]:
+    """The word that stands next, or the words in parentheses there."""
+    word = next(rest, "")
+    if word != "(":
+        yield word.strip("'")
+        return
+    for word in rest:
+        if word == ")":
+            return
+        if word != "$":
+            yield word.strip("'")
 
 
 def _by_name(definitions: Iterable[_Definition]) -> dict[str, _Definition]:

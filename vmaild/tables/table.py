@@ -11,15 +11,12 @@ often it occurs; a value with a control character, or that is not UTF-8, is an e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vmaild import lookup
-from vmaild.errors import DataError
-from vmaild.lookup import Entry, Reply
 from vmaild.tables import address
-from vmaild.tables.guard import check_mailbox
-from vmaild.tables.plan import Plan, Step
+from vmaild.tables.plan import Plan
 from vmaild.tables.query import Query
 from vmaild.tables.schema import Schema
 from vmaild.tables.template import Parts
@@ -41,7 +38,7 @@ class TableSettings:
     unique: bool = False
     """Two entries for one key are an error: mail is never filed by guess."""
     mailbox_guard: bool = False
-    """A value that is no safe mailbox path below the key's domain is an error (``vmaild.tables.guard``)."""
+    """A value that is no safe mailbox path below the key's domain is an error (``vmaild.tables.results``)."""
 
 
 class Table:
@@ -52,70 +49,44 @@ class Table:
         self.queries = tuple(queries)
         self.settings = settings
 
-    def reply(self, step: Step, key: Parts, entries: list[Entry], values: list[str]) -> Reply | None:
-        """The reply that the values found make, None when there are none. Raises DataError for unsafe ones."""
-        settings = self.settings
-        if settings.mailbox_guard:
-            check_mailbox(values, key.domain, entries[0].dn)
-        if not values:
-            if step.query.require_result:
-                raise DataError(f"{entries[0].dn}: no value that can be read of what map {self.name} returns")
-            return None
-        value = values[0] if len(values) == 1 else ",".join(values)
-        if key.extension and settings.propagate_extension:
-            value = address.add_extension(value, key.extension)
-        return lookup.found(value.encode())
-
 
 class Group:
-    """Tables with the same search keys, whose answers for a key make one record."""
+    """Tables with the same search keys, whose answers for a key make one record.
+
+    ``plans`` are the searches for keys of each ``shape`` on a server with the ``schema``; None: it is not known, and
+    nothing is joined. ``search_keys`` is what to look for, most specific first.
+    """
 
     def __init__(self, tables: Sequence[Table]) -> None:
         self.tables = tuple(tables)
-        self.settings = self.tables[0].settings
+        self.search_keys = _search_keys(self.tables[0].settings)
+        self.plans: dict[object, Plan] = {}
+        self.schema: Schema | None = None
         queries = [query for table in tables for query in table.queries]
         self._localparts = frozenset[str]().union(*(query.localpart for query in queries))
         self._domains = frozenset[str]().union(*(query.domain for query in queries))
-        self._parts = tuple(dict.fromkeys(get for query in queries for get in query.parts))
-        self._plans: dict[object, Plan] = {}
-        self._schema: Schema | None = None
+        self._labels = tuple(dict.fromkeys(get for query in queries for get in query.labels))
 
-    def search_keys(self, key: str) -> list[Parts]:
-        """What to look for, most specific first."""
-        settings = self.settings
-        if settings.keys == "address":
-            return address.search_keys(
-                key, settings.recipient_delimiter, owner_request_special=settings.owner_request_special
-            )
-        if not key or (settings.keys == "domain" and "@" in key):
-            return []
-        return [Parts.of(key)]
+    def use(self, schema: Schema | None) -> None:
+        """Make plans for a server with this schema from now on."""
+        self.plans.clear()
+        self.schema = schema
 
-    def plan(self, keys: Sequence[Parts], schema: Schema | None) -> Plan:
-        """The searches for these search keys on a server with this schema; None: unknown, so nothing is joined."""
-        if schema is not self._schema:
-            self._plans.clear()
-            self._schema = schema
-        shape = tuple([self._shape(key) for key in keys])
-        plan = self._plans.get(shape)
-        if plan is None:
-            if len(self._plans) >= PLANS:
-                self._plans.clear()
-            plan = self._plans[shape] = self._new_plan(keys)
-        return plan
+    def shape(self, keys: Sequence[Parts]) -> object:
+        """All that a plan depends on: which of the parts that are needed there are, and which queries accept them."""
+        localparts, domains = self._localparts, self._domains
+        shape = [
+            (localpart in localparts and localpart, domain in domains and domain, not localpart, not domain)
+            for _, localpart, domain, _ in keys
+        ]
+        if self._labels:
+            return (*shape, *[not get(key) for key in keys for get in self._labels])
+        return tuple(shape)
 
-    def _shape(self, key: Parts) -> object:
-        """All that the plan depends on: which of the parts that are needed there are, and which queries accept it."""
-        _, localpart, domain, _ = key
-        shape = (
-            localpart in self._localparts and localpart,
-            domain in self._domains and domain,
-            not localpart,
-            not domain,
-        )
-        return shape if not self._parts else (shape, *[not get(key) for get in self._parts])
-
-    def _new_plan(self, keys: Sequence[Parts]) -> Plan:
+    def plan(self, keys: Sequence[Parts]) -> Plan:
+        """The searches for these search keys, kept for those of the same shape."""
+        if len(self.plans) >= PLANS:
+            self.plans.clear()
         ways = [
             [
                 (query, number)
@@ -125,4 +96,23 @@ class Group:
             ]
             for table in self.tables
         ]
-        return Plan(ways, self._schema)
+        plan = self.plans[self.shape(keys)] = Plan(ways, self.schema)
+        return plan
+
+
+def _search_keys(settings: TableSettings) -> Callable[[str], list[Parts]]:
+    if settings.keys == "address":
+        return functools.partial(
+            address.search_keys,
+            delimiters=settings.recipient_delimiter,
+            owner_request_special=settings.owner_request_special,
+        )
+    return _bare_domain if settings.keys == "domain" else _as_it_is
+
+
+def _bare_domain(key: str) -> list[Parts]:
+    return [] if "@" in key else _as_it_is(key)
+
+
+def _as_it_is(key: str) -> list[Parts]:
+    return [Parts.of(key)] if key else []

@@ -1,0 +1,174 @@
+"""Joined searches answer as asking query by query does, on a real slapd (``python -m tests.tables.joins`` for more)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tables import joins, random_tables
+from tests.tables.joins import Comparison, Outcome
+from tests.tables.random_tables import BASE, Directory
+from vmaild.demo.slapd import Slapd
+from vmaild.lookup import NODATA, NOT_FOUND, found
+
+COMPARISONS = int(os.environ.get("VMAILD_JOIN_COMPARISONS", "5000"))
+"""Of answers at random, in a normal run; VMAILD_JOIN_COMPARISONS sets another number."""
+
+SEED = 3
+
+CASES = f"ou=cases,{BASE}"
+X = f"o=x,{CASES}"
+THING = "orThing"
+
+
+def entries() -> dict[str, dict[str, list[str]]]:
+    """What the cases below look up, all in the domain x."""
+
+    def entry(mail: str, object_class: str = THING, **more: str | list[str]) -> None:
+        attributes = {name.replace("_", ";"): [v] if isinstance(v, str) else v for name, v in more.items()}
+        name = f"cn={attributes.get('cn', [mail.partition('@')[0]])[0]},{X}"
+        found[name] = {"objectClass": [object_class], "mail": [mail], "cn": [name[3 : name.index(",")]], **attributes}
+
+    found: dict[str, dict[str, list[str]]] = {
+        CASES: {"objectClass": ["organizationalUnit"], "ou": ["cases"]},
+        X: {"objectClass": ["organization"], "o": ["x"]},
+        f"ou=unit,{X}": {"objectClass": ["organizationalUnit"], "ou": ["unit"]},
+    }
+    entry("k@x", "orGroup", maildrop="first", cn="a")
+    entry("option@x", **{"maildrop_lang-de": "deutsch", "mailbox": "box"})
+    entry("exact@x", orExact="EXACT", maildrop="drop")
+    entry("strasse@x", description="straße", maildrop="drop")
+    entry("described@x", cn="search1", description="text", maildrop="drop")
+    entry("secret@x", orSecret="active", maildrop="drop")
+    entry("spaces@x", description="a  b", maildrop="drop")
+    entry("covert@x", orNick="nick", orCovert="covert", maildrop="drop")
+    entry("number@x", orNumber="7", orFlag="TRUE", maildrop="drop")
+    entry("bare@x", "orBare", maildrop="drop")
+    entry("member@x", maildrop="drop", member=[f"cn=a,{X}", f"commonName=Exact,{X}", f"cn=gone,{X}"])
+    found[f"cn=postmaster,ou=unit,{X}"] = {"objectClass": [THING], "cn": ["postmaster"], "maildrop": ["deeper"]}
+    return found
+
+
+DIRECTORIES = [
+    Directory(CASES, entries()),
+    *(random_tables.directory(random.Random(SEED + n), f"ou=n{n},{BASE}") for n in range(max(1, COMPARISONS // 200))),
+]
+
+
+@pytest.fixture(scope="module")
+def slapd(service_home: Path) -> Iterator[Slapd]:
+    with joins.slapd(service_home / "slapd", DIRECTORIES) as running:
+        yield running
+
+
+def outcomes(slapd: Slapd, key: str, *tables: list[dict[str, Any]]) -> tuple[list[Outcome], Comparison]:
+    """The outcomes of the tables for a key of the cases. A difference from one by one fails."""
+
+    async def compare() -> tuple[list[Outcome], Comparison]:
+        comparison = await Comparison.open(slapd)
+        try:
+            group = joins.group_of(CASES, *tables)
+            return await comparison.compare(group, key, list(range(len(tables)))), comparison
+        finally:
+            comparison.close()
+
+    told, comparison = asyncio.run(compare())
+    assert comparison.differences == []
+    return told, comparison
+
+
+def query(text: str, *result: str, base: str = f"o=%d,{CASES}", scope: str = "sub", **more: Any) -> dict[str, Any]:
+    return {"query_filter": text, "result_attribute": list(result), "search_base": base, "scope": scope, **more}
+
+
+ELSE = query("(mail=%s)", "cn")
+"""The second query of a case: it takes what the first one does not."""
+
+
+@pytest.mark.parametrize(
+    ("key", "first", "expected"),
+    [
+        ("k@x", query("(&(objectClass=orThing)(mail=%s))", "maildrop"), "first"),
+        ("k@x", query("(&(objectClass=orCompany)(mail=%s))", "maildrop"), "first"),
+        ("k@x", query("(&(objectClass=orTeam)(mail=%s))", "maildrop"), "a"),
+        ("k@x", query("(&(objectClass=unknownClass)(mail=%s))", "maildrop"), "a"),
+        ("k@x", query("(&(!(objectClass=unknownClass))(mail=%s))", "maildrop"), "a"),
+        ("k@x", query("(rfc822Mailbox=%s)", "maildrop"), "first"),
+        ("k@x", query("(&(mail=%s)(commonName=a))", "maildrop"), "first"),
+        ("k@x", query("(&(mail=%s)(name=a))", "maildrop"), "first"),
+        ("k@x", query("(&(mail=%s)(!(name=b)))", "maildrop"), "first"),
+        ("covert@x", query("(&(mail=%s)(orTitle=nick))", "maildrop"), "drop"),
+        ("covert@x", query("(&(mail=%s)(orTitle=covert))", "maildrop"), "covert"),
+        ("covert@x", query("(&(mail=%s)(!(orTitle=covert)))", "maildrop"), "covert"),
+        ("option@x", query("(&(mail=%s)(maildrop=deutsch))", "mailbox"), "box"),
+        ("option@x", query("(&(mail=%s)(!(maildrop=deutsch)))", "mailbox"), "option"),
+        ("option@x", query("(&(mail=%s)(maildrop;lang-de=deutsch))", "mailbox"), "box"),
+        ("option@x", query("(&(mail=%s)(maildrop=*))", "mailbox"), "box"),
+        ("exact@x", query("(&(mail=%s)(orExact=%u))", "maildrop"), "exact"),
+        ("exact@x", query("(&(mail=%s)(orExact=EXACT))", "maildrop"), "drop"),
+        ("exact@x", query("(&(mail=%s)(mailbox=%u))", "maildrop"), "exact"),
+        ("strasse@x", query("(&(mail=%s)(description=%u))", "maildrop"), "strasse"),
+        ("strasse@x", query("(&(mail=%s)(description=stra\\c3\\9fe))", "maildrop"), "drop"),
+        ("spaces@x", query("(&(mail=%s)(description=a b))", "maildrop"), "drop"),
+        ("described@x", query("(&(mail=%s)(!(description=*)))", "maildrop"), "search1"),
+        ("k@x", query("(&(mail=%s)(!(description=*)))", "maildrop"), "first"),
+        ("secret@x", query("(&(mail=%s)(!(orSecret=active)))", "maildrop"), "secret"),
+        ("secret@x", query("(&(mail=%s)(!(orSecret=gone)))", "maildrop"), "drop"),
+        ("secret@x", query("(&(mail=%s)(orSecret=active))", "maildrop"), "drop"),
+        ("k@x", query("(&(mail=%s)(!(orHidden=a)))", "maildrop"), "a"),
+        ("number@x", query("(&(mail=%s)(orNumber=7)(orFlag=TRUE))", "maildrop"), "drop"),
+        ("bare@x", query("(&(mail=%s)(objectClass=top))", "maildrop"), "drop"),
+        ("number@x", query("(&(mail=%s)(!(orNumber=8)))", "orNumber"), "7"),
+    ],
+)
+def test_the_first_query_takes_what_the_server_says_it_does(
+    slapd: Slapd, key: str, first: dict[str, Any], expected: str
+) -> None:
+    assert outcomes(slapd, key, [first, ELSE])[0] == [found(expected.encode())]
+    # And each query in a table of its own, where neither may get what is the other's.
+    other = key.partition("@")[0].replace("described", "search1") if key != "k@x" else "a"
+    alone = [NOT_FOUND if expected == other else found(expected.encode()), found(other.encode())]
+    assert outcomes(slapd, key, [first], [ELSE])[0] == alone
+
+
+def test_an_entry_of_the_filter_outside_its_base_is_nobodys(slapd: Slapd) -> None:
+    role = query("(cn=postmaster)", "maildrop", base=f"cn=postmaster,o=%d,{CASES}", scope="base")
+    described = query("(&(mail=%s)(objectClass=orGroup))", "cn")
+    told, comparison = outcomes(slapd, "postmaster@x", [described], [role])
+    assert told == [NOT_FOUND, NOT_FOUND]
+    assert (comparison.counts["searches, joined"], comparison.counts["split"]) == (1, 0)
+
+
+def test_what_stands_below_a_base_that_is_hidden_is_not_found(slapd: Slapd) -> None:
+    for base in (f"ou=unit,o=%d,{CASES}", f"ou=gone,o=%d,{CASES}", f"orNumber=%u,o=%d,{CASES}"):
+        outcomes(slapd, "k@x", [query("(mail=%s)", "cn")], [query("(mail=%s)", "maildrop", base=base)])
+
+
+def test_members_are_those_that_their_dns_name(slapd: Slapd) -> None:
+    members = query("(mail=%s)", "maildrop", special_result_attribute=["member"])
+    assert outcomes(slapd, "member@x", [members], [ELSE])[0] == [found(b"drop,first"), found(b"member")]
+
+
+def test_what_the_schema_makes_certain_costs_one_search(slapd: Slapd) -> None:
+    things, groups = (query(f"(&(mail=%s)(objectClass={name}))", "maildrop") for name in ("orThing", "orTeam"))
+    nothing = {**things, "result_attribute": []}
+    told, comparison = outcomes(slapd, "k+x@x", [things, ELSE], [groups, nothing])
+    assert told == [found(b"first"), NODATA]
+    assert (comparison.counts["searches, joined"], comparison.counts["split"]) == (1, 0)
+
+
+def test_joined_searches_answer_as_one_by_one_does(slapd: Slapd) -> None:
+    comparison = asyncio.run(joins.run(slapd, DIRECTORIES[1:], COMPARISONS, SEED))
+    assert comparison.differences == []
+    counts = comparison.counts
+    # The comparison means something: much was found, joined and split, and joining saved searches.
+    assert counts["answers OK"] > COMPARISONS / 10
+    assert counts["joined answers"] > COMPARISONS / 4
+    assert counts["split"] > COMPARISONS / 20
+    assert counts["searches, joined"] < counts["searches, one by one"]
