@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,10 +28,16 @@ SHOWN = {
 }
 
 
-def verdict(text: str, key: Parts = KEY, schema: Schema = SCHEMA) -> bool | str | None:
-    """What the test of the filter says of the entry; "server" where there is no test."""
-    test = FilterTemplate(text).test(schema)
-    return test(Shown(Entry("cn=a,dc=x", SHOWN), schema), key) if test else "server"
+def verdict(
+    text: str, key: Parts = KEY, schema: Schema = SCHEMA, *, entry: Mapping[str, tuple[bytes, ...]] = SHOWN
+) -> bool | str | None:
+    """What the tests of the filter say of the entry, both together; "server" where there are none."""
+    tests = FilterTemplate(text).tests(schema)
+    if tests is None:
+        return "server"
+    shown = Shown(Entry("cn=a,dc=x", entry), schema)
+    said = [test(shown, key) for test in tests]
+    return False if False in said else None if None in said else True
 
 
 @pytest.mark.parametrize(
@@ -104,27 +112,34 @@ def test_what_only_the_server_decides(text: str) -> None:
 
 
 def test_a_class_that_the_schema_does_not_have_leaves_every_class_in_doubt() -> None:
-    test = FilterTemplate("(objectClass=group)").test(SCHEMA)
-    assert test is not None
-    assert test(Shown(Entry("", {"objectclass": (b"top", b"foreign")}), SCHEMA), KEY) is None
+    assert verdict("(objectClass=group)", entry={"objectclass": (b"top", b"foreign")}) is None
 
 
 def test_an_entry_that_shows_no_class_leaves_every_class_in_doubt() -> None:
-    for name in ("group", "top"):
-        test = FilterTemplate(f"(objectClass={name})").test(SCHEMA)
-        assert test is not None
-        assert test(Shown(Entry("", {}), SCHEMA), KEY) is None
+    assert [verdict(f"(objectClass={name})", entry={}) for name in ("group", "top")] == [None, None]
 
 
 def test_an_attribute_with_subtypes_is_never_without_a_value_for_certain() -> None:
     types = [b"( 1.1 NAME 'name' EQUALITY caseIgnoreMatch )", b"( 1.2 NAME 'cn' SUP name )"]
     schema = Schema(types, [])
-    shown = Shown(Entry("", {"cn": (b"a",)}), schema)
-    by_name, by_cn = (FilterTemplate(text).test(schema) for text in ("(name=%s)", "(cn=%s)"))
-    assert by_name is not None
-    assert by_cn is not None
-    assert [by_name(shown, Parts.of(key)) for key in "ab"] == [True, None]
-    assert [by_cn(shown, Parts.of(key)) for key in "ab"] == [True, False]
+    shown = {"cn": (b"a",)}
+    for text, expected in (("(name=%s)", [True, None]), ("(cn=%s)", [True, False])):
+        assert [verdict(text, Parts.of(key), schema, entry=shown) for key in "ab"] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "essence"),
+    [
+        ("(mail=%s)", "(mail=%s)"),
+        ("(&(mail=%s)(objectClass=person))", "(mail=%s)"),
+        ("(&(objectClass=person)(mail=%s)(o=%d)(cn=a))", "(&(mail=%s)(o=%d))"),
+        ("(&(objectClass=person)(cn=100%%))", "(&(objectClass=person)(cn=100%%))"),
+        ("(&(!(mail=%s))(cn=a))", "(&(!(mail=%s))(cn=a))"),
+        ("(|(mail=%s)(cn=a))", "(|(mail=%s)(cn=a))"),
+    ],
+)
+def test_the_essence_is_what_depends_on_the_key(text: str, essence: str) -> None:
+    assert FilterTemplate(text).essence() == essence
 
 
 def test_a_hex_pair_is_the_byte_and_no_part_of_a_template() -> None:
@@ -158,10 +173,19 @@ ENTRIES = st.fixed_dictionaries(
 def test_a_verdict_is_that_of_the_server_whatever_is_hidden(
     text: str, entry: dict[str, tuple[bytes, ...]], hidden: set[str]
 ) -> None:
-    test = FilterTemplate(text).test(SCHEMA)
-    shown = Entry("", {name: values for name, values in entry.items() if name not in hidden})
-    if test and (said := test(Shown(shown, SCHEMA), KEY)) is not None:
+    shown = {name: values for name, values in entry.items() if name not in hidden}
+    said = verdict(text, entry=shown)
+    if isinstance(said, bool):
         assert said is evaluator.matches(text, entry)
+
+
+@given(ITEMS, ITEMS, FILTERS, ENTRIES)
+def test_the_essence_matches_whatever_the_filter_matches(
+    one: str, two: str, rest: str, entry: dict[str, tuple[bytes, ...]]
+) -> None:
+    template = FilterTemplate(f"(&{rest}{one.partition('=')[0]}=%s){two})")
+    whole, essence = (text.replace("%s", KEY.text) for text in (template.text, template.essence()))
+    assert evaluator.matches(essence, entry) or not evaluator.matches(whole, entry)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from vmaild.tables import Group, KeyLookup, Schema
 
 D = f"o=d.example,{BASE}"
 USER = f"mail=u@d.example,{D}"
-MAPS = ("virtual_mailbox_maps", "virtual_alias_maps", "smtpd_sender_login_maps")
+MAPS = ("virtual_mailbox_maps", "virtual_alias_maps")
 
 
 @pytest.fixture
@@ -83,16 +83,6 @@ def test_a_doubt_makes_it_ask_one_by_one(hosting: Tree) -> None:
         assert not any(search.filter.startswith("(|") for search in alone)
 
 
-def test_what_is_left_is_certain_though_its_address_is_hidden(hosting: Tree) -> None:
-    hosting.hidden = {"mail"}
-    filters = ["(&(mail=%s)(objectClass=courierMailAccount))", "(&(mail=%s)(objectClass=courierMailAlias))"]
-    maps = {
-        "own": {"keys": "exact", "query": [{"query_filter": text, "result_attribute": ["mailbox"]} for text in filters]}
-    }
-    assert ask(hosting, "own", "u@d.example", maps, preset="").reply == found(b"d.example/u/")
-    assert len(hosting.searches) == 1
-
-
 def test_a_failed_joined_search_can_be_asked_one_by_one_and_a_single_one_cannot(hosting: Tree) -> None:
     group = groups()["virtual_alias_maps"]
     place = [table.name for table in group.tables].index("virtual_alias_maps")
@@ -149,14 +139,6 @@ def test_a_member_whose_class_is_not_shown_is_asked_for_by_its_name(hosting: Tre
     answer = Answer(hosting, group, "own", "l@d.example", SCHEMA)
     assert answer.reply == found(b"l@x,u@d.example")
     assert hosting.searches[-1].filter == "(objectClass=*)"
-
-
-def test_members_of_a_base_that_must_exist_make_the_search_for_all_of_them_need_it(hosting: Tree) -> None:
-    role(hosting, USER, f"mail=postmaster@d.example,{D}")
-    ask(hosting, "virtual_alias_maps", "postmaster@d.example")
-    members = hosting.searches[1]
-    assert "mail=u@d.example" in members.filter
-    assert members.base_exists
 
 
 def test_members_that_fail_together_are_asked_for_one_by_one(hosting: Tree) -> None:

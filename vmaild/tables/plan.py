@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from vmaild.lookup import Entry, Scope, Search
 from vmaild.tables import dn, filter
+from vmaild.tables.dn import Dn
 from vmaild.tables.filter import Shown, Test, Verdict
 from vmaild.tables.query import Query
 from vmaild.tables.schema import Schema
@@ -90,14 +91,16 @@ class Sharer(NamedTuple):
     base: Format | None
     scope: Scope
 
+    def own_base(self, keys: Sequence[Parts], schema: Schema) -> Dn | None:
+        """The ask's own base for these search keys; None when its text does not tell which entry that is."""
+        return dn.canonical(self.base.fill(keys), schema) if self.base else None
+
     def within(self, entry: Entry, keys: Sequence[Parts], schema: Schema) -> Verdict:
         """Whether the entry stands within the ask's own base and scope; None when its DN does not tell."""
-        if self.base is None:
-            return True
-        inner, outer = dn.canonical(entry.dn, schema), dn.canonical(self.base.fill(keys), schema)
-        if inner is None or outer is None:
+        name, base = dn.canonical(entry.dn, schema), self.own_base(keys, schema)
+        if name is None or base is None:
             return None
-        return dn.under(inner, outer) and (self.scope is Scope.SUB or len(inner) - len(outer) == _DEPTHS[self.scope])
+        return dn.under(name, base) and (self.scope is Scope.SUB or len(name) - len(base) == _DEPTHS[self.scope])
 
 
 class JoinedSearch:
@@ -116,6 +119,8 @@ class JoinedSearch:
         self._attributes = attributes or NO_ATTRIBUTES
         self._tests: dict[tuple[str, int], tuple[Test, list[Sharer]]] = {}
         """By what asks have in common: the test of that, and what decides for each of them."""
+        self._elsewhere: list[Sharer] = []
+        """Those with a base of their own."""
         self.certain = schema is not None and all(
             self._add(number, known[ask], schema) for number, ask in enumerate(asks)
         )
@@ -135,13 +140,22 @@ class JoinedSearch:
         """Where that search is made, and what it asks for: where these are the same, the filters can be joined."""
         return self._base.fill(keys), self._scope, self._attributes
 
-    def share(self, entry: Entry, keys: Sequence[Parts], schema: Schema, shares: Sequence[list[Entry]]) -> bool:
-        """Add the entry to the ``shares`` of the asks that it answers. False when that is not certain."""
+    def decides(self, keys: Sequence[Parts], schema: Schema) -> bool:
+        """Whether each ask's own base is one for certain: a server refuses one that is malformed."""
+        return not self._elsewhere or all(sharer.own_base(keys, schema) is not None for sharer in self._elsewhere)
+
+    def share(self, entry: Entry, keys: Sequence[Parts], schema: Schema, shares: Sequence[list[Entry]]) -> Verdict:
+        """Add the entry to the ``shares`` of the asks that it answers; None when that is not certain.
+
+        False when nothing that was sent can have brought it.
+        """
         shown = Shown(entry, schema)
+        brought = False
         for (_, key), (test, sharers) in self._tests.items():
             common = test(shown, keys[key])
             if common is False:
                 continue
+            brought = True
             for sharer in sharers:
                 verdict = sharer.rest(shown, keys[key])
                 if verdict is False:
@@ -152,9 +166,9 @@ class JoinedSearch:
                         continue
                     verdict = verdict and within
                 if not (common and verdict):
-                    return False
+                    return None
                 shares[sharer.place].append(entry)
-        return True
+        return brought
 
     def _add(self, place: int, ask: Ask, schema: Schema) -> bool:
         query, first = ask.query, self._first.query
@@ -165,6 +179,8 @@ class JoinedSearch:
         base = _format([(query.search_base, ask.key)], dn.quote) if elsewhere else None
         sharers = self._tests.setdefault((query.query_filter.essence(), ask.key), (tests[0], []))[1]
         sharers.append(Sharer(place, tests[1], base, query.scope))
+        if base is not None:
+            self._elsewhere.append(sharers[-1])
         return True
 
 
@@ -175,11 +191,18 @@ def share_out(
 
     An entry may answer none: the filters sent are wider than the asks (``FilterTemplate.essence``).
     """
+    if not all(joined.decides(keys, schema) for joined, keys in searches):
+        return None
     shares: list[list[list[Entry]]] = [[[] for _ in joined.asks] for joined, _ in searches]
     for entry in entries:
+        brought = False
         for (joined, keys), of_search in zip(searches, shares, strict=True):
-            if not joined.share(entry, keys, schema, of_search):
+            verdict = joined.share(entry, keys, schema, of_search)
+            if verdict is None:
                 return None
+            brought = brought or verdict
+        if not brought:
+            return None
     return shares
 
 
