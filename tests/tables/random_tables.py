@@ -77,9 +77,10 @@ def directory(made: random.Random, base: str) -> Directory:
             parents += _domain(made, whole, f"o={domain},{base}")
     whole.addresses = [f"{localpart}@{domain}" for localpart in LOCALPARTS for domain in DOMAINS]
     whole.addresses += [f"@{domain}" for domain in DOMAINS]
-    whole.addresses = [*made.sample(whole.addresses, 4), "k@d1.example"]
+    plain = [address for address in whole.addresses if address.isascii()]
+    whole.addresses = [*made.sample(plain, 3), made.choice(whole.addresses), "k@d1.example"]
     for _ in range(made.randint(15, 35)):
-        _entry(made, whole, made.choice(parents))
+        _entry(made, whole, parents)
     return whole
 
 
@@ -90,12 +91,15 @@ def _domain(made: random.Random, whole: Directory, name: str) -> list[str]:
     return [name, name, *units]
 
 
-def _entry(made: random.Random, whole: Directory, parent: str) -> None:
+def _entry(made: random.Random, whole: Directory, parents: list[str]) -> None:
+    address = _address(made, whole)
+    own = [parent for parent in parents if f"o={address.rpartition('@')[2].lower()}," in parent]
+    parent = made.choice(own if own and made.random() < 0.8 else parents)
     attributes: dict[str, list[str]] = {"objectClass": [made.choice(CLASSES)]}
     if made.random() < 0.2:
         attributes["objectClass"].append("orMark")
     if made.random() < 0.7:
-        attributes["mail"] = [_ascii(_address(made, whole))]
+        attributes["mail"] = [_ascii(address)]
     for _ in range(made.randint(1, 6)):
         _value(made, whole, attributes)
     if made.random() < 0.3:
@@ -171,8 +175,9 @@ def _rdn(made: random.Random, whole: Directory) -> list[tuple[str, str]]:
 def keys(made: random.Random, whole: Directory, number: int) -> list[str]:
     """Folded keys to look up: of the directory, with extensions, and some that it cannot have."""
     found = []
+    used = [value for entry in whole.entries.values() for value in entry.get("mail", ()) if "@" in value]
     for _ in range(number):
-        localpart, _, domain = made.choice(whole.addresses).rpartition("@")
+        localpart, _, domain = made.choice(used if made.random() < 0.7 else whole.addresses).rpartition("@")
         localpart = localpart or "nobody"
         extension = made.choice(("", "", "", "+x", "+a b"))
         found.append(f"{localpart}{extension}@{domain if made.random() < 0.9 else made.choice(DOMAINS)}".casefold())
@@ -196,28 +201,63 @@ def _query(made: random.Random, whole: Directory) -> dict[str, Any]:
     base = made.choices(
         (whole.base, domain, f"ou=unit,{domain}", f"ou=veil,{domain}", f"commonName=postmaster,{domain}",
          f"mail=%s,{domain}", f"cn=a\\,o=%d,{whole.base}", f"ou=gone,{whole.base}"),
-        (40, 40, 4, 4, 8, 4, 1, 1),
+        (25, 50, 4, 8, 8, 4, 1, 1),
     )[0]  # fmt: skip
     scope = made.choices(("sub", "one", "base"), (85, 8, 7))[0]
     if base.startswith(("commonName", "mail")):
         scope = "base"
-    return {"search_base": base, "scope": scope, "query_filter": _filter(made, 0)}
+    text = _contest(made, whole) if made.random() < 0.6 else _filter(made, 0)
+    return {"search_base": base, "scope": scope, "query_filter": text}
+
+
+def _contest(made: random.Random, whole: Directory) -> str:
+    """A filter for the key that asks for something an entry of the directory has, or nearly has."""
+    key = made.choice(("(mail=%s)", "(mail=%s)", "(rfc822Mailbox=%s)"))
+    if made.random() < 0.2:
+        return key
+    entry = made.choice([entry for entry in whole.entries.values() if "mail" in entry])
+    attribute = made.choice([name for name in entry if name != "member"])
+    item = f"({_renamed(made, attribute)}={_written(made, _varied(made, made.choice(entry[attribute])))})"
+    if made.random() < 0.2:
+        item = f"({_renamed(made, attribute)}=*)"
+    if made.random() < 0.35:
+        item = f"(!{item})"
+    return f"(&{key}{item})" if made.random() < 0.8 else f"(&(|{item}(cn=a)){key})"
+
+
+def _renamed(made: random.Random, attribute: str) -> str:
+    """Another name that the values of the attribute are found by, or its own."""
+    name, _, option = attribute.partition(";")
+    others = {
+        "mail": ("rfc822Mailbox",), "cn": ("commonName", "name"), "orTitle": ("name", "orHeading"),
+        "orNick": ("orTitle", "name"), "orCovert": ("orTitle", "name"), "ou": ("name", "organizationalUnitName"),
+    }  # fmt: skip
+    name = made.choice((name, *others.get(name, ())))
+    return f"{name};{option}" if option and made.random() < 0.3 else name
+
+
+def _varied(made: random.Random, value: str) -> str:
+    superiors = {"orGroup": "orThing", "orTeam": made.choice(("orGroup", "orCompany", "orThing")), "orBare": "top"}
+    if value in superiors:
+        return made.choice((value, superiors[value]))
+    ways = (str, str, str, str.upper, str.lower, str.swapcase, lambda text: text.replace("ß", "ss"))
+    return str(made.choice((*ways, lambda text: text.replace(" ", "  "), lambda text: f" {text}"))(value))
 
 
 def _result(made: random.Random) -> dict[str, Any]:
     keys: dict[str, Any] = {"result_attribute": made.sample(RESULTS, made.choices((0, 1, 2, 4), (1, 6, 4, 2))[0])}
-    if made.random() < 0.3:
+    if made.random() < 0.25:
         keys["special_result_attribute"] = ["member"]
         keys["recursion_limit"] = 3
     if made.random() < 0.1:
         keys["terminal_result_attribute"] = [made.choice(RESULTS)]
     if made.random() < 0.15:
         keys["result_format"] = made.choice(("%s-%u", "%U:%s", "%1.%s", "%4%s"))
-    if made.random() < 0.3:
+    if made.random() < 0.15:
         keys["require_result"] = True
-    if made.random() < 0.1:
+    if made.random() < 0.05:
         keys["size_limit"] = 1
-    if made.random() < 0.1:
+    if made.random() < 0.05:
         keys["localpart"] = ["postmaster", "k"]
     return keys
 
