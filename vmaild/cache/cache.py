@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -37,7 +36,7 @@ class Cache:
         self._jitter = jitter
         self._tallies: dict[tuple[str, Status, bool], Tally] = {}
         self._records = Records(self.settings.max_entries, self.settings.max_negative_entries)
-        self._instants: dict[float, float] = {}
+        self._shared_instants: dict[int, float] = {}
         self.forgot_at = NEVER
         """When a record last was forgotten or made room: a search that began before may have been of what it knew."""
         self.get: Callable[[bytes], Record | None] = self._records.get
@@ -47,7 +46,8 @@ class Cache:
         """Keep what the directory said just now for ``key``, in place of what it said before."""
         now = self.clock()
         life = self._life(known) * (1 - JITTER_SHARE * self._jitter())
-        record = Record(key, known, more, self._instant(now + life * (1 - PREFETCH_SHARE)), self._instant(now + life))
+        refresh_at, expires_at = self._instants(now + life * (1 - PREFETCH_SHARE), now + life)
+        record = Record(key, known, more, refresh_at, expires_at)
         self.counters.stored += 1
         self.keep(record, now)
         return record
@@ -140,12 +140,15 @@ class Cache:
                 life = min(life, settings.failure_recheck)
         return life
 
-    def _instant(self, moment: float) -> float:
-        """``moment``, a little earlier and as an object that many records share: two of their own take 64 bytes."""
-        moment = math.floor(moment * INSTANTS_PER_SECOND) / INSTANTS_PER_SECOND
-        shared = self._instants.get(moment)
-        if shared is None:
-            if len(self._instants) >= INSTANTS:
-                self._instants.clear()
-            shared = self._instants[moment] = moment
-        return shared
+    def _instants(self, refresh_at: float, expires_at: float) -> tuple[float, float]:
+        """Both a little earlier, and as objects that many records share: two of their own take 64 bytes."""
+        shared = self._shared_instants
+        if len(shared) >= INSTANTS:
+            shared.clear()
+        refresh = int(refresh_at * INSTANTS_PER_SECOND)
+        expiry = int(expires_at * INSTANTS_PER_SECOND)
+        if refresh not in shared:
+            shared[refresh] = refresh / INSTANTS_PER_SECOND
+        if expiry not in shared:
+            shared[expiry] = expiry / INSTANTS_PER_SECOND
+        return shared[refresh], shared[expiry]

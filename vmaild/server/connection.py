@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from bisect import bisect_left
 from collections import deque
 from typing import cast
 
@@ -17,6 +18,7 @@ from vmaild.cache import Answer
 from vmaild.errors import ProtocolError
 from vmaild.lookup import Reply, Request
 from vmaild.server.context import Context
+from vmaild.server.counters import LATENCY_BOUNDS
 from vmaild.server.dialect import Dialect
 from vmaild.server.recent import Recent
 from vmaild.server.state import BUSY, CLOSED, ENDING, FINISHING, FULL, READY, TIMED, State
@@ -218,7 +220,10 @@ class ClientConnection(asyncio.Protocol):
     def _told(self, pending: PendingReply, reply: Reply) -> None:
         """A lookup has ended."""
         pending.wire = self._encode(reply)
-        self._context.lookup_latency.observe(self._clock() - pending.started)
+        latency = self._context.lookup_latency
+        seconds = self._clock() - pending.started
+        latency.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
+        latency.total += seconds
         if not pending.later:
             return
         self._in_flight -= 1

@@ -57,20 +57,18 @@ Test = Callable[["Shown", Parts], Verdict]
 class Shown:
     """An entry as it came back, its values made comparable when a test first looks at them."""
 
-    __slots__ = ("_optioned", "_seen", "entry", "schema")
+    __slots__ = ("_optioned", "entry", "schema", "seen")
 
     def __init__(self, entry: Entry, schema: Schema) -> None:
         self.entry = entry
         self.schema = schema
+        self.seen: dict[str, tuple[frozenset[str], bool]] = {}
+        """What ``values`` has found, by the attribute's name."""
         self._optioned = ";" in "".join(entry.attributes)
-        self._seen: dict[str, tuple[frozenset[str], bool]] = {}
 
     def values(self, attribute: AttributeType) -> tuple[frozenset[str], bool]:
         """The comparable values of ``attribute``, and whether these are all: then one that is not there is not."""
-        seen = self._seen.get(attribute.name)
-        if seen is None:
-            raw = self._raw(attribute)
-            seen = self._seen[attribute.name] = self._comparable(raw, attribute) if raw else (_NOTHING, False)
+        seen = self.seen[attribute.name] = self._comparable(self._raw(attribute), attribute)
         return seen
 
     def has(self, attribute: AttributeType) -> bool:
@@ -80,14 +78,14 @@ class Shown:
     def _raw(self, attribute: AttributeType) -> tuple[bytes, ...]:
         """The values under any name of the attribute; none at all when one of them is there and not known."""
         shown = self.entry.attributes
+        if attribute.alone and not self._optioned and attribute.name in shown:
+            return shown[attribute.name]
         raw: tuple[bytes, ...] = ()
-        for name in attribute.names:
-            if name in shown:
-                if not shown[name]:
+        for description, values in shown.items():
+            if description.partition(";")[0] in attribute.names:
+                if not values:
                     return ()
-                raw += shown[name]
-        if self._optioned and any(name.partition(";")[0] in attribute.names for name in shown if ";" in name):
-            return ()
+                raw += values
         return raw
 
     def _comparable(self, raw: tuple[bytes, ...], attribute: AttributeType) -> tuple[frozenset[str], bool]:
@@ -98,7 +96,7 @@ class Shown:
             value = _comparable(raw[0].decode("latin-1"), attribute.equality)
             return (_NOTHING, False) if value is None else (frozenset((value,)), attribute.alone)
         values = {_comparable(value.decode("latin-1"), attribute.equality) for value in raw}
-        return frozenset(value for value in values if value), attribute.alone and None not in values
+        return frozenset(value for value in values if value), attribute.alone and bool(raw) and None not in values
 
 
 @functools.lru_cache(1024)
@@ -288,8 +286,10 @@ def _class_test(attribute: AttributeType, wanted: str, schema: Schema) -> Test |
     if not schema.has_class(wanted):
         return None
 
+    name = attribute.name
+
     def is_of_class(shown: Shown, key: Parts) -> Verdict:
-        classes, complete = shown.values(attribute)
+        classes, complete = shown.seen.get(name) or shown.values(attribute)
         return wanted in classes if complete else None
 
     return is_of_class
@@ -297,7 +297,7 @@ def _class_test(attribute: AttributeType, wanted: str, schema: Schema) -> Test |
 
 def _equality_test(attribute: AttributeType, value: str) -> Test:
     template = Template(_HEX.sub(_unhex, value))
-    rule = attribute.equality
+    name, rule = attribute.name, attribute.equality
     whole = template.text == PLAIN
 
     def equal(shown: Shown, key: Parts) -> Verdict:
@@ -305,7 +305,7 @@ def _equality_test(attribute: AttributeType, value: str) -> Test:
         wanted = _comparable(text, rule) if text else None
         if wanted is None:
             return None
-        values, complete = shown.values(attribute)
+        values, complete = shown.seen.get(name) or shown.values(attribute)
         return True if wanted in values else (False if complete else None)
 
     return equal

@@ -43,7 +43,16 @@ class KeyLookup:
         self._keys = keys = group.search_keys(key)
         if schema is not group.schema:
             group.use(schema)
-        self._plan = plan = group.plans.get(group.shape(keys)) or group.plan(keys)
+        localparts, domains = group.localparts, group.domains
+        shape: tuple[object, ...] = tuple(
+            [
+                (localpart in localparts and localpart, domain in domains and domain, not localpart, not domain)
+                for _, localpart, domain, _ in keys
+            ]
+        )
+        if group.labels:
+            shape += tuple([not get(part) for part in keys for get in group.labels])
+        self._plan = plan = group.plans.get(shape) or group.plan(shape, keys)
         self._found: list[list[Entry] | None] = [None] * len(plan.asks)
         self._settled: list[Reply | DataError | None] = [None] * len(group.tables)
         self._asked: JoinedSearch | _Followed | None = None
@@ -77,12 +86,16 @@ class KeyLookup:
         elif asked is not None and not asked.joint:
             self._found[asked.asks[0]] = entries
         elif asked is not None:
-            assert self.schema is not None
-            shares = share_out(entries, [(asked, self._keys)], self.schema)
-            if shares is None:
+            self._share(asked, entries)
+
+    def _share(self, asked: JoinedSearch, entries: list[Entry]) -> None:
+        assert self.schema is not None
+        shares: list[list[Entry]] = [[] for _ in asked.asks]
+        for entry in entries:
+            if not asked.share(entry, self._keys, self.schema, shares):
                 self.split()
-            else:
-                self._take(asked, shares[0])
+                return
+        self._take(asked, shares)
 
     def split(self) -> None:
         """Ask one by one from now on what would have been asked together."""

@@ -53,8 +53,9 @@ class Table:
 class Group:
     """Tables with the same search keys, whose answers for a key make one record.
 
-    ``plans`` are the searches for keys of each ``shape`` on a server with the ``schema``; None: it is not known, and
-    nothing is joined. ``search_keys`` is what to look for, most specific first.
+    ``plans`` are the searches for keys of each shape on a server with the ``schema``; None: it is not known, and
+    nothing is joined. A shape is all that a plan depends on: which of the parts that are needed there are, and which
+    queries accept them. ``search_keys`` is what to look for, most specific first.
     """
 
     def __init__(self, tables: Sequence[Table]) -> None:
@@ -63,27 +64,17 @@ class Group:
         self.plans: dict[object, Plan] = {}
         self.schema: Schema | None = None
         queries = [query for table in tables for query in table.queries]
-        self._localparts = frozenset[str]().union(*(query.localpart for query in queries))
-        self._domains = frozenset[str]().union(*(query.domain for query in queries))
-        self._labels = tuple(dict.fromkeys(get for query in queries for get in query.labels))
+        # What the shape of a key is made of, beside which parts it has.
+        self.localparts = frozenset[str]().union(*(query.localpart for query in queries))
+        self.domains = frozenset[str]().union(*(query.domain for query in queries))
+        self.labels = tuple(dict.fromkeys(get for query in queries for get in query.labels))
 
     def use(self, schema: Schema | None) -> None:
         """Make plans for a server with this schema from now on."""
         self.plans.clear()
         self.schema = schema
 
-    def shape(self, keys: Sequence[Parts]) -> object:
-        """All that a plan depends on: which of the parts that are needed there are, and which queries accept them."""
-        localparts, domains = self._localparts, self._domains
-        shape = [
-            (localpart in localparts and localpart, domain in domains and domain, not localpart, not domain)
-            for _, localpart, domain, _ in keys
-        ]
-        if self._labels:
-            return (*shape, *[not get(key) for key in keys for get in self._labels])
-        return tuple(shape)
-
-    def plan(self, keys: Sequence[Parts]) -> Plan:
+    def plan(self, shape: object, keys: Sequence[Parts]) -> Plan:
         """The searches for these search keys, kept for those of the same shape."""
         if len(self.plans) >= PLANS:
             self.plans.clear()
@@ -96,7 +87,7 @@ class Group:
             ]
             for table in self.tables
         ]
-        plan = self.plans[self.shape(keys)] = Plan(ways, self.schema)
+        plan = self.plans[shape] = Plan(ways, self.schema)
         return plan
 
 
