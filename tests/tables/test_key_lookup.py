@@ -103,6 +103,14 @@ def test_a_failed_joined_search_can_be_asked_one_by_one_and_a_single_one_cannot(
     assert (f"cn=postmaster,{D}", False) in asked
 
 
+def test_a_base_that_a_server_may_refuse_is_asked_by_itself_even_if_nothing_was_found(hosting: Tree) -> None:
+    domain = {"search_base": f"o=%d,{BASE}", "query_filter": "(mail=%s)"}
+    inner = {"search_base": f"uidNumber=%u,o=%d,{BASE}", "scope": "base", "query_filter": "(cn=a)"}
+    answer = Answer(hosting, own(domain, inner), "own", "no@d.example", SCHEMA)
+    assert answer.reply == NOT_FOUND
+    assert f"uidNumber=no,{D}" in [search.base for search in hosting.searches]
+
+
 def test_the_members_of_a_role_are_looked_up_by_their_addresses_in_one_search(hosting: Tree) -> None:
     hosting.add(f"mail=v@d.example,{D}", objectClass="courierMailAccount", mail="v@d.example", mailbox="d.example/v/")
     role(hosting, USER, f"MAIL=V@d.example, {D}")

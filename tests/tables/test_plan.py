@@ -8,7 +8,7 @@ import pytest
 
 from tests.tables.conftest import BASE, SCHEMA, groups
 from vmaild.lookup import Entry, Scope, Search
-from vmaild.tables import Group
+from vmaild.tables import Group, KeyLookup
 from vmaild.tables.plan import ENTRY_LIMIT, NO_ATTRIBUTES, JoinedSearch, Plan, share_out
 
 DOMAIN = f"o=%d,{BASE}"
@@ -25,10 +25,7 @@ def group(*tables: list[dict[str, Any]], **settings: Any) -> Group:
 
 
 def plan(of: Group, key: str = "u@d.example", *, joining: bool = True) -> Plan:
-    if of.schema is not (schema := SCHEMA if joining else None):
-        of.use(schema)
-    keys = of.search_keys(key)
-    return of.plans.get(of.shape(keys)) or of.plan(keys)
+    return KeyLookup(of, key, SCHEMA if joining else None)._plan
 
 
 def different(searches: list[JoinedSearch]) -> list[JoinedSearch]:

@@ -91,6 +91,9 @@ class KeyLookup:
     def _share(self, asked: JoinedSearch, entries: list[Entry]) -> None:
         assert self.schema is not None
         shares: list[list[Entry]] = [[] for _ in asked.asks]
+        if asked.elsewhere and not asked.decides(self._keys, self.schema):
+            self.split()
+            return
         for entry in entries:
             if not asked.share(entry, self._keys, self.schema, shares):
                 self.split()

@@ -119,7 +119,7 @@ class JoinedSearch:
         self._attributes = attributes or NO_ATTRIBUTES
         self._tests: dict[tuple[str, int], tuple[Test, list[Sharer]]] = {}
         """By what asks have in common: the test of that, and what decides for each of them."""
-        self._elsewhere: list[Sharer] = []
+        self.elsewhere: list[Sharer] = []
         """Those with a base of their own."""
         self.certain = schema is not None and all(
             self._add(number, known[ask], schema) for number, ask in enumerate(asks)
@@ -142,7 +142,7 @@ class JoinedSearch:
 
     def decides(self, keys: Sequence[Parts], schema: Schema) -> bool:
         """Whether each ask's own base is one for certain: a server refuses one that is malformed."""
-        return not self._elsewhere or all(sharer.own_base(keys, schema) is not None for sharer in self._elsewhere)
+        return all(sharer.own_base(keys, schema) is not None for sharer in self.elsewhere)
 
     def share(self, entry: Entry, keys: Sequence[Parts], schema: Schema, shares: Sequence[list[Entry]]) -> Verdict:
         """Add the entry to the ``shares`` of the asks that it answers; None when that is not certain.
@@ -180,7 +180,7 @@ class JoinedSearch:
         sharers = self._tests.setdefault((query.query_filter.essence(), ask.key), (tests[0], []))[1]
         sharers.append(Sharer(place, tests[1], base, query.scope))
         if base is not None:
-            self._elsewhere.append(sharers[-1])
+            self.elsewhere.append(sharers[-1])
         return True
 
 
@@ -191,7 +191,7 @@ def share_out(
 
     An entry may answer none: the filters sent are wider than the asks (``FilterTemplate.essence``).
     """
-    if not all(joined.decides(keys, schema) for joined, keys in searches):
+    if not all(joined.decides(keys, schema) for joined, keys in searches if joined.elsewhere):
         return None
     shares: list[list[list[Entry]]] = [[[] for _ in joined.asks] for joined, _ in searches]
     for entry in entries:
