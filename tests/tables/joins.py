@@ -73,8 +73,8 @@ CONFIG = (
 )
 
 ACCESS = """
-access to attrs=orSecret by * =s
-access to attrs=orHidden,orCovert by * none
+access to attrs=orSecret,orCovert by * =s
+access to attrs=orHidden by * none
 access to dn.regex="^[^,]*veil[^,]*,o=" by * none
 access to dn.regex="^o=d3[.]example," attrs=entry by * none
 access to dn.regex="^[^,]*search[^,]*," attrs=mail,description,objectClass by * =s

@@ -49,8 +49,15 @@ def entries() -> dict[str, dict[str, list[str]]]:
     entry("spaces@x", description="a  b", maildrop="drop")
     entry("covert@x", orNick="nick", orCovert="covert", maildrop="drop")
     entry("number@x", orNumber="7", orFlag="TRUE", maildrop="drop")
+    entry("weiss@x", cn="weiß", maildrop="drop")
     entry("bare@x", "orBare", maildrop="drop")
     entry("member@x", maildrop="drop", member=[f"cn=a,{X}", f"commonName=Exact,{X}", f"cn=gone,{X}"])
+    found[f"ou=veil,{X}"] = {"objectClass": ["organizationalUnit"], "ou": ["veil"]}
+    found[f"cn=v,ou=veil,{X}"] = {"objectClass": [THING], "cn": ["v"], "mail": ["veiled@x"], "maildrop": ["drop"]}
+    found[f"o=d3.example,{CASES}"] = {"objectClass": ["organization"], "o": ["d3.example"]}
+    role = {"objectClass": [THING], "cn": ["postmaster"], "mail": ["p@d3.example"], "maildrop": ["hidden"]}
+    found[f"cn=postmaster,o=d3.example,{CASES}"] = role
+    found[f"cn=a\\,o=x,{CASES}"] = {"objectClass": [THING], "cn": ["a,o=x"], "mail": ["comma@x"], "maildrop": ["drop"]}
     found[f"cn=postmaster,ou=unit,{X}"] = {"objectClass": [THING], "cn": ["postmaster"], "maildrop": ["deeper"]}
     return found
 
@@ -104,7 +111,7 @@ ELSE = query("(mail=%s)", "cn")
         ("k@x", query("(&(mail=%s)(name=a))", "maildrop"), "first"),
         ("k@x", query("(&(mail=%s)(!(name=b)))", "maildrop"), "first"),
         ("covert@x", query("(&(mail=%s)(orTitle=nick))", "maildrop"), "drop"),
-        ("covert@x", query("(&(mail=%s)(orTitle=covert))", "maildrop"), "covert"),
+        ("covert@x", query("(&(mail=%s)(orTitle=covert))", "maildrop"), "drop"),
         ("covert@x", query("(&(mail=%s)(!(orTitle=covert)))", "maildrop"), "covert"),
         ("option@x", query("(&(mail=%s)(maildrop=deutsch))", "mailbox"), "box"),
         ("option@x", query("(&(mail=%s)(!(maildrop=deutsch)))", "mailbox"), "option"),
@@ -153,6 +160,30 @@ def test_what_stands_below_a_base_that_is_hidden_is_not_found(slapd: Slapd) -> N
 def test_members_are_those_that_their_dns_name(slapd: Slapd) -> None:
     members = query("(mail=%s)", "maildrop", special_result_attribute=["member"])
     assert outcomes(slapd, "member@x", [members], [ELSE])[0] == [found(b"drop,first"), found(b"member")]
+
+
+def test_a_subtree_whose_base_is_hidden_is_empty_though_its_entries_can_be_read(slapd: Slapd) -> None:
+    veiled = query("(mail=%s)", "maildrop", base=f"ou=veil,o=%d,{CASES}")
+    assert outcomes(slapd, "veiled@x", [query("(mail=%s)", "cn")], [veiled])[0] == [found(b"v"), NOT_FOUND]
+    gone = query("(mail=%s)", "maildrop", base=f"ou=veil,o=%d,{CASES}", scope="base")
+    assert outcomes(slapd, "veiled@x", [query("(mail=%s)", "cn")], [gone])[0] == [found(b"v"), NOT_FOUND]
+
+
+def test_a_base_is_the_one_that_the_server_takes_it_for(slapd: Slapd) -> None:
+    wide = query("(mail=%s)", "cn")
+    named = query("(mail=%s)", "maildrop", base=f"cn=%u,o=%d,{CASES}", scope="base")
+    assert outcomes(slapd, "weiss@x", [wide], [named])[0] == [found("weiß".encode()), NOT_FOUND]
+    assert outcomes(slapd, "bare@x", [wide], [named])[0] == [found(b"bare"), found(b"drop")]
+    beside = query("(mail=%s)", "maildrop", base=f"cn=a\\,o=%d,{CASES}", scope="base")
+    assert outcomes(slapd, "comma@x", [wide], [beside])[0] == [NOT_FOUND, found(b"drop")]
+    malformed = query("(mail=%s)", "maildrop", base=f"orNumber=%u,o=%d,{CASES}", scope="base")
+    assert outcomes(slapd, "bare@x", [wide], [malformed])[0] == [found(b"bare"), "TEMP"]
+
+
+def test_the_base_of_a_domain_that_is_hidden_says_nothing_of_what_is_below(slapd: Slapd) -> None:
+    hidden = query("(mail=%s)", "cn", base=f"o=%d,{CASES}")
+    role = query("(cn=postmaster)", "maildrop", base=f"cn=postmaster,o=%d,{CASES}", scope="base")
+    assert outcomes(slapd, "p@d3.example", [hidden], [role])[0] == [NOT_FOUND, found(b"hidden")]
 
 
 def test_what_the_schema_makes_certain_costs_one_search(slapd: Slapd) -> None:
