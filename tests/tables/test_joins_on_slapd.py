@@ -49,6 +49,7 @@ def entries() -> dict[str, dict[str, list[str]]]:
     entry("spaces@x", description="a  b", maildrop="drop")
     entry("covert@x", orNick="nick", orCovert="covert", maildrop="drop")
     entry("number@x", orNumber="7", orFlag="TRUE", maildrop="drop")
+    entry("both@x", maildrop="english", **{"maildrop_lang-de": "deutsch", "mailbox": "box"})
     entry("weiss@x", cn="weiß", maildrop="drop")
     entry("bare@x", "orBare", maildrop="drop")
     entry("member@x", maildrop="drop", member=[f"cn=a,{X}", f"commonName=Exact,{X}", f"cn=gone,{X}"])
@@ -117,6 +118,9 @@ ELSE = query("(mail=%s)", "cn")
         ("option@x", query("(&(mail=%s)(!(maildrop=deutsch)))", "mailbox"), "option"),
         ("option@x", query("(&(mail=%s)(maildrop;lang-de=deutsch))", "mailbox"), "box"),
         ("option@x", query("(&(mail=%s)(maildrop=*))", "mailbox"), "box"),
+        ("both@x", query("(&(mail=%s)(maildrop=deutsch))", "mailbox"), "box"),
+        ("both@x", query("(&(mail=%s)(!(maildrop=deutsch)))", "mailbox"), "both"),
+        ("both@x", query("(&(mail=%s)(maildrop=english))", "mailbox"), "box"),
         ("exact@x", query("(&(mail=%s)(orExact=%u))", "maildrop"), "exact"),
         ("exact@x", query("(&(mail=%s)(orExact=EXACT))", "maildrop"), "drop"),
         ("exact@x", query("(&(mail=%s)(mailbox=%u))", "maildrop"), "exact"),
@@ -176,8 +180,14 @@ def test_a_base_is_the_one_that_the_server_takes_it_for(slapd: Slapd) -> None:
     assert outcomes(slapd, "bare@x", [wide], [named])[0] == [found(b"bare"), found(b"drop")]
     beside = query("(mail=%s)", "maildrop", base=f"cn=a\\,o=%d,{CASES}", scope="base")
     assert outcomes(slapd, "comma@x", [wide], [beside])[0] == [NOT_FOUND, found(b"drop")]
-    malformed = query("(mail=%s)", "maildrop", base=f"orNumber=%u,o=%d,{CASES}", scope="base")
+
+
+@pytest.mark.parametrize("base", ["orNumber=%u", "orPrintable=%s"])
+def test_a_base_that_the_server_refuses_is_a_failure_of_its_own_table(slapd: Slapd, base: str) -> None:
+    wide = query("(mail=%s)", "cn")
+    malformed = query("(mail=%s)", "maildrop", base=f"{base},o=%d,{CASES}", scope="base")
     assert outcomes(slapd, "bare@x", [wide], [malformed])[0] == [found(b"bare"), "TEMP"]
+    assert outcomes(slapd, "nobody@x", [wide], [malformed])[0] == [NOT_FOUND, "TEMP"]
 
 
 def test_the_base_of_a_domain_that_is_hidden_says_nothing_of_what_is_below(slapd: Slapd) -> None:

@@ -149,6 +149,16 @@ def test_a_member_whose_class_is_not_shown_is_asked_for_by_its_name(hosting: Tre
     assert hosting.searches[-1].filter == "(objectClass=*)"
 
 
+def test_one_member_that_needs_the_base_makes_the_search_for_all_of_them_need_it(hosting: Tree) -> None:
+    wide = {"query_filter": "(mail=%s)", "search_base": f"o=%d,{BASE}", "special_result_attribute": ["member"]}
+    role = {**wide, "search_base": f"cn=postmaster,o=%d,{BASE}", "scope": "base", "localpart": ["postmaster"]}
+    hosting.add(f"cn=list,{D}", mail="l@d.example", member=[USER, f"mail=postmaster@d.example,{D}"])
+    Answer(hosting, own(wide, role), "own", "l@d.example", SCHEMA)
+    members = hosting.searches[1]
+    assert members.filter.count("mail=u@d.example") == members.filter.count("mail=postmaster@d.example") == 1
+    assert members.base_exists
+
+
 def test_members_that_fail_together_are_asked_for_one_by_one(hosting: Tree) -> None:
     role(hosting, USER, f"mail=gone@d.example,{D}")
     group = groups()["virtual_alias_maps"]
