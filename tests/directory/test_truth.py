@@ -15,7 +15,7 @@ from tests.directory.rig import ABSENT, ADDRESS, ask, ask_until_right, by_mail, 
 from tests.support.loops import on_each_loop
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import BASE, SEARCH_BASE, tree
-from vmaild.directory.base_check import TRUST
+from vmaild.directory.shared_probe import TRUST
 from vmaild.lookup import Scope, Search
 from vmaild.tables import dn, filter
 from vmaild.tables.template import Parts, Template
