@@ -82,9 +82,9 @@ class Vmaild:
         """Make it forget every answer."""
         flush(self._control)
 
-    def answers(self) -> int:
-        """How many answers it has cached."""
-        return int(stats(self._control)["cache"]["answers"])
+    def records(self) -> int:
+        """How many records it has cached: one for each key, with the answers of all maps that share it."""
+        return int(stats(self._control)["cache"]["records"])
 
 
 class Reference:

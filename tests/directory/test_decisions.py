@@ -160,7 +160,7 @@ async def test_waiters_are_served_in_order_and_never_one_that_gave_up():
     assert queue.next() is third
     assert queue.next() is None
     assert not queue
-    assert not (first.failures or second.failures or third.failures)
+    assert [waiter.failures for waiter in (first, second, third)] == [[], [], []]
 
 
 @on_each_loop
