@@ -13,6 +13,7 @@ from tests.directory.proxy import Mode, blackhole, proxied, silent
 from tests.directory.rig import ABSENT, AT_ONCE, SETTINGS, ask, ask_until_right, by_mail, is_right, running, until
 from tests.support.loops import on_each_loop
 from vmaild.demo.tree import SEARCH_BASE
+from vmaild.directory import subschema
 from vmaild.directory.backoff import MIN_LIFE
 from vmaild.directory.connection import LdapConnection
 from vmaild.lookup import Scope, Search
@@ -351,3 +352,25 @@ async def test_a_waiter_that_is_cancelled_just_when_it_gets_its_connection_leave
         assert is_right(third)
         assert directory.waiting == 0
         assert directory.status().servers[0].in_use == 0
+
+
+@on_each_loop
+async def test_a_connection_that_ends_while_the_schema_is_parsed_does_not_count(slapd, monkeypatch):
+    """It stayed among the pool's connections, dead, and the server passed for up while all lookups timed out."""
+    read, ended = subschema.read, []
+
+    async def ends(connection: LdapConnection, *arguments: object) -> object:
+        schema = await read(connection, *arguments)
+        if len(ended) < 2:
+            ended.append(connection)
+            connection.kill()
+        return schema
+
+    monkeypatch.setattr(subschema, "read", ends)
+    async with running(slapd.uri, pool_size=1, check_interval=30.0) as directory:
+        assert len(ended) == 2
+        assert directory.counters.connect_failures["broken"] == 2
+        assert is_right(await ask(directory))
+        assert directory.counters.retries == 0
+        status = directory.status().servers[0]
+        assert (status.connections, status.in_use) == (1, 0)
