@@ -16,7 +16,7 @@ from typing import cast
 
 from vmaild.cache import Answer
 from vmaild.errors import ProtocolError
-from vmaild.lookup import Reply, Request, temporary
+from vmaild.lookup import Reply, Request
 from vmaild.server.context import Context
 from vmaild.server.counters import LATENCY_BOUNDS
 from vmaild.server.dialect import Dialect
@@ -209,10 +209,7 @@ class ClientConnection(asyncio.Protocol):
         if isinstance(item, Reply):
             counters.lookups += 1
             return self._encode(item)
-        try:
-            found = self._context.lookups.seek(item.map_name, item.key, self._encode)
-        except Exception:
-            found = self._bug()
+        found = self._context.lookups.seek(item.map_name, item.key, self._encode)
         if isinstance(found, Answer):
             found.tally.hits += 1
             if data is None:
@@ -226,19 +223,11 @@ class ClientConnection(asyncio.Protocol):
         # It has its place before anything else can happen: a reply to another may come while this one is begun.
         pending = PendingReply(self._clock())
         self._pending.append(pending)
-        try:
-            self._context.lookups.look_up(found, functools.partial(self._told, pending))
-        except Exception:
-            self._told(pending, self._bug())
+        self._context.lookups.look_up(found, functools.partial(self._told, pending))
         if pending.wire is None:
             pending.later = True
             self._in_flight += 1
         return None
-
-    def _bug(self) -> Reply:
-        """Log the exception that nobody expected; the others who are served now need not suffer for it."""
-        logger.exception("a request could not be taken up")
-        return temporary("internal error")
 
     # --- replies ----------------------------------------------------------------------------------------------------
 
