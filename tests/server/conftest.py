@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from vmaild.cache import Answer, Cache, CacheSettings, Record, known_of, reply_of
+from vmaild.cache import Answer, Cache, CacheSettings, Record, reply_of
 from vmaild.listening import InetAddress, UnixAddress
-from vmaild.lookup import Reply, Request, found
+from vmaild.lookup import Reply, Request, Status, found
 from vmaild.server import ListenSettings, Server
 from vmaild.wire import netstring
 
@@ -95,7 +95,7 @@ class FakeLookups:
         tell(reply)
 
     def store(self, key: bytes, reply: Reply) -> Record:
-        return self.cache.store(key.lower(), [known_of(reply)], None)
+        return self.cache.store(key.lower(), [reply.text if reply.status is Status.FOUND else reply], None)
 
     def record(self, key: bytes) -> Record | None:
         return self.cache.get(key.lower())

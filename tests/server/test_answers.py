@@ -280,16 +280,6 @@ async def test_a_client_that_vanishes_does_not_stop_its_search(site):
     await (await site.client()).ask(ask(b"next"), ok(b"v:next"))
 
 
-async def test_a_bug_in_a_lookup_is_temporary_for_that_request_and_is_logged(site, caplog):
-    site.lookups.replies[b"bug"] = ZeroDivisionError("bug")
-    client, other = await site.client(), await site.client()
-    failed = b"19:TEMP internal error,"
-    await client.ask(ask(b"bug"), failed)
-    assert "ZeroDivisionError" in caplog.text
-    await client.ask(ask(b"a") + ask(b"bug") + ask(b"b"), ok(b"v:a") + failed + ok(b"v:b"))
-    await other.ask(ask(b"a"), ok(b"v:a"))
-
-
 async def test_nothing_is_sent_that_nobody_asked_for(site):
     client = await site.client()
     await client.ask(ask(b"a"), ok(b"v:a"))

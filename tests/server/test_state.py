@@ -558,21 +558,3 @@ async def test_a_reply_that_comes_while_the_next_request_is_taken_up_does_not_ch
     rig.receive(ask(b"slow0") + ask(b"slow1") + ask(b"now") + ask(b"slow2"))
     rig.open_gates(b"slow2", b"slow1")
     rig.now(READY, ok(b"v:slow0") + ok(b"v:slow1") + ok(b"v:now") + ok(b"v:slow2"))
-
-
-async def test_a_lookup_that_cannot_be_begun_is_temporary_in_its_place(rig, monkeypatch, caplog):
-    look_up = rig.lookups.look_up
-
-    def fails(wanted, tell):
-        if wanted.key == b"bug":
-            raise ZeroDivisionError
-        look_up(wanted, tell)
-
-    monkeypatch.setattr(rig.lookups, "look_up", fails)
-    rig.receive(ask(b"bug"))
-    rig.now(READY, b"19:TEMP internal error,")
-    rig.receive(slow(1) + ask(b"bug"))
-    rig.now(BUSY)
-    rig.open_gates(b"slow0")
-    rig.now(READY, ok(b"v:slow0") + b"19:TEMP internal error,")
-    assert "ZeroDivisionError" in caplog.text

@@ -77,7 +77,7 @@ class Maps:
         self._directory = directory
         self._timeout = timeout
         self._clock = clock
-        self._flights = Flights(directory, self._landed)
+        self._flights = Flights(directory, self._landed, cache.counters)
         self._tasks: set[asyncio.Task[None]] = set()
         self._once = LogOnce(logger, clock)
         self.canaries = Canaries(canaries or {}, self._present, self._forget_not_found, clock)
@@ -89,11 +89,6 @@ class Maps:
     def in_flight(self) -> int:
         """How many keys are being looked up."""
         return self._flights.count
-
-    @property
-    def shared(self) -> int:
-        """How many lookups, ever, waited for that of another."""
-        return self._flights.shared
 
     # --- what is known at once ------------------------------------------------------------------------------------
 
