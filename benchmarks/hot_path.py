@@ -23,20 +23,23 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from vmaild.cache import Cache, CacheSettings
-from vmaild.lookup import Reply, Request, found
+from vmaild.cache import Answer, Cache, CacheSettings, Known
+from vmaild.cache import reply_of as reply_from
+from vmaild.lookup import NODATA, Reply, Request, found
 from vmaild.server import ListenSettings, Server
 from vmaild.wire import socketmap, tcp_table
 
 KEYS = 10_000
 MAP = b"virtual_mailbox_maps"
+PREFIX = b"1 "
+"""What the key of a record begins with in ``vmaild.maps``."""
 PROTOCOLS = ("socketmap", "tcp_table")
 TRANSPORTS = ("tcp", "unix")
 PAGE = resource.getpagesize()
@@ -56,11 +59,11 @@ def codec(protocol: str) -> Any:
     return socketmap if protocol == "socketmap" else tcp_table
 
 
-def filled_cache(answers: int, ttl: float) -> Cache:
-    cache = Cache(CacheSettings(ttl=ttl, max_entries=answers))
-    for n in range(answers):
-        request = request_of(n)
-        cache.learn(request.map_name + b" " + request.key, reply_of(n))
+def filled_cache(records: int, ttl: float, others: Sequence[Known] = ()) -> Cache:
+    """A cache with that many records of addresses, each with a mailbox and what the ``others`` maps know."""
+    cache = Cache(CacheSettings(ttl=ttl, max_entries=records))
+    for n in range(records):
+        cache.store(PREFIX + request_of(n).key, [reply_of(n).text, *others], None)
     return cache
 
 
@@ -69,10 +72,18 @@ class Cached:
 
     def __init__(self) -> None:
         # Nothing expires while this runs.
-        self.known = filled_cache(KEYS, ttl=3600).known
+        self.cache = filled_cache(KEYS, ttl=3600)
 
-    async def find(self, request: Request) -> Reply:
-        raise LookupError(f"{request} is not in the cache")
+    def seek(self, name: bytes, key: bytes, encode: Callable[[Reply], bytes]) -> Answer:
+        record = self.cache.get(PREFIX + key)
+        known = record.known[0] if record is not None else None
+        if record is None or known is None:
+            raise LookupError(f"{key!r} is not in the cache")
+        reply = reply_from(known)
+        return Answer(record, encode(reply), self.cache.tally(name.decode(), reply.status, stale=False))
+
+    def look_up(self, wanted: object, tell: Callable[[Reply], None]) -> None:
+        raise AssertionError("everything is in the cache")
 
 
 async def start_vmaild(protocol: str, address: str) -> object:
@@ -267,17 +278,31 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
-def weigh(pipe: Pipe, answers: int) -> None:
-    """Memory of ``answers`` answers, first as socketmap asks for them, then as tcp_table asks for them too."""
-    filled_cache(1000, ttl=300)
+def weigh(pipe: Pipe, answers: int, others: Sequence[Known]) -> None:
+    """Memory of ``answers`` answers, of addresses that have a mailbox and what the ``others`` maps know."""
+    filled_cache(1000, 300, others)
     before = resident()
-    cache = filled_cache(answers, ttl=300)
-    after = resident()
-    for n in range(answers):
-        answer = cache.known(socketmap.encode_request(request_of(n)))
-        assert answer is not None
-        answer.line()
-    pipe.send(((after - before) / answers, (resident() - before) / answers, resident()))
+    cache = filled_cache(answers // (1 + len(others)), 300, others)
+    pipe.send(((resident() - before) / answers, len(cache), resident()))
+
+
+def memory(answers: int) -> list[dict[str, Any]]:
+    """What ``answers`` answers weigh: two maps of one record each, and one map."""
+    rows = []
+    for others in ((NODATA,), ()):
+        child = Child(weigh, answers, others)
+        each, records, total = child.pipe.recv()
+        child.process.join()
+        rows.append(
+            {
+                "answers": answers,
+                "records": records,
+                "maps_of_a_record": 1 + len(others),
+                "bytes_per_answer": each,
+                "process_bytes": total,
+            }
+        )
+    return rows
 
 
 def main() -> None:
@@ -298,18 +323,12 @@ def main() -> None:
             if not options.json:
                 print_rows(rows)
     if options.memory:
-        child = Child(weigh, options.memory)
-        one, both, total = child.pipe.recv()
-        child.process.join()
-        result["memory"] = {
-            "answers": options.memory,
-            "bytes_per_answer_socketmap": one,
-            "bytes_per_answer_both_protocols": both,
-            "process_bytes": total,
-        }
-        if not options.json:
-            size = f"{one:.0f} bytes each, {both:.0f} with tcp_table"
-            print(f"{options.memory} answers: {size}, process {total / 1e6:.0f} MB")
+        result["memory"] = memory(options.memory)
+        for row in result["memory"] if not options.json else ():
+            print(
+                f"{row['answers']} answers in {row['records']} records of {row['maps_of_a_record']} maps:"
+                f" {row['bytes_per_answer']:.0f} bytes for each answer, process {row['process_bytes'] / 1e6:.0f} MB"
+            )
     if options.json:
         print(json.dumps(result, indent=2))
 

@@ -15,8 +15,8 @@ ESTABLISHED = "01"
 _SEARCH = re.compile(r'SRCH base="([^"]*)" scope=(\d)')
 _ACCEPT = re.compile(r"\bACCEPT from\b")
 
-_CHECKED = {SEARCH_BASE, BASE}
-"""Asked for by themselves only to see that a server still holds them, on a timer and not for a message."""
+_CHECKED = {SEARCH_BASE, BASE, "cn=Subschema"}
+"""Asked for by themselves only to see that a server still holds them, or what its schema is, and not for a message."""
 
 
 @dataclass(frozen=True, slots=True)

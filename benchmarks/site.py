@@ -82,8 +82,8 @@ class Vmaild:
         """Make it forget every answer."""
         flush(self._control)
 
-    def answers(self) -> int:
-        """How many records it has cached."""
+    def records(self) -> int:
+        """How many records it has cached: one for each key, with the answers of all maps that share it."""
         return int(stats(self._control)["cache"]["records"])
 
 

@@ -112,10 +112,13 @@ def test_query_ends_with_75_while_the_directory_is_down(run, slapd: Slapd) -> No
 
 def test_flush_forgets_one_answer_one_map_or_all(run, daemon: DaemonProcess) -> None:
     run("flush")
-    for name in ("virtual_mailbox_domains", "virtual_uid_maps"):
-        for key in ("domain1.example", "user1@domain1.example", "user2@domain2.example"):
+    for key in ("domain1.example", "domain2.example", "nowhere.example"):
+        ask(daemon.address, "virtual_mailbox_domains", key)
+    for key in ("user1@domain1.example", "user2@domain2.example", "nobody@domain2.example"):
+        for name in ("virtual_uid_maps", "virtual_gid_maps"):  # of one record
             ask(daemon.address, name, key)
     assert run("flush", "virtual_uid_maps", "User1@domain1.example")[1] == "1 answers forgotten\n"
+    assert run("flush", "virtual_gid_maps", "user1@domain1.example")[1] == "0 answers forgotten\n"
     assert run("flush", "virtual_mailbox_domains")[1] == "3 answers forgotten\n"
     assert run("flush")[1] == "2 answers forgotten\n"
     assert run("flush") == (0, "0 answers forgotten\n", "")

@@ -258,8 +258,6 @@ def test_words_may_be_written_as_postfix_does(read) -> None:
         ('[maps.own]\nquery_filter = "(mail=%s"', "[maps.own] query_filter: '(mail=%s': ')' expected at character 9"),
         ('[maps.own]\nquery_filter = "(a=b)"\nsize_limit = -1', "[maps.own] size_limit: must not be negative"),
         ('[maps.own]\nquery_filter = "(a=b)"\nrecursion_limit = 0', "[maps.own] recursion_limit: must be at least 1"),
-        ('[maps.own]\nquery_filter = "(a=b)"\nlearns = "virtual_alias_map"',
-         "[maps.own] learns: no map named 'virtual_alias_map'; did you mean 'virtual_alias_maps'?"),
         ('[maps.own]\nquery_filter = "(a=b)"\ndomain = "hash:/etc/x"',
          "[maps.own] domain: 'hash:/etc/x': only domain names can stand here, no tables"),
         ('[maps."a b"]\nquery_filter = "(a=b)"', "[maps.a b]: a map's name is printable ASCII without spaces"),

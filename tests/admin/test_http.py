@@ -57,7 +57,7 @@ def test_readiness_is_the_status_and_its_reason_the_body():
     ("directory_ready", "cached", "ready"), [(True, 0, True), (True, 5, True), (False, 5, True), (False, 0, False)]
 )
 def test_ready_means_that_some_lookup_can_be_answered(directory_ready, cached, ready):
-    assert readiness(directory_ready=directory_ready, cached_answers=cached).ready is ready
+    assert readiness(directory_ready=directory_ready, cached_records=cached).ready is ready
 
 
 @pytest.mark.parametrize(

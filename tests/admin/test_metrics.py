@@ -13,12 +13,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from vmaild.admin.metrics import UNKNOWN_MAP, Metrics
 from vmaild.cache import Cache, CacheCounters, CacheSettings
+from vmaild.config.maps import Common, read_maps
+from vmaild.config.section import Problems
 from vmaild.directory import Counters, PoolStatus, ServerStatus
 from vmaild.errors import DirectoryFailure
-from vmaild.lookup import NO_RESULT, NOT_FOUND, found
-from vmaild.maps import MapCounters
+from vmaild.lookup import NODATA, NOT_FOUND, Request, Status, found
+from vmaild.maps import MapCounters, Maps
 from vmaild.server import Latency, ServerCounters
 from vmaild.server.counters import LATENCY_BOUNDS
+from vmaild.wire import socketmap
 
 ALIAS = "virtual_alias_maps"
 MAILBOX = "virtual_mailbox_maps"
@@ -48,6 +51,7 @@ class Daemon:
         self.maps = SimpleNamespace(
             counters={ALIAS: MapCounters(), MAILBOX: MapCounters()},
             unknown=MapCounters(),
+            in_flight=6,
             canaries=SimpleNamespace(missing={ALIAS: ("a@d.example", "b@d.example")}),
         )
         self.status = PoolStatus(
@@ -74,9 +78,9 @@ class Daemon:
     def families(self):
         return list(text_string_to_metric_families(self.metrics.exposition().decode()))
 
-    def hit(self, key):
+    def hit(self, name=ALIAS, status=Status.FOUND, *, stale=False):
         """What the server does on the hot path."""
-        self.cache.fresh(key, self.clock()).tally.hits += 1
+        self.cache.tally(name, status, stale=stale).hits += 1
 
 
 @pytest.fixture
@@ -100,7 +104,7 @@ def distinct_numbers(counters, first):
         (
             "cache",
             CacheCounters,
-            {"evicted": 'evictions{kind="entry"}', "evicted_not_found": 'evictions{kind="not_found"}'},
+            {"evicted": 'evictions{kind="positive"}', "evicted_negative": 'evictions{kind="negative"}'},
         ),
         ("server", ServerCounters, {}),
         ("directory", Counters, {}),
@@ -119,11 +123,13 @@ def test_every_counter_of_a_part_is_exported(daemon, part, counters, of_its_own)
         ("cache", "prefetches", "cache_prefetches_total"),
         ("cache", "slow", "cache_slow_total"),
         ("cache", "shared", "cache_shared_total"),
-        ("cache", "evicted", 'cache_evictions_total{kind="entry"}'),
-        ("cache", "evicted_not_found", 'cache_evictions_total{kind="not_found"}'),
+        ("cache", "stored", "cache_stored_total"),
+        ("cache", "outdated", "cache_outdated_total"),
+        ("cache", "evicted", 'cache_evictions_total{kind="positive"}'),
+        ("cache", "evicted_negative", 'cache_evictions_total{kind="negative"}'),
         ("server", "protocol_errors", "protocol_errors_total"),
         ("server", "refused", "connections_refused_total"),
-        ("server", "failed", "requests_failed_total"),
+        ("server", "lookups", "requests_looked_up_total"),
         ("directory", "searches", "ldap_searches_total"),
         ("directory", "retries", "ldap_retries_total"),
         ("directory", "failovers", "ldap_failovers_total"),
@@ -148,9 +154,8 @@ def test_failures_are_told_by_kind_and_every_kind_is_there_from_the_start(daemon
 
 
 def test_lookups_are_those_of_the_hot_path_and_those_of_the_maps(daemon):
-    daemon.cache.learn(b"virtual_alias_maps a@d.example", found(b"b@d.example"))
     for _ in range(5):
-        daemon.hit(b"virtual_alias_maps a@d.example")
+        daemon.hit()
     daemon.maps.counters[ALIAS].found = 2
     daemon.maps.counters[MAILBOX].not_found = 3
     daemon.maps.counters[MAILBOX].temporary = 4
@@ -163,31 +168,47 @@ def test_lookups_are_those_of_the_hot_path_and_those_of_the_maps(daemon):
 
 
 async def test_an_answer_that_the_maps_got_from_the_cache_is_one_lookup(daemon):
-    key = b"virtual_alias_maps a@d.example"
-    daemon.cache.learn(key, found(b"b@d.example"))
+    """Maps as they are, with a directory that is down: a stale answer, then one on the hot path."""
+
+    class Down:
+        schema = None
+
+        def begin(self, search, end, done):
+            done(DirectoryFailure("down"))
+
+    groups = read_maps("courier", {}, Common("o=hosting"), Problems("f.toml")).groups
+    maps = Maps(groups, daemon.cache, Down(), timeout=1.0, clock=daemon.clock)
+    daemon.cache.store(b"1 a@d.example", [NODATA, b"b@d.example", b"b@d.example"], None)
     daemon.clock.now += 400
-
-    async def down():
-        raise DirectoryFailure("down")
-
-    await daemon.cache.answer(key, down)
-    daemon.maps.counters[ALIAS].found += 1
-    daemon.hit(key)
-    assert daemon.value(f'lookups_total{{map="{ALIAS}",status="found"}}') == 2
+    metrics = Metrics(cache=daemon.cache, server=daemon.server, directory=daemon.directory, maps=maps)
+    assert await maps.find(Request(ALIAS.encode(), b"a@d.example")) == found(b"b@d.example")
+    assert metrics.lookups()[ALIAS, "found"] == 1
+    assert daemon.value(f'cache_hits_total{{age="stale",map="{ALIAS}",status="found"}}') == 1
+    answer = maps.seek(ALIAS.encode(), b"a@d.example", socketmap.encode_reply)
+    answer.tally.hits += 1
+    assert metrics.lookups()[ALIAS, "found"] == 2
     assert daemon.value(f'cache_hits_total{{age="stale",map="{ALIAS}",status="found"}}') == 2
-    await daemon.cache.close()
+    await maps.close()
 
 
-def test_hits_that_differ_only_inside_are_one_sample(daemon):
-    daemon.cache.learn(b"virtual_alias_maps a@d.example", NOT_FOUND)
-    daemon.cache.learn(b"virtual_alias_maps b@d.example", NO_RESULT)
-    daemon.hit(b"virtual_alias_maps a@d.example")
-    daemon.hit(b"virtual_alias_maps b@d.example")
+def test_fresh_and_stale_hits_are_samples_of_their_own_and_one_kind_of_lookup(daemon):
+    daemon.hit(status=Status.NOT_FOUND)
+    daemon.hit(status=Status.NOT_FOUND)
+    daemon.hit(status=Status.NOT_FOUND, stale=True)
     assert daemon.value(f'cache_hits_total{{age="fresh",map="{ALIAS}",status="not_found"}}') == 2
-    assert daemon.value('cache_answers{kind="entry"}') == 1
-    assert daemon.value('cache_answers{kind="not_found"}') == 1
-    assert daemon.value('cache_answers_max{kind="entry"}') == 300
-    assert daemon.value('cache_answers_max{kind="not_found"}') == 20
+    assert daemon.value(f'cache_hits_total{{age="stale",map="{ALIAS}",status="not_found"}}') == 1
+    assert daemon.value(f'lookups_total{{map="{ALIAS}",status="not_found"}}') == 3
+
+
+def test_records_are_counted_by_whether_an_entry_was_found(daemon):
+    daemon.cache.store(b"0 a@d.example", [NOT_FOUND, NOT_FOUND], None)
+    daemon.cache.store(b"0 b@d.example", [NODATA, b"d.example/b/"], None)
+    daemon.cache.store(b"0 c@d.example", [b"x@d.example", NOT_FOUND], None)
+    assert daemon.value('cache_records{kind="positive"}') == 2
+    assert daemon.value('cache_records{kind="negative"}') == 1
+    assert daemon.value('cache_records_max{kind="positive"}') == 300
+    assert daemon.value('cache_records_max{kind="negative"}') == 20
+    assert daemon.value("lookups_in_flight") == 6
 
 
 def test_refusals_of_a_map_stand_under_its_name(daemon):
@@ -246,7 +267,7 @@ def test_names_follow_the_rules_of_prometheus(daemon):
 
 
 def test_the_table_in_the_readme_names_every_metric_with_its_labels(daemon):
-    daemon.cache.learn(b"virtual_alias_maps a@d.example", found(b"b@d.example"))
+    daemon.hit()
     exported = {}
     for family in daemon.families():
         if family.name.startswith("vmaild_"):
@@ -264,13 +285,13 @@ def test_stats_hold_the_same_numbers_as_json(daemon):
     daemon.maps.counters[ALIAS].found = 2
     daemon.directory.counters.failures["timeout"] += 3
     daemon.server.counters.accepted = 8
-    daemon.cache.learn(b"virtual_alias_maps a@d.example", found(b"b@d.example"))
-    daemon.hit(b"virtual_alias_maps a@d.example")
+    daemon.cache.store(b"0 a@d.example", [b"b@d.example"], None)
+    daemon.hit()
     stats = json.loads(json.dumps(daemon.metrics.stats()))
     assert stats["lookups"][ALIAS]["found"] == 3
     assert stats["lookups"][UNKNOWN_MAP]["permanent"] == 0
     assert stats["missing_canaries"] == {ALIAS: ["a@d.example", "b@d.example"]}
-    assert stats["cache"]["answers"] == 1
+    assert (stats["cache"]["records"], stats["cache"]["stored"], stats["cache"]["lookups_in_flight"]) == (1, 1, 6)
     assert stats["server"] | {"accepted": 8, "connections": 17} == stats["server"]
     assert stats["directory"]["failures"] == {"timeout": 3}
     assert [server["uri"] for server in stats["directory"]["servers"]] == ["ldap://one", "ldap://two"]

@@ -8,9 +8,10 @@ import pytest
 
 from tests.support.loops import on_each_loop
 from vmaild.directory.backoff import FIRST_PAUSE, LONGEST_PAUSE, SPREAD, STRIKES, Backoff, Strikes
-from vmaild.directory.base_check import RENEWAL, TRUST, BaseCheck
+from vmaild.directory.base_check import BaseCheck
 from vmaild.directory.counters import Counters
 from vmaild.directory.failover import GRACE, Standing, choose, hopeless, next_change
+from vmaild.directory.shared_probe import RENEWAL, TRUST
 from vmaild.directory.wait_queue import WaitQueue
 from vmaild.errors import DirectoryFailure, Overloaded
 from vmaild.lookup import Entry, Search
@@ -127,58 +128,96 @@ def test_a_server_is_well_since_it_came_back_and_for_ever_at_the_start():
     assert (standing.well_since, standing.failing) == (14.0, False)
 
 
+class Waiter:
+    """A search in the queue."""
+
+    def __init__(self, seconds: float) -> None:
+        self.end = asyncio.get_running_loop().time() + seconds
+        self.gone = False
+        self.failed = asyncio.Event()
+        self.failures: list[DirectoryFailure] = []
+
+    def fail(self, failure: DirectoryFailure) -> None:
+        self.failures.append(failure)
+        self.failed.set()
+
+
+def waiters(queue: WaitQueue[Waiter], *seconds: float) -> list[Waiter]:
+    made = [Waiter(each) for each in seconds]
+    for waiter in made:
+        queue.join(waiter)
+    return made
+
+
 @on_each_loop
 async def test_waiters_are_served_in_order_and_never_one_that_gave_up():
-    waiting: WaitQueue[int] = WaitQueue(10)
-    end = asyncio.get_running_loop().time() + 5
-    first, second, third = (waiting.join(end) for _ in range(3))
-    first.cancel()
-    assert len(waiting) == 2
-    assert waiting.next() is second
-    assert waiting.next() is third
-    assert waiting.next() is None
+    queue: WaitQueue[Waiter] = WaitQueue(10)
+    assert not queue
+    first, second, third = waiters(queue, 5, 5, 5)
+    first.gone = True
+    assert (len(queue), bool(queue)) == (2, True)
+    assert queue.next() is second
+    assert queue.next() is third
+    assert queue.next() is None
+    assert not queue
+    assert [waiter.failures for waiter in (first, second, third)] == [[], [], []]
 
 
 @on_each_loop
 async def test_waiting_ends_at_the_deadline():
-    waiting: WaitQueue[int] = WaitQueue(10)
-    waiter = waiting.join(asyncio.get_running_loop().time() + 0.02)
-    with pytest.raises(DirectoryFailure) as caught:
-        await waiter
-    assert caught.value.kind == "timeout"
-    assert len(waiting) == 0
-    assert waiting.next() is None
+    queue: WaitQueue[Waiter] = WaitQueue(10)
+    (waiter,) = waiters(queue, 0.02)
+    await waiter.failed.wait()
+    assert asyncio.get_running_loop().time() >= waiter.end
+    assert [failure.kind for failure in waiter.failures] == ["timeout"]
+    assert waiter.gone
+    assert len(queue) == 0
+    assert queue.next() is None
 
 
 @on_each_loop
 async def test_each_waits_to_its_own_deadline():
-    waiting: WaitQueue[int] = WaitQueue(10)
-    now = asyncio.get_running_loop().time()
-    ends = (now + 0.04, now + 0.02, now + 60, now + 0.06)
-    waiters = [waiting.join(end) for end in ends]
-    await asyncio.wait([waiters[1]])
-    assert [waiter.done() for waiter in waiters] == [False, True, False, False]
-    await asyncio.wait([waiters[0]])
-    assert [waiter.done() for waiter in waiters] == [True, True, False, False]
-    assert waiting.next() is waiters[2]
-    await asyncio.wait([waiters[3]])
-    assert all(isinstance(waiters[number].exception(), DirectoryFailure) for number in (0, 1, 3))
-    assert not waiters[2].done()
+    queue: WaitQueue[Waiter] = WaitQueue(10)
+    made = waiters(queue, 0.04, 0.02, 60, 0.06)
+    await made[1].failed.wait()
+    assert [waiter.failed.is_set() for waiter in made] == [False, True, False, False]
+    await made[0].failed.wait()
+    assert [waiter.failed.is_set() for waiter in made] == [True, True, False, False]
+    assert queue.next() is made[2]
+    await made[3].failed.wait()
+    assert [len(waiter.failures) for waiter in made] == [1, 1, 0, 1]
 
 
 @on_each_loop
 async def test_the_bound_counts_only_those_who_still_wait():
-    waiting: WaitQueue[int] = WaitQueue(2)
-    end = asyncio.get_running_loop().time() + 5
-    first, second = waiting.join(end), waiting.join(end)
+    queue: WaitQueue[Waiter] = WaitQueue(2)
+    first, second = waiters(queue, 5, 5)
+    late = Waiter(5)
     with pytest.raises(Overloaded):
-        waiting.join(end)
-    first.cancel()
-    await asyncio.sleep(0)
-    third = waiting.join(end)
-    assert waiting.fail(DirectoryFailure("gone")) == 2
-    for waiter in (second, third):
-        assert isinstance(waiter.exception(), DirectoryFailure)
+        queue.join(late)
+    assert not late.failures, "it is the caller who is told"
+    first.gone = True
+    (third,) = waiters(queue, 5)
+    gone = DirectoryFailure("gone")
+    assert queue.fail(gone) == 2
+    assert [waiter.failures for waiter in (first, second, third)] == [[], [gone], [gone]]
+    assert not queue
+
+
+@on_each_loop
+async def test_one_that_fails_may_join_again_at_once():
+    queue: WaitQueue[Waiter] = WaitQueue(2)
+
+    class Stubborn(Waiter):
+        def fail(self, failure: DirectoryFailure) -> None:
+            super().fail(failure)
+            queue.join(again)
+
+    again = Waiter(5)
+    queue.join(Stubborn(5))
+    assert queue.fail(DirectoryFailure("gone")) == 1
+    assert len(queue) == 1
+    assert queue.next() is again
 
 
 class Slow:
@@ -206,7 +245,7 @@ def trusted():
         base_check = BaseCheck("o=x", Counters(), lambda why: None, lambda: now[0])
         seen = Slow()
         seen.gate.set()
-        await base_check.probe(seen, 0.0)
+        await base_check.check(seen, 0.0)
         now[0] += age
         return base_check, Slow()
 
@@ -223,10 +262,11 @@ async def test_an_empty_answer_is_trusted_without_a_probe_when_the_last_is_new(t
 @on_each_loop
 async def test_one_probes_again_while_the_others_still_trust(trusted):
     base_check, connection = await trusted(RENEWAL + 0.01)
-    first = asyncio.create_task(base_check.confirm(connection, 0.0))
+    first = asyncio.create_task(base_check.renew(connection, 0.0))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     await base_check.confirm(Slow(), 0.0)  # would wait for ever
+    await base_check.renew(Slow(), 0.0)
     assert (connection.searches, first.done()) == (1, False)
     connection.gate.set()
     await first

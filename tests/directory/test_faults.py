@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
-from collections.abc import Callable
 
 from tests.directory.proxy import Mode, blackhole, proxied, silent
 from tests.directory.rig import ABSENT, AT_ONCE, SETTINGS, ask, ask_until_right, by_mail, is_right, running, until
 from tests.support.loops import on_each_loop
 from vmaild.demo.tree import SEARCH_BASE
-from vmaild.directory import Pool
+from vmaild.directory import subschema
 from vmaild.directory.backoff import MIN_LIFE
 from vmaild.directory.connection import LdapConnection
 from vmaild.lookup import Scope, Search
@@ -306,41 +305,71 @@ async def test_old_connections_are_replaced(slapd):
         assert directory.counters.lost == 0
 
 
-def when_handed_over(directory: Pool, action: Callable[[], None]) -> None:
-    """Does ``action`` once, in the moment in which a waiting lookup is given its connection."""
-    take_turn = directory._waiting.next
-
-    def next_and_act() -> object:
-        directory._waiting.next = take_turn
-        action()
-        return take_turn()
-
-    directory._waiting.next = next_and_act
-
-
 @on_each_loop
-async def test_a_connection_that_dies_on_its_way_to_a_waiter_costs_no_retry(slapd):
+async def test_a_connection_that_ends_before_a_waiter_gets_it_costs_no_retry(slapd):
     async with running(slapd.uri, pool_size=1, check_interval=30.0) as directory:
         lookups = [asyncio.create_task(ask(directory)) for _ in range(2)]
         await asyncio.sleep(0)
         assert directory.waiting == 1
         (connection,) = directory._servers[0]._all
-        when_handed_over(directory, connection.kill)
+        connection.expires = 0.0  # it is closed when it comes back from the first
         assert all(is_right(answer) for answer in await asyncio.gather(*lookups))
+        assert connection.dead
         assert directory.counters.retries == 0
         assert directory.counters.connects == 2
 
 
 @on_each_loop
-async def test_a_connection_given_to_a_waiter_that_was_cancelled_goes_to_the_next(slapd):
+async def test_a_waiter_that_was_cancelled_gets_no_connection_and_the_next_does(slapd):
     async with running(slapd.uri, pool_size=1, check_interval=30.0) as directory:
         lookups = [asyncio.create_task(ask(directory)) for _ in range(3)]
         await asyncio.sleep(0)
         assert directory.waiting == 2
-        loop = asyncio.get_running_loop()
-        when_handed_over(directory, lambda: loop.call_soon(lookups[1].cancel) and None)
+        lookups[1].cancel()
         first, second, third = await asyncio.gather(*lookups, return_exceptions=True)
         assert is_right(first)
         assert isinstance(second, asyncio.CancelledError)
         assert is_right(third)
         assert directory.counters.connects == 1
+
+
+@on_each_loop
+async def test_a_waiter_that_is_cancelled_just_when_it_gets_its_connection_leaves_the_next_its_answer(slapd):
+    async with running(slapd.uri, pool_size=1, check_interval=30.0) as directory:
+        lookups = [asyncio.create_task(ask(directory)) for _ in range(3)]
+        await asyncio.sleep(0)
+        take_turn = directory._waiting.next
+
+        def next_and_cancel() -> object:
+            directory._waiting.next = take_turn
+            lookups[1].cancel()
+            return take_turn()
+
+        directory._waiting.next = next_and_cancel
+        first, second, third = await asyncio.gather(*lookups, return_exceptions=True)
+        assert is_right(first)
+        assert isinstance(second, asyncio.CancelledError)
+        assert is_right(third)
+        assert directory.waiting == 0
+        assert directory.status().servers[0].in_use == 0
+
+
+@on_each_loop
+async def test_a_connection_that_ends_while_the_schema_is_parsed_does_not_count(slapd, monkeypatch):
+    """It stayed among the pool's connections, dead, and the server passed for up while all lookups timed out."""
+    read, ended = subschema.read, []
+
+    async def ends(connection: LdapConnection, *arguments: object) -> object:
+        schema = await read(connection, *arguments)
+        if not ended:
+            ended.append(connection)
+            connection.kill()
+        return schema
+
+    monkeypatch.setattr(subschema, "read", ends)
+    async with running(slapd.uri, pool_size=1, check_interval=30.0) as directory:
+        assert directory.counters.connect_failures["broken"] == len(ended) == 1
+        assert is_right(await ask(directory))
+        assert directory.counters.retries == 0
+        status = directory.status().servers[0]
+        assert (status.connections, status.in_use) == (1, 0)

@@ -15,9 +15,10 @@ from tests.directory.rig import ABSENT, ADDRESS, ask, ask_until_right, by_mail, 
 from tests.support.loops import on_each_loop
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import BASE, SEARCH_BASE, tree
-from vmaild.directory.base_check import TRUST
+from vmaild.directory.shared_probe import TRUST
 from vmaild.lookup import Scope, Search
 from vmaild.tables import dn, filter
+from vmaild.tables.plan import _format
 from vmaild.tables.template import Parts, Template
 
 EMPTY = f"dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\ndc: myhosting\no: My Hosting\n\n"
@@ -295,11 +296,10 @@ async def test_quoted_domains_name_their_own_subtree_and_no_other(make_slapd):
         value = base64.b64encode(domain.encode()).decode()
         await asyncio.to_thread(server.add, f"dn:: {encoded}\nobjectClass: organization\no:: {value}\n")
         held[domain] = domain.encode()
-    base = Template("o=%d," + SEARCH_BASE)
+    base = _format([(Template("o=%d," + SEARCH_BASE), 0)], dn.quote)
     async with running(server.uri) as directory:
         for domain in DOMAINS:
-            search_base = base.expand_query(Parts.of(f"a@{domain}"), dn.quote)
-            assert search_base is not None
+            search_base = base.fill([Parts.of(f"a@{domain}")])
             answer = await ask(directory, Search(search_base, Scope.BASE, "(objectClass=*)", ("o",)))
             found = [entry.values("o") for entry in answer.entries or []]
             if domain in held:

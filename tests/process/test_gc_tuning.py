@@ -1,4 +1,4 @@
-"""The garbage collector and the cache: a full pass does not go through all answers."""
+"""The garbage collector and the cache: a full pass does not go through all records."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vmaild.cache import Answer, Cache
-from vmaild.lookup import found
+from vmaild.cache import Cache, Record
 from vmaild.process.gc_tuning import STEP, YOUNG, GcTuning
 
 
@@ -20,18 +19,18 @@ def _as_before() -> Iterator[None]:
     gc.set_threshold(*thresholds)
 
 
-def answers_in_a_full_pass() -> int:
-    return sum(isinstance(tracked, Answer) for tracked in gc.get_objects())
+def records_in_a_full_pass() -> int:
+    return sum(isinstance(tracked, Record) for tracked in gc.get_objects())
 
 
-def test_a_full_pass_sees_no_more_than_the_latest_answers() -> None:
+def test_a_full_pass_sees_no_more_than_the_latest_records() -> None:
     cache = Cache()
-    tuning = GcTuning(lambda: cache.counters.learnt)
+    tuning = GcTuning(lambda: cache.counters.stored)
     for number in range(3 * STEP + 10):
-        cache.learn(b"m user%d@d.example" % number, found(b"x"))
+        cache.store(b"0 user%d@d.example" % number, [b"x"], None)
         tuning.tick()
     assert len(cache) == 3 * STEP + 10
-    assert answers_in_a_full_pass() <= STEP
+    assert records_in_a_full_pass() <= STEP
 
 
 def test_what_lookups_have_under_way_brings_no_pass_about() -> None:
@@ -42,12 +41,12 @@ def test_what_lookups_have_under_way_brings_no_pass_about() -> None:
     assert sum(generation["collections"] for generation in gc.get_stats()) == passes
 
 
-def test_frozen_answers_are_freed_when_they_are_forgotten() -> None:
+def test_frozen_records_are_freed_when_they_are_forgotten() -> None:
     cache = Cache()
-    cache.learn(b"m user@d.example", found(b"x"))
+    cache.store(b"0 user@d.example", [b"x"], None)
     GcTuning(lambda: 0).freeze()
     frozen = gc.get_freeze_count()
-    cache.flush()
+    cache.forget_all()
     assert gc.get_freeze_count() < frozen
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from vmaild.cache import Cache, CacheSettings
+from vmaild.cache import Answer, Cache, CacheSettings, Record, reply_of
 from vmaild.listening import InetAddress, UnixAddress
-from vmaild.lookup import Reply, Request, found
+from vmaild.lookup import Reply, Request, Status, found
 from vmaild.server import ListenSettings, Server
 from vmaild.wire import netstring
 
@@ -29,40 +29,76 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
-class FakeLookups:
-    """Answers ``v:KEY``. A key that begins with ``slow`` waits for its gate, one with ``cached`` is learnt.
+Tell = Callable[[Reply], None]
 
-    ``clock`` is the server's: the hot path compares its time with that of the cache.
+
+class Gate:
+    """What those wait for who ask for a slow key."""
+
+    def __init__(self) -> None:
+        self.open = False
+        self.waiting: list[Callable[[], None]] = []
+
+    def set(self) -> None:
+        self.open = True
+        waiting, self.waiting = self.waiting, []
+        for go_on in waiting:
+            go_on()
+
+
+class FakeLookups:
+    """Answers ``v:KEY``. A key that begins with ``slow`` waits for its gate, one with ``cached`` is stored.
+
+    Replies to keys that begin with ``cached`` or ``now`` come at once, all others in the next turn of the loop, as
+    those of Maps may. ``clock`` is the server's: the hot path compares its time with that of the cache.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.cache = Cache(CacheSettings(ttl=3600), clock=clock)
-        self.known = self.cache.known
+        self.sought = 0
+        """Requests that did not take the hot path."""
         self.asked: list[Request] = []
         self.replies: dict[bytes, Reply | Exception] = {}
-        self.gates: dict[bytes, asyncio.Event] = {}
-        self.cancelled = 0
+        self.gates: dict[bytes, Gate] = {}
 
-    def gate(self, key: bytes) -> asyncio.Event:
-        return self.gates.setdefault(key, asyncio.Event())
+    def gate(self, key: bytes) -> Gate:
+        return self.gates.setdefault(key, Gate())
 
-    async def find(self, request: Request) -> Reply:
-        self.asked.append(request)
-        if request.key.startswith(b"slow"):
-            try:
-                await self.gate(request.key).wait()
-            except asyncio.CancelledError:
-                self.cancelled += 1
-                raise
-        reply = self.replies.get(request.key, found(b"v:" + request.key))
-        if isinstance(reply, Exception):
+    def seek(self, name: bytes, key: bytes, encode: Callable[[Reply], bytes]) -> Answer | Request | Reply:
+        self.sought += 1
+        record = self.record(name + b" " + key)
+        if record is not None:
+            (known,) = record.known
+            now = self.cache.clock()
+            if known is not None and self.cache.serves(record, known, now):
+                reply = reply_of(known)
+                tally = self.cache.tally(name.decode().lower(), reply.status, stale=now >= record.expires_at)
+                return Answer(record, encode(reply), tally)
+        if isinstance(reply := self.replies.get(key), Exception):
             raise reply
-        if request.key.startswith(b"cached"):
-            self.cache.learn((request.map_name + b" " + request.key).lower(), reply)
-        return reply
+        return Request(name, key)
 
-    def learn(self, key: bytes, reply: Reply) -> None:
-        self.cache.learn(key, reply)
+    def look_up(self, wanted: Request, tell: Tell) -> None:
+        self.asked.append(wanted)
+        if wanted.key.startswith(b"slow") and not self.gate(wanted.key).open:
+            self.gate(wanted.key).waiting.append(lambda: self._tell(wanted, tell))
+        elif wanted.key.startswith((b"cached", b"now")):
+            self._tell(wanted, tell)
+        else:
+            asyncio.get_running_loop().call_soon(self._tell, wanted, tell)
+
+    def _tell(self, wanted: Request, tell: Tell) -> None:
+        reply = self.replies.get(wanted.key, found(b"v:" + wanted.key))
+        assert isinstance(reply, Reply)
+        if wanted.key.startswith(b"cached"):
+            self.store(wanted.map_name + b" " + wanted.key, reply)
+        tell(reply)
+
+    def store(self, key: bytes, reply: Reply) -> Record:
+        return self.cache.store(key.lower(), [reply.text if reply.status is Status.FOUND else reply], None)
+
+    def record(self, key: bytes) -> Record | None:
+        return self.cache.get(key.lower())
 
 
 class Client:

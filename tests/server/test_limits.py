@@ -8,10 +8,8 @@ import socket
 import pytest
 
 from tests.server.conftest import ask, ok, until
-from vmaild.cache import Cache
 from vmaild.lookup import found
 from vmaild.server import settings
-from vmaild.server.recent import RecentLines, RecentNetstrings
 
 
 class Clock:
@@ -55,7 +53,7 @@ async def test_pipelined_requests_past_the_limit_are_left_unread_until_there_is_
 
 
 async def test_a_client_that_floods_without_reading_is_not_read_and_gets_all_in_the_end(site):
-    site.lookups.learn(b"map cached", found(b"v" * 50_000))
+    site.lookups.store(b"map cached", found(b"v" * 50_000))
     client = await site.client()
     client.send(ask(b"cached") * 2000)
     await asyncio.sleep(0.3)
@@ -77,7 +75,7 @@ async def test_an_idle_connection_is_closed_only_after_its_time(new_site, monkey
     await idle.ask(ask(b"a"), ok(b"v:a"))
     half.send(ask(b"a")[:-1])
     waiting.send(ask(b"slow"))
-    site.lookups.learn(b"map cached", found(b"c"))
+    site.lookups.store(b"map cached", found(b"c"))
     await until(lambda: len(site.lookups.asked) == 2)
     for _ in range(10):
         clock.now += 59.9
@@ -104,17 +102,3 @@ async def test_small_answers_are_not_held_back_by_the_kernel(site, listener):
     (connection,) = site.server._context.connections
     sock = connection._transport.get_extra_info("socket")
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-
-
-@pytest.mark.parametrize("recent", [RecentNetstrings, lambda known: RecentLines(known, b"map")])
-def test_remembered_requests_are_bounded_and_none_is_lost_by_it(monkeypatch, recent):
-    monkeypatch.setattr("vmaild.server.recent.MAX_RECENT", 3)
-    cache = Cache()
-    remembered = recent(cache.known)
-    for n in range(10):
-        cache.learn(b"map %d" % n, found(b"v%d" % n))
-        request = ask(b"%d" % n) if recent is RecentNetstrings else b"get %d\n" % n
-        assert remembered.get(request) is None
-        assert remembered.recall(request) is remembered.get(request) is cache.known(ask(b"%d" % n))
-        assert len(remembered._answers) <= 3
-    assert remembered.recall(b"x" * 2000) is None

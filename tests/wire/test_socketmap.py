@@ -37,7 +37,13 @@ def test_a_reply_at_the_limit_is_sent_and_one_byte_more_is_temporary():
     value = b"v" * (100_000 - 3)
     assert socketmap.encode_reply(found(value)) == b"100000:OK " + value + b","
     assert socketmap.encode_reply(found(value + b"v")) == b"40:TEMP the value is too long for socketmap,"
-    assert socketmap.encode_reply(permanent("r" * 100_000)) == socketmap.encode_reply(socketmap.TOO_LONG)
+
+
+def test_a_long_reason_is_cut_and_stays_a_failure():
+    assert socketmap.encode_reply(permanent("r" * 1000)) == b"1005:PERM " + b"r" * 1000 + b","
+    for length in (1001, 100_000):
+        assert socketmap.encode_reply(permanent("r" * length)) == b"1005:PERM " + b"r" * 1000 + b","
+        assert socketmap.encode_reply(temporary("r" * length)) == b"1005:TEMP " + b"r" * 1000 + b","
 
 
 @pytest.mark.parametrize("value", [b"", b"domain/\0user/", b"\0"])

@@ -44,6 +44,7 @@ _CACHE = (
     ("slow", "cache_slow", "Lookups given a stale answer because the directory took too long"),
     ("stored", "cache_stored", "Records stored or renewed"),
     ("outdated", "cache_outdated", "Records not stored, since something newer was known"),
+    ("shared", "cache_shared", "Lookups that waited for the search of another"),
     ("failures", "cache_search_failures", "Lookups that failed"),
 )
 _SERVER = (
@@ -161,7 +162,6 @@ class Metrics(Collector):
             limits.add_metric([kind], limit)
             evictions.add_metric([kind], evicted)
         yield from (records, limits, evictions)
-        yield _counter("cache_shared", "Lookups that waited for the search of another", value=self._maps.shared)
         yield _gauge("lookups_in_flight", "Keys that are being looked up", value=self._maps.in_flight)
 
     def _of_the_server(self) -> Iterator[Metric]:

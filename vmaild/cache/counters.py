@@ -25,6 +25,8 @@ class CacheCounters:
     """Lookups without a record that could serve."""
     expired: int = 0
     """Lookups whose record had expired."""
+    shared: int = 0
+    """Those of both kinds that waited for the search of another."""
     prefetches: int = 0
     """Lookups that found a record in the last tenth of its life, and had it renewed."""
     slow: int = 0

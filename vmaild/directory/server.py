@@ -21,7 +21,7 @@ from vmaild.directory.base_check import BaseCheck
 from vmaild.directory.connection import LdapConnection
 from vmaild.directory.counters import Counters, ServerStatus
 from vmaild.directory.failover import NEVER, Standing
-from vmaild.directory.failures import SUFFIX, TIMEOUT
+from vmaild.directory.failures import BROKEN, SUFFIX, TIMEOUT
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
 from vmaild.errors import DirectoryFailure
@@ -190,6 +190,8 @@ class LdapServer:
         try:
             await self.base_check.find(connection, end)
             await self._read_schema(connection, end)
+            if connection.dead:  # while the schema was parsed
+                raise DirectoryFailure("the connection ended", BROKEN)
         except BaseException:
             connection.kill()
             raise

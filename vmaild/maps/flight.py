@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from vmaild.cache import NEVER, Record
+from vmaild.cache import NEVER, CacheCounters, Record
 from vmaild.directory import LIMIT, NO_BASE, REFUSED, Ended
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import Reply, Search
@@ -151,26 +151,31 @@ def _same(one: Schema | None, other: Schema | None) -> bool:
 class Flights:
     """Those in flight, by key. One that was forgotten goes on for those who wait for it, and stores nothing.
 
-    ``landed`` is called with each when it has ended.
+    ``landed`` is called with each when it has ended. ``counters`` count those who join.
     """
 
-    def __init__(self, directory: Searcher, landed: Callable[[Flight], None], width: int = WIDTH) -> None:
+    def __init__(
+        self,
+        directory: Searcher,
+        landed: Callable[[Flight], None],
+        counters: CacheCounters,
+        width: int = WIDTH,
+    ) -> None:
         self._directory = directory
         self._landed = landed
+        self._counters = counters
         self._width = width
         self._flights: dict[bytes, Flight] = {}
         self._begun = 0
         self._to_begin: deque[Flight] = deque()
         self.count = 0
         """How many are in flight, the forgotten ones included."""
-        self.shared = 0
-        """Lookups, ever, that joined a flight of others."""
 
     def join(self, key: bytes, waiter: Waiter, completes: Record | None) -> Flight:
         """Wait for the flight of ``key``, which is begun when there is none."""
         flight = self._flights.get(key)
         if flight is not None and (flight.completes is None or flight.completes is completes):
-            self.shared += 1
+            self._counters.shared += 1
             flight.waiters.append(waiter)
             return flight
         if flight is not None:

@@ -77,7 +77,7 @@ class Maps:
         self._directory = directory
         self._timeout = timeout
         self._clock = clock
-        self._flights = Flights(directory, self._landed)
+        self._flights = Flights(directory, self._landed, cache.counters)
         self._tasks: set[asyncio.Task[None]] = set()
         self._once = LogOnce(logger, clock)
         self.canaries = Canaries(canaries or {}, self._present, self._forget_not_found, clock)
@@ -90,15 +90,16 @@ class Maps:
         """How many keys are being looked up."""
         return self._flights.count
 
-    @property
-    def shared(self) -> int:
-        """How many lookups, ever, waited for that of another."""
-        return self._flights.shared
-
     # --- what is known at once ------------------------------------------------------------------------------------
 
     def seek(self, name: bytes, key: bytes, encode: Encode) -> Answer | Wanted | Reply:
         """The cached answer, made ready by ``encode``; else what must be looked up, or a reply that needs neither."""
+        try:
+            return self._seek(name, key, encode)
+        except Exception as error:
+            return _reply_to(error)
+
+    def _seek(self, name: bytes, key: bytes, encode: Encode) -> Answer | Wanted | Reply:
         entry = self._maps.get(name) or self._maps.get(name.lower())
         if entry is None:
             return self._unknown(name)
@@ -305,16 +306,14 @@ class Maps:
         self._once.log(logging.ERROR, f"{waiter.map.name} {error!s}", text)
 
     def _failed(self, flight: Flight, failure: Exception) -> None:
-        """Here exceptions become replies."""
+        """Tell what may serve in place of the directory, and the failure to all others."""
         self._cache.counters.failures += 1
         if isinstance(failure, DirectoryFailure):
             record = self._cache.get(flight.key)
             if record is not None:
                 self._cache.put_off(record)
                 self._tell_stale(flight, record)
-        if not isinstance(failure, LookupFailure):
-            logger.error("lookup of key %a failed", flight.key, exc_info=failure)
-        reply = lookup.temporary(failure.reason if isinstance(failure, LookupFailure) else "internal error")
+        reply = _reply_to(failure)
         waiters, flight.waiters = flight.waiters, []
         for waiter in waiters:
             self._tell(waiter, reply)
@@ -339,9 +338,9 @@ class Maps:
     async def _confirm_unasked(self, waiter: Waiter) -> None:
         try:
             await self.canaries.confirm(waiter.map.name)
-        except DirectoryFailure as failure:
+        except Exception as error:
             waiter.map.counters.canary_refusals += 1
-            self._tell(waiter, lookup.temporary(failure.reason))
+            self._tell(waiter, _reply_to(error))
         else:
             self._tell(waiter, NOT_FOUND)
 
@@ -412,3 +411,11 @@ class Maps:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, self.canaries.close(), return_exceptions=True)
+
+
+def _reply_to(error: Exception) -> Reply:
+    """Here exceptions become replies."""
+    if isinstance(error, LookupFailure):
+        return lookup.temporary(error.reason)
+    logger.error("a lookup failed by a bug", exc_info=error)
+    return lookup.temporary("internal error")

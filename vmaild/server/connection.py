@@ -30,7 +30,7 @@ SHARE = 64
 
 
 class PendingReply:
-    """A reply that the client waits for; ``wire`` is None until it is known, ``later`` when it is not known at once."""
+    """A reply that the client waits for; ``wire`` is None until it is known, ``later`` true if that takes time."""
 
     __slots__ = ("later", "started", "wire")
 
@@ -51,6 +51,7 @@ class ClientConnection(asyncio.Protocol):
         "_pending",
         "_recent",
         "_requests",
+        "_resting",
         "_state",
         "_transport",
         "_whole",
@@ -68,6 +69,7 @@ class ClientConnection(asyncio.Protocol):
         self._recent = recent
         self._state: State = BUSY
         self._write_paused = False
+        self._resting = False
         self._pending: deque[PendingReply] = deque()
         self._in_flight = 0
         self.used_at = context.now
@@ -135,14 +137,16 @@ class ClientConnection(asyncio.Protocol):
             return
         self.used_at = self._clock()
         if self._state is READY and (request := self._whole(data)) is not None:
-            pending = self._take_up(request, data)
-            if pending.wire is not None:
-                self._write(pending.wire)
-            elif self._state is READY:
+            wire = self._take_up(request, data)
+            if wire is not None:
+                self._write(wire)
+            elif self._pending[0].wire is None:
                 self._state = BUSY
-                self._pending.append(pending)
+            else:
+                self._send_ready()
             return
-        self._requests.feed(data)
+        if self._state is not ENDING:
+            self._requests.feed(data)
         self._advance()
 
     def _receive_timed(self, data: bytes) -> None:
@@ -155,24 +159,32 @@ class ClientConnection(asyncio.Protocol):
     def _advance(self) -> None:
         """Take up what can be taken up, send what can be sent."""
         self._send_ready()
-        share = SHARE
+        share = 0 if self._resting else SHARE
         while share and self._has_room() and (item := self._next()) is not None:
             share -= 1
-            self._pending.append(self._take_up(item))
+            wire = self._take_up(item)
+            if wire is not None:
+                self._pending.append(PendingReply(0.0, wire))
             if not self._has_room():
                 self._send_ready()
         self._send_ready()
         if not share and self._has_room():
-            # The others' turn; what is left of this one's requests comes then.
             self._rest()
         else:
             self._settle()
 
     def _rest(self) -> None:
+        """It is the others' turn; what is left of this one's requests comes after that."""
         if self._state is not FINISHING:
             self._state = FULL
             self._transport.pause_reading()
-        asyncio.get_running_loop().call_soon(self._advance)
+        if not self._resting:
+            self._resting = True
+            asyncio.get_running_loop().call_soon(self._end_rest)
+
+    def _end_rest(self) -> None:
+        self._resting = False
+        self._advance()
 
     def _has_room(self) -> bool:
         if self._state is ENDING or self._state is CLOSED or self._write_paused:
@@ -191,29 +203,31 @@ class ClientConnection(asyncio.Protocol):
             self._state = ENDING
         return item
 
-    def _take_up(self, item: Request | Reply, data: bytes | None = None) -> PendingReply:
-        """The reply to one request, now or later. ``data`` are its bytes where they are to be remembered."""
+    def _take_up(self, item: Request | Reply, data: bytes | None = None) -> bytes | None:
+        """The reply to one request, or None when it is pending. ``data`` are its bytes if they may be remembered."""
         counters = self._context.counters
         if isinstance(item, Reply):
             counters.lookups += 1
-            return PendingReply(0.0, self._encode(item))
+            return self._encode(item)
         found = self._context.lookups.seek(item.map_name, item.key, self._encode)
         if isinstance(found, Answer):
             found.tally.hits += 1
             if data is None:
                 counters.pipelined += 1
-            else:
+            elif self._context.now < found.record.refresh_at:
                 self._recent.remember(data, found)
-            return PendingReply(0.0, found.wire)
+            return found.wire
         counters.lookups += 1
         if isinstance(found, Reply):
-            return PendingReply(0.0, self._encode(found))
+            return self._encode(found)
+        # It has its place before anything else can happen: a reply to another may come while this one is begun.
         pending = PendingReply(self._clock())
+        self._pending.append(pending)
         self._context.lookups.look_up(found, functools.partial(self._told, pending))
         if pending.wire is None:
             pending.later = True
             self._in_flight += 1
-        return pending
+        return None
 
     # --- replies ----------------------------------------------------------------------------------------------------
 

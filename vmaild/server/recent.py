@@ -35,16 +35,15 @@ class Recent:
         size = len(data) + len(answer.wire)
         if size > MAX_SIZE:
             return
-        self._bytes += size + OVERHEAD
+        before = self._answers.get(data)
+        if before is None:
+            self._bytes += size + OVERHEAD
+        else:
+            self._bytes += len(answer.wire) - len(before.wire)
         if self._bytes > MAX_BYTES:
             self.clear()
+            self._bytes = size + OVERHEAD
         self._answers[data] = answer
-
-    def forget(self, data: bytes) -> None:
-        """This answer no longer serves, and another may have come instead."""
-        answer = self._answers.pop(data, None)
-        if answer is not None:
-            self._bytes -= len(data) + len(answer.wire) + OVERHEAD
 
     def clear(self) -> None:
         """Forget all."""

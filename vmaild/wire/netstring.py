@@ -21,11 +21,6 @@ def encode(payload: bytes) -> bytes:
     return b"%d:%b," % (len(payload), payload)
 
 
-def payload(data: bytes) -> bytes:
-    """The payload of ``data``, which is one whole netstring that ``encode`` made."""
-    return data[data.index(b":") + 1 : -1]
-
-
 class Netstrings(Framing):
     """Takes netstrings apart as their bytes arrive.
 

@@ -31,6 +31,7 @@ READ_ONLY = Reply(Status.NOT_FOUND, b"the table is read-only")
 
 _GET = b"get "
 _NEWLINE = b"\n"
+_MAX_WHOLE = len(_GET) + MAX_KEY + len(_NEWLINE)
 _CODES = {
     Status.FOUND: b"200",
     Status.NOT_FOUND: b"500",
@@ -99,7 +100,7 @@ def decode_request(map_name: bytes, line: bytes) -> Request | Reply:
 
 def whole_request(map_name: bytes, data: bytes) -> Request | None:
     """The request when ``data`` is exactly one for a key without quoting, None for anything else."""
-    if not (data.startswith(_GET) and data.endswith(_NEWLINE) and len(data) <= MAX_KEY):
+    if not (data.startswith(_GET) and data.endswith(_NEWLINE) and len(data) <= _MAX_WHOLE):
         return None
     key = data[len(_GET) : -1]
     return None if _TO_QUOTE.search(key) else Request(map_name, key)

@@ -1,0 +1,126 @@
+"""What the hot path remembers: bounded, forgotten by a flush, and never an answer that no longer serves."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.server.conftest import ask, ok, until
+from vmaild.cache import Answer, Cache
+from vmaild.lookup import NOT_FOUND, Status, found
+from vmaild.server import recent as module
+from vmaild.server.recent import MAX_SIZE, OVERHEAD, Recent
+from vmaild.wire import socketmap
+
+
+@pytest.fixture
+def cache() -> Cache:
+    return Cache()
+
+
+def answer(cache: Cache, value: bytes = b"value") -> Answer:
+    record = cache.store(b"0 key", [value], None)
+    return Answer(record, socketmap.encode_reply(found(value)), cache.tally("map", Status.FOUND, stale=False))
+
+
+def held(recent: Recent) -> int:
+    """Bytes of what is remembered, counted one by one."""
+    return sum(len(data) + len(answer.wire) + OVERHEAD for data, answer in recent._answers.items())
+
+
+def test_a_request_is_found_by_its_very_bytes(cache):
+    recent = Recent()
+    known = answer(cache)
+    recent.remember(ask(b"key"), known)
+    assert recent.get(ask(b"key")) is known
+    assert recent.get(ask(b"KEY")) is None
+
+
+def test_what_is_remembered_is_bounded_in_bytes(cache, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BYTES", 5000)
+    recent = Recent()
+    known = answer(cache)
+    most = 0
+    for number in range(1000):
+        data = ask(b"key%d" % number)
+        recent.remember(data, known)
+        assert recent.get(data) is known, "the latest is always there"
+        assert held(recent) <= 5000
+        most = max(most, held(recent))
+    assert most > 4000
+
+
+def test_a_request_that_is_remembered_again_is_counted_once(cache, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BYTES", 5000)
+    recent = Recent()
+    recent.remember(ask(b"other"), answer(cache))
+    for number in range(1000):
+        latest = answer(cache, b"v" * (number % 100 + 1))
+        recent.remember(ask(b"key"), latest)
+    assert recent.get(ask(b"key")) is latest
+    assert recent.get(ask(b"other")) is not None, "a renewed answer pushes out nothing"
+    assert recent._bytes == held(recent)
+
+
+def test_a_long_request_or_reply_is_not_remembered(cache):
+    recent = Recent()
+    recent.remember(ask(b"k" * MAX_SIZE), answer(cache))
+    recent.remember(ask(b"key"), answer(cache, b"v" * MAX_SIZE))
+    assert not recent._answers
+    assert recent._bytes == 0
+
+
+def test_clearing_forgets_all(cache):
+    recent = Recent()
+    recent.remember(ask(b"key"), answer(cache))
+    get = recent.get
+    recent.clear()
+    assert get(ask(b"key")) is None
+    recent.remember(ask(b"key"), answer(cache))
+    assert get(ask(b"key")) is not None, "the hot path holds the same get"
+    assert recent._bytes == held(recent)
+
+
+@pytest.mark.parametrize("listener", [0, 2])
+async def test_the_server_forgets_what_every_listener_remembers(site, listener):
+    question = ask(b"cached") if listener == 0 else b"get cached\n"
+    expected = ok(b"v:cached") if listener == 0 else b"200 v:cached\n"
+    client = await site.client(listener)
+    for _ in range(3):
+        await client.ask(question, expected)
+    recents = site.server._context.recents
+    assert sum(len(recent._answers) for recent in recents) == 1
+    site.server.forget_recent()
+    assert not any(recent._answers for recent in recents)
+    await client.ask(question, expected)
+    assert site.lookups.sought == 3
+
+
+async def test_a_flushed_answer_is_not_given_on_the_hot_path(site):
+    client = await site.client()
+    for _ in range(3):
+        await client.ask(ask(b"cached"), ok(b"v:cached"))
+    site.lookups.cache.forget(b"map cached")
+    site.lookups.replies[b"cached"] = NOT_FOUND
+    await client.ask(ask(b"cached"), b"9:NOTFOUND ,")
+
+
+async def test_a_stale_answer_is_given_and_not_remembered(site):
+    record = site.lookups.store(b"map cached", found(b"old"))
+    now = site.lookups.cache.clock()
+    record.refresh_at = record.expires_at = now - 1
+    record.retry_at = now + 3600
+    client = await site.client()
+    for asked in range(1, 4):
+        await client.ask(ask(b"cached"), ok(b"old"))
+        assert site.lookups.sought == asked
+    assert not any(recent._answers for recent in site.server._context.recents)
+    (tally,) = site.lookups.cache.tallies
+    assert (tally.stale, tally.hits) == (True, 3)
+
+
+async def test_an_answer_that_came_in_pieces_or_with_others_is_not_remembered(site):
+    site.lookups.store(b"map cached", found(b"c"))
+    client = await site.client()
+    await client.ask(ask(b"cached") * 2, ok(b"c") * 2)
+    await until(lambda: site.server.counters.pipelined == 2)
+    assert not any(recent._answers for recent in site.server._context.recents)
