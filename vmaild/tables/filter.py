@@ -16,7 +16,6 @@ what is shown is what is searched (no overlay makes up values).
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
 from typing import NamedTuple
@@ -99,7 +98,6 @@ class Shown:
         return frozenset(value for value in values if value), attribute.alone and bool(raw) and None not in values
 
 
-@functools.lru_cache(1024)
 def _comparable(value: str, rule: str) -> str | None:
     """``value`` as the matching rule compares it; None when that cannot be told here."""
     return RULES[rule](value) if _PLAIN.fullmatch(value) else None
