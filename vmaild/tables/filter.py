@@ -123,10 +123,11 @@ class FilterTemplate:
 
     def __init__(self, text: str) -> None:
         self.template = Template(text)
-        self._tree, end = _parse(text.strip(), 0, 0)
+        tree, end = _parse(text.strip(), 0, 0)
         if end != len(text.strip()):
             raise ValueError(f"text behind the filter at character {end + 1}")
-        self.attributes = frozenset(_attributes(self._tree))
+        self._sent, self._classes = _without_classes(tree)
+        self.attributes = frozenset(_attributes(tree))
         """Lower-case names of the attributes that it looks at, without options."""
 
     @property
@@ -134,38 +135,26 @@ class FilterTemplate:
         return self.template.text
 
     def essence(self) -> str:
-        """A filter that matches at least as much, and is easier for a server: what of it depends on the key."""
-        if isinstance(self._tree, Combined) and self._tree.operator == "&":
-            of_key = [part for part in self._tree.parts if isinstance(part, Item) and _inserts(part.value)]
-            if of_key:
-                text = "".join(f"({item.attribute}{item.operator}={item.value})" for item in of_key)
-                return text if len(of_key) == 1 else f"(&{text})"
-        return self.text
+        """A filter that matches at least as much, and is easier for a server: without the classes beside a key.
+
+        Only classes are left out, since next to a key they exclude little.
+        """
+        return _text(self._sent) if self._classes else self.text
 
     def tests(self, schema: Schema) -> tuple[Test, Test] | None:
         """What decides whether an entry matches for a key: both must be true. None when that is for the server alone.
 
         The first is of the ``essence``, the second of the rest.
         """
-        tree = self._tree
-        if isinstance(tree, Combined) and tree.operator == "&":
-            parts = [part for part in tree.parts if isinstance(part, Item) and _inserts(part.value)]
-            if parts:
-                rest = Combined("&", tuple(part for part in tree.parts if part not in parts))
-                tests = _test(Combined("&", tuple(parts)), schema), _test(rest, schema)
-                return None if None in tests else tests  # type: ignore[return-value]
-        test = _test(tree, schema)
-        return None if test is None else (test, _always)
+        sent = _test(self._sent, schema)
+        rest = _test(Combined("&", self._classes), schema) if self._classes else _always
+        return None if sent is None or rest is None else (sent, rest)
 
 
 def joined(filters: list[str]) -> str:
     """One filter for the entries of any of ``filters``, each once."""
     different = list(dict.fromkeys(filters))
     return different[0] if len(different) == 1 else f"(|{''.join(different)})"
-
-
-def _inserts(value: str) -> bool:
-    return bool(Template(value).inserts)
 
 
 def fold(value: bytes | str) -> str:
@@ -215,6 +204,23 @@ def _item(attribute: str, operator: str, value: str) -> Item:
     if not attribute and not operator.startswith(":"):
         raise ValueError("an item without an attribute")
     return Item(attribute.lower(), operator, value)
+
+
+def _without_classes(tree: Item | Combined) -> tuple[Item | Combined, tuple[Item | Combined, ...]]:
+    """What to ask for, and the classes that the entries must have then; none where the filter has no key beside."""
+    if isinstance(tree, Item) or tree.operator != "&":
+        return tree, ()
+    classes = tuple(part for part in tree.parts if isinstance(part, Item) and part[:2] == (OBJECT_CLASS, ""))
+    rest = tuple(part for part in tree.parts if part not in classes)
+    if not any(isinstance(part, Item) and Template(part.value).inserts for part in rest):
+        return tree, ()
+    return rest[0] if len(rest) == 1 else Combined("&", rest), classes
+
+
+def _text(node: Item | Combined) -> str:
+    if isinstance(node, Item):
+        return f"({node.attribute}{node.operator}={node.value})"
+    return f"({node.operator}{''.join(map(_text, node.parts))})"
 
 
 def _attributes(node: Item | Combined) -> set[str]:
