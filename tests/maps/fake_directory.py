@@ -1,4 +1,4 @@
-"""A directory in memory: a tree that evaluates searches by a schema of its own, and a server that can be slow or fail."""
+"""A directory in memory: a tree and a schema that decide what a search finds, and a server that can be slow or fail."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ _TYPES = ("mail", "mailbox", "maildrop", "uidNumber", "gidNumber", "o", "cn")
 _CLASSES = ("organization", "courierMailAccount", "courierMailAlias", "organizationalRole")
 
 
-def new_schema() -> Schema:
-    """The schema of one server: equal to any other, and an object of its own."""
+def new_schema(*more: bytes) -> Schema:
+    """The schema of one server, with more attribute types at need."""
     types = [b"( 1.1.%d NAME '%s' EQUALITY caseIgnoreMatch )" % (n, name.encode()) for n, name in enumerate(_TYPES)]
     types.append(b"( 1.2.1 NAME 'objectClass' EQUALITY objectIdentifierMatch )")
     types.append(b"( 1.2.2 NAME 'roleOccupant' EQUALITY distinguishedNameMatch )")
+    types += more
     return Schema(types, [b"( 1.3.%d NAME '%s' STRUCTURAL )" % (n, name.encode()) for n, name in enumerate(_CLASSES)])
 
 

@@ -259,9 +259,9 @@ class Maps:
         record = flight.completes
         if record is not None:
             found = [new if old is None else old for old, new in zip(record.known, found, strict=True)]
-            if not record.retired:
-                self._cache.complete(record, found, more)
-        elif flight.outdated:
+        if record is not None and not record.retired:
+            self._cache.complete(record, found, more)
+        elif record is not None or flight.outdated:
             self._cache.counters.outdated += 1
             newer = self._cache.get(flight.key)
             if newer is not None:
