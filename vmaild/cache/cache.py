@@ -55,7 +55,8 @@ class Cache:
         now = self.clock()
         if not record.retired:
             record.retry_at = now + self.settings.failure_recheck
-            if record.refresh_at <= now < record.expires_at:
+            # It is due for a renewal, or one was begun.
+            if not now < record.refresh_at < record.expires_at:
                 record.refresh_at = min(record.retry_at, record.expires_at)
 
     def forget(self, key: bytes) -> int:
