@@ -1,102 +1,39 @@
-"""Maps: what becomes of a request, and above all of a failure."""
+"""Maps: what becomes of a request, and above all of a failure. In fake time."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from typing import Any
 
 import pytest
 
-from vmaild.cache import Cache, CacheSettings
-from vmaild.config.maps import Common, read_maps
-from vmaild.config.section import Problems
+from tests.cache.fake_time import in_fake_time
+from tests.maps.fake_directory import BASE, DOMAIN, account, alias, entry, role
+from tests.maps.site import ALIAS, LOGIN, MAILBOX, Site, now
+from vmaild.cache import CacheSettings
+from vmaild.directory import LIMIT, NO_BASE, REFUSED
 from vmaild.errors import DirectoryFailure, Overloaded
-from vmaild.lookup import NO_RESULT, NOT_FOUND, Entry, Reply, Request, Search, Status, found, permanent, temporary
-from vmaild.maps.canaries import RENEWAL, TRUST
-from vmaild.maps.maps import COMPLAINT_INTERVAL, Maps
+from vmaild.lookup import NODATA, NOT_FOUND, Status, found, permanent, temporary
+from vmaild.process.log_once import INTERVAL
 
-BASE = "o=hosting,dc=x"
-DOMAIN = f"o=d.example,{BASE}"
+UNUSABLE = temporary("directory data is not usable for this key")
 
 
-class Clock:
-    """Seconds that pass only when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class FakeDirectory:
-    """Answers each search with the entries whose mail stands in its filter, or with a failure."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.failure: BaseException | None = None
-        self.searches: list[Search] = []
-        self.deadlines: list[float | None] = []
-        self.gate: asyncio.Event | None = None
-
-    def account(self, mail: str, *mailboxes: str, name: str = "") -> None:
-        values = {"objectclass": (b"courierMailAccount",), "mail": (mail.encode(),)}
-        values["mailbox"] = tuple(box.encode() for box in mailboxes)
-        self.entries.append(Entry(f"mail={name or mail},{DOMAIN}", values))
-
-    def alias(self, mail: str, *maildrops: str) -> None:
-        values = {"objectclass": (b"courierMailAlias",), "mail": (mail.encode(),)}
-        values["maildrop"] = tuple(drop.encode() for drop in maildrops)
-        self.entries.append(Entry(f"mail={mail},{DOMAIN}", values))
-
-    async def search(self, search: Search, *, deadline: float | None = None) -> list[Entry]:
-        self.searches.append(search)
-        self.deadlines.append(deadline)
-        if self.gate:
-            await self.gate.wait()
-        if self.failure:
-            raise self.failure
-        return [entry for entry in self.entries if f"(mail={entry.values('mail')[0].decode()})" in search.filter]
-
-
-class Set:
-    """Maps over a fake directory, a real cache and one fake clock."""
-
-    def __init__(self, settings: CacheSettings | None = None, **maps: Any) -> None:
-        problems = Problems("test")
-        read = read_maps("courier", maps, Common(BASE, "+"), problems)
-        assert problems.found == []
-        self.clock = Clock()
-        self.directory = FakeDirectory()
-        self.cache = Cache(settings, clock=self.clock, jitter=lambda: 0.0)
-        self.maps = Maps(
-            read.tables.values(), self.cache, self.directory, timeout=3.0, canaries=read.canaries, clock=self.clock
-        )
-
-    async def find(self, key: bytes | str, name: bytes = b"virtual_mailbox_maps") -> Reply:
-        return await self.maps.find(Request(name, key if isinstance(key, bytes) else key.encode()))
-
-
-@pytest.fixture
-def site() -> Set:
-    return Set()
-
-
-async def test_a_lookup_is_answered_from_the_directory_and_then_from_the_cache(site: Set) -> None:
-    site.directory.account("a@d.example", "d.example/a/")
+@in_fake_time
+async def test_a_lookup_is_answered_from_the_directory_and_then_from_the_cache():
+    site = Site()
+    site.directory.entries.append(account("a@d.example", "d.example/a/"))
     assert await site.find("A@D.example") == found(b"d.example/a/")
-    answer = site.cache.fresh(b"virtual_mailbox_maps a@d.example", site.clock.now)
-    assert answer is not None
-    assert answer.reply == found(b"d.example/a/")
+    assert site.cached("a@d.example") == found(b"d.example/a/")
     assert await site.find("a@d.EXAMPLE", b"VIRTUAL_mailbox_maps") == found(b"d.example/a/")
-    assert len(site.directory.searches) == 1
+    assert site.directory.asked == 1
 
 
-async def test_not_found_is_answered_and_kept(site: Set) -> None:
+@in_fake_time
+async def test_not_found_is_answered_and_kept():
+    site = Site()
     assert await site.find("b@d.example") == NOT_FOUND
     assert await site.find("b@d.example") == NOT_FOUND
-    assert len(site.directory.searches) == 1
+    assert site.directory.asked == 1
 
 
 @pytest.mark.parametrize(
@@ -109,35 +46,46 @@ async def test_not_found_is_answered_and_kept(site: Set) -> None:
         OSError(5),
     ],
 )
-async def test_whatever_goes_wrong_is_temporary_and_never_kept(
-    site: Set, failure: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
-    site.directory.failure = failure
+@in_fake_time
+async def test_whatever_goes_wrong_is_temporary_and_never_kept(failure):
+    site = Site()
+    if isinstance(failure, DirectoryFailure):
+        site.directory.failure = failure
+    else:
+        site.directory.bug = failure
     reply = await site.find("a@d.example")
     assert reply.status is Status.TEMPORARY
     assert b"ldap1" not in reply.text
     assert b"=" not in reply.text
-    assert len(site.cache) == 0
-    site.directory.failure = None
+    assert (len(site.cache), site.maps.in_flight) == (0, 0)
+    site.directory.failure = site.directory.bug = None
     assert await site.find("a@d.example") == NOT_FOUND
 
 
-async def test_a_bug_is_logged_with_its_traceback(site: Set, caplog: pytest.LogCaptureFixture) -> None:
-    site.directory.failure = RuntimeError("a bug")
-    await site.find("a@d.example")
+@in_fake_time
+async def test_a_bug_is_logged_with_its_traceback(caplog):
+    site = Site()
+    site.directory.bug = RuntimeError("a bug")
+    assert await site.find("a@d.example") == temporary("internal error")
     assert "RuntimeError: a bug" in caplog.text
 
 
-async def test_a_cancelled_lookup_is_cancelled(site: Set) -> None:
-    site.directory.gate = asyncio.Event()
+@in_fake_time
+async def test_a_cancelled_lookup_is_cancelled_and_what_it_asked_for_is_stored():
+    site = Site()
+    site.directory.takes = 1
     task = asyncio.ensure_future(site.find("a@d.example"))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.5)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    await asyncio.sleep(1)
+    assert site.cached("a@d.example") == NOT_FOUND
 
 
-async def test_an_unknown_map_is_permanent_with_a_plain_reason(site: Set, caplog: pytest.LogCaptureFixture) -> None:
+@in_fake_time
+async def test_an_unknown_map_is_permanent_with_a_plain_reason(caplog):
+    site = Site()
     assert await site.find("a@d.example", b"virtual_\n\xff") == permanent("unknown map")
     assert "unknown map b'virtual_\\n\\xff'" in caplog.text
     assert site.maps.unknown.permanent == 1
@@ -146,189 +94,164 @@ async def test_an_unknown_map_is_permanent_with_a_plain_reason(site: Set, caplog
 @pytest.mark.parametrize(
     "key", [b"", b"d.example", b"*", b"@", b"a@", b"a\xff@d.example", b"\xff", b"a@d.example\xc3", b"a@d.example\0"]
 )
-@pytest.mark.parametrize("name", [b"virtual_mailbox_maps", b"virtual_alias_maps", b"smtpd_sender_login_maps"])
-async def test_a_key_that_cannot_be_in_the_directory_is_not_found_unasked(site: Set, key: bytes, name: bytes) -> None:
+@pytest.mark.parametrize("name", [MAILBOX, ALIAS, LOGIN])
+@in_fake_time
+async def test_a_key_that_cannot_be_in_the_directory_is_not_found_unasked(key, name):
+    site = Site()
     assert await site.find(key, name) == NOT_FOUND
     assert site.directory.searches == []
 
 
-async def test_an_alias_lookup_teaches_the_mailbox_map(site: Set) -> None:
-    site.directory.account("a@d.example", "d.example/a/")
-    assert await site.find("a@d.example", b"virtual_alias_maps") == NO_RESULT
+@in_fake_time
+async def test_one_search_answers_all_maps_of_the_record():
+    site = Site()
+    site.directory.entries.append(account("a@d.example", "d.example/a/"))
+    assert await site.find("a@d.example", ALIAS) == NODATA
     assert await site.find("a@d.example") == found(b"d.example/a/")
-    assert len(site.directory.searches) == 1
+    assert await site.find("a@d.example", LOGIN) == found(b"a@d.example")
+    assert site.directory.asked == 1
 
 
-async def test_two_mailboxes_for_a_key_are_temporary_and_both_are_named_in_the_log(
-    site: Set, caplog: pytest.LogCaptureFixture
-) -> None:
-    site.directory.account("a@d.example", "d.example/a/", name="one")
-    site.directory.account("a@d.example", "d.example/b/", name="two")
-    assert await site.find("a@d.example") == temporary("directory data is not usable for this key")
+@in_fake_time
+async def test_two_mailboxes_for_a_key_are_temporary_and_both_are_named_in_the_log(caplog):
+    site = Site()
+    site.directory.entries.append(account("a@d.example", "d.example/a/", name="one"))
+    site.directory.entries.append(account("a@d.example", "d.example/b/", name="two"))
+    assert await site.find("a@d.example") == UNUSABLE
     assert f"mail=one,{DOMAIN} and mail=two,{DOMAIN}" in caplog.text
     assert site.maps.counters["virtual_mailbox_maps"].data_errors == 1
 
 
-async def test_the_same_complaint_is_logged_once_a_minute(site: Set, caplog: pytest.LogCaptureFixture) -> None:
-    site.directory.account("a@d.example", "/etc/")
+@pytest.mark.parametrize(
+    ("bad", "name"),
+    [
+        (account("a@d.example"), MAILBOX),
+        (alias("a@d.example"), ALIAS),
+        (alias("a@d.example"), LOGIN),
+        (role("d.example"), ALIAS),
+        (role("d.example"), LOGIN),
+        (entry(DOMAIN, "organization"), b"virtual_mailbox_domains"),
+        (account("a@d.example"), b"virtual_uid_maps"),
+    ],
+)
+@in_fake_time
+async def test_an_entry_that_does_not_show_what_its_map_returns_is_temporary(bad, name):
+    site = Site()
+    site.directory.entries.append(bad)
+    key = "d.example" if name.endswith(b"domains") else "postmaster@d.example" if "cn=" in bad.dn else "a@d.example"
+    assert await site.find(key, name) == UNUSABLE
+
+
+@in_fake_time
+async def test_unusable_data_is_remembered_for_the_recheck_time_and_said_once_a_minute(caplog):
+    site = Site(CacheSettings(failure_recheck=5))
+    site.directory.entries.append(account("a@d.example", "/etc/"))
     for _ in range(3):
-        await site.find("a@d.example")
-    assert len(caplog.records) == 1
-    site.clock.now += COMPLAINT_INTERVAL + 1
+        assert await site.find("a@d.example") == UNUSABLE
+        assert await site.find("a@d.example", ALIAS) == NODATA
+    assert (site.directory.asked, len(caplog.records)) == (1, 1)
+    await asyncio.sleep(5.1)
+    assert await site.find("a@d.example") == UNUSABLE
+    assert (site.directory.asked, len(caplog.records)) == (2, 1)
+    await asyncio.sleep(INTERVAL)
     await site.find("a@d.example")
     assert len(caplog.records) == 2
 
 
-async def test_every_search_of_a_lookup_has_the_same_deadline(site: Set) -> None:
-    role = f"cn=postmaster,{DOMAIN}"
-    member = f"cn=Ann,ou=staff,{BASE}"
-
-    async def search(search: Search, *, deadline: float | None = None) -> list[Entry]:
-        site.directory.deadlines.append(deadline)
-        if search.base == member:
-            return [Entry(member, {"mail": (b"ann@d.example",)})]
-        values = {"objectclass": (b"organizationalRole",), "cn": (b"postmaster",), "roleoccupant": (member.encode(),)}
-        return [Entry(role, values)]
-
-    site.directory.search = search  # type: ignore[method-assign]
-    start = asyncio.get_running_loop().time()
-    assert await site.find("postmaster@d.example", b"virtual_alias_maps") == found(b"ann@d.example")
-    first, second = site.directory.deadlines
-    assert first == second
-    assert first is not None
-    assert start + 3.0 <= first <= asyncio.get_running_loop().time() + 3.0
+@in_fake_time
+async def test_unusable_data_that_a_further_search_brings_is_remembered_no_longer():
+    site = Site(CacheSettings(failure_recheck=5))
+    site.directory.schema = None
+    site.directory.entries += [alias("a@d.example", "b@d.example"), account("a@d.example", "/etc/")]
+    assert await site.find("a@d.example", ALIAS) == found(b"b@d.example")
+    assert await site.find("a@d.example") == UNUSABLE
+    asked = site.directory.asked
+    assert await site.find("a@d.example") == UNUSABLE
+    assert site.directory.asked == asked
+    site.directory.entries[1] = account("a@d.example", "d.example/a/")
+    await asyncio.sleep(5.1)
+    assert await site.find("a@d.example") == found(b"d.example/a/")
 
 
-async def test_a_stale_answer_serves_while_the_directory_is_down() -> None:
-    site = Set(CacheSettings(ttl=300, stale_ttl=1000))
-    site.directory.account("a@d.example", "d.example/a/")
+@in_fake_time
+async def test_every_search_of_a_lookup_has_the_same_deadline():
+    site = Site()
+    member = entry(f"cn=Ann,ou=staff,{BASE}", "person", mail=("ann@d.example",))
+    site.directory.entries += [role("d.example", member.dn), member]
+    assert await site.find("postmaster@d.example", ALIAS) == found(b"ann@d.example")
+    assert site.directory.ends == [now() + 3.0] * 2
+
+
+@in_fake_time
+async def test_members_of_a_role_are_known_for_their_own_sake():
+    site = Site()
+    ann = account("ann@d.example", "d.example/ann/")
+    site.directory.entries += [role("d.example", ann.dn), ann]
+    assert await site.find("postmaster@d.example", ALIAS) == found(b"ann@d.example")
+    assert site.cached("ann@d.example") == found(b"d.example/ann/")
+    assert site.directory.asked == 2
+
+
+@in_fake_time
+async def test_a_member_known_from_before_a_flush_is_not_stored_after_it():
+    site = Site()
+    ann = account("ann@d.example", "d.example/ann/")
+    site.directory.entries += [role("d.example", ann.dn, f"cn=x,{BASE}"), ann]
+    site.directory.takes = 1
+    asking = asyncio.ensure_future(site.find("postmaster@d.example", ALIAS))
+    await asyncio.sleep(2.5)
+    assert site.directory.asked == 3, "the role, the members with an address, the other member"
+    site.maps.flush(MAILBOX, b"ann@d.example")
+    await asking
+    assert site.cached("ann@d.example") is None
+    site.directory.entries[1] = account("ann@d.example", "d.example/new/")
+    await site.find("postmaster@d.example", LOGIN)
+    assert site.cached("ann@d.example") == found(b"d.example/new/"), "what the same lookup saw before is not stored"
+
+
+@in_fake_time
+async def test_a_stale_answer_serves_while_the_directory_is_down():
+    site = Site(CacheSettings(ttl=300, stale_ttl=1000))
+    site.directory.entries.append(account("a@d.example", "d.example/a/"))
     await site.find("a@d.example")
-    await site.find("a@d.example", b"virtual_alias_maps")
     site.directory.failure = DirectoryFailure("down")
-    site.clock.now += 900
+    await asyncio.sleep(900)
     assert await site.find("a@d.example") == found(b"d.example/a/")
     # The mailbox stands behind this "not found", so it may serve as long.
-    assert await site.find("a@d.example", b"virtual_alias_maps") == NO_RESULT
+    assert await site.find("a@d.example", ALIAS) == NODATA
 
 
-# --- canaries -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("kind", [LIMIT, NO_BASE, REFUSED])
+@in_fake_time
+async def test_queries_that_fail_together_are_asked_one_by_one(kind):
+    site = Site()
+    site.directory.entries.append(account("a@d.example", "d.example/a/"))
+    begin = site.directory.begin
+
+    def refuse_joined(search, end, done):
+        if search.filter.startswith("(|"):
+            done(DirectoryFailure("no", kind))
+        else:
+            begin(search, end, done)
+
+    site.directory.begin = refuse_joined
+    assert await site.find("a@d.example") == found(b"d.example/a/")
 
 
-@pytest.fixture
-def guarded() -> Set:
-    site = Set(virtual_mailbox_maps={"canary": "Always@d.example"})
-    site.directory.account("always@d.example", "d.example/always/")
-    return site
+@in_fake_time
+async def test_another_server_than_expected_is_asked_as_its_own_schema_allows():
+    site = Site()
+    site.directory.entries.append(account("a@d.example", "d.example/a/"))
+    schema, site.directory.schema = site.directory.schema, None
+    assert await site.find("b@d.example") == NOT_FOUND
+    one_by_one = site.directory.asked
+    site.directory.schema = schema
+    begin = site.directory.begin
 
+    def begin_elsewhere(search, end, done):
+        site.directory.schema = None
+        begin(search, end, done)
 
-async def test_not_found_is_believed_when_the_canary_is_there(guarded: Set) -> None:
-    assert await guarded.find("b@d.example") == NOT_FOUND
-    assert await guarded.find(b"\xff") == NOT_FOUND
-
-
-async def test_an_emptied_directory_makes_not_found_temporary_within_a_second(
-    guarded: Set, caplog: pytest.LogCaptureFixture
-) -> None:
-    assert await guarded.find("b@d.example") == NOT_FOUND
-    guarded.directory.entries.clear()
-    guarded.clock.now += TRUST + 0.1
-    assert (await guarded.find("c@d.example")).status is Status.TEMPORARY
-    assert (await guarded.find(b"\xff")).status is Status.TEMPORARY
-    assert guarded.maps.canaries.missing == {"virtual_mailbox_maps": ("always@d.example",)}
-    assert guarded.maps.counters["virtual_mailbox_maps"].canary_refusals == 2
-    assert caplog.text.count("canary 'always@d.example' not found") == 1
-
-
-async def test_not_found_answers_kept_before_are_forgotten_when_a_canary_is_missing(guarded: Set) -> None:
-    assert await guarded.find("b@d.example") == NOT_FOUND
-    guarded.directory.entries.clear()
-    await guarded.maps.canaries.check()
-    assert guarded.cache.fresh(b"virtual_mailbox_maps b@d.example", guarded.clock.now) is None
-    assert (await guarded.find("b@d.example")).status is Status.TEMPORARY
-
-
-async def test_within_a_second_one_look_is_enough_for_all(guarded: Set) -> None:
-    for number in range(5):
-        assert await guarded.find(f"b{number}@d.example") == NOT_FOUND
-    assert len([s for s in guarded.directory.searches if "always@d.example" in s.filter]) == 1
-
-
-async def test_a_look_is_renewed_before_anybody_has_to_wait_for_it(guarded: Set) -> None:
-    await guarded.maps.canaries.check()
-    guarded.clock.now += RENEWAL + 0.01
-    search, looks, gate = guarded.directory.search, [], asyncio.Event()
-
-    async def slow_look(asked: Search, *, deadline: float | None = None) -> list[Entry]:
-        if "always" in asked.filter:
-            looks.append(asked)
-            await gate.wait()
-        return await search(asked, deadline=deadline)
-
-    guarded.directory.search = slow_look  # type: ignore[method-assign]
-    for number in range(3):
-        assert await guarded.find(f"b{number}@d.example") == NOT_FOUND
-        await asyncio.sleep(0)
-    assert len(looks) == 1
-    gate.set()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    guarded.clock.now += RENEWAL - 0.02
-    assert await guarded.find("c@d.example") == NOT_FOUND
-    assert len(looks) == 1
-
-
-async def test_lookups_at_the_same_time_share_one_look_and_outlive_each_other(guarded: Set) -> None:
-    guarded.directory.gate = asyncio.Event()
-    tasks = [asyncio.ensure_future(guarded.find(f"b{number}@d.example")) for number in range(3)]
-    await asyncio.sleep(0)
-    guarded.directory.gate.set()
-    await asyncio.sleep(0)
-    tasks[0].cancel()
-    assert await asyncio.gather(*tasks[1:]) == [NOT_FOUND, NOT_FOUND]
-    assert len([s for s in guarded.directory.searches if "always@d.example" in s.filter]) == 1
-
-
-async def test_a_stale_mailbox_serves_while_the_canary_is_missing(guarded: Set) -> None:
-    guarded.directory.account("a@d.example", "d.example/a/")
-    await guarded.find("a@d.example")
-    guarded.directory.entries.clear()
-    guarded.clock.now += 400
-    assert await guarded.find("a@d.example") == found(b"d.example/a/")
-
-
-async def test_other_maps_are_not_touched_and_teach_no_not_found(guarded: Set) -> None:
-    guarded.directory.entries.clear()
-    guarded.directory.alias("sales@d.example", "x@y.example")
-    assert await guarded.find("sales@d.example", b"virtual_alias_maps") == found(b"x@y.example")
-    assert await guarded.find("b@d.example", b"virtual_alias_maps") == NOT_FOUND
-    for key in ("sales@d.example", "b@d.example"):
-        assert (await guarded.find(key)).status is Status.TEMPORARY
-
-
-async def test_not_found_is_believed_again_when_the_canary_is_back(
-    guarded: Set, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    entries = guarded.directory.entries[:]
-    guarded.directory.entries.clear()
-    await guarded.maps.canaries.check()
-    guarded.directory.entries[:] = entries
-    await guarded.maps.canaries.check()
-    assert await guarded.find("b@d.example") == NOT_FOUND
-    assert "every canary is found" in caplog.text
-
-
-async def test_a_canary_that_cannot_be_looked_for_makes_not_found_temporary(guarded: Set) -> None:
-    await guarded.maps.canaries.check()
-    guarded.clock.now += TRUST + 0.1
-    search = guarded.directory.search
-
-    async def all_but_the_canary(asked: Search, *, deadline: float | None = None) -> list[Entry]:
-        if "always" in asked.filter:
-            raise DirectoryFailure("down")
-        return await search(asked, deadline=deadline)
-
-    guarded.directory.search = all_but_the_canary  # type: ignore[method-assign]
-    await guarded.maps.canaries.check()
-    assert guarded.maps.canaries.missing == {}
-    assert (await guarded.find("b@d.example")).status is Status.TEMPORARY
+    site.directory.begin = begin_elsewhere
+    assert await site.find("c@d.example") == NOT_FOUND
+    assert site.directory.asked == 2 * one_by_one + 1

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from vmaild.cache.counters import CacheCounters, Tally
-from vmaild.cache.record import NEVER, Known, Record, Records
-from vmaild.cache.settings import JITTER_SHARE, PREFETCH_SHARE, CacheSettings
+from vmaild.cache.record import Known, Record, Records
+from vmaild.cache.settings import CacheSettings
 from vmaild.errors import DataError
 from vmaild.lookup import NOT_FOUND, Status
-
-INSTANTS_PER_SECOND = 8
-"""The ages of records are kept to an eighth of a second, so that a million records share a few thousand moments."""
-
-INSTANTS = 4800
-"""Moments remembered for that: those of ten minutes."""
 
 
 class Cache:
@@ -33,41 +26,13 @@ class Cache:
         self.settings = settings or CacheSettings()
         self.counters = CacheCounters()
         self.clock = clock
-        self._jitter = jitter
         self._tallies: dict[tuple[str, Status, bool], Tally] = {}
-        self._records = Records(self.settings.max_entries, self.settings.max_negative_entries)
-        self._shared_instants: dict[int, float] = {}
-        self.forgot_at = NEVER
-        """When a record last was forgotten or made room: a search that began before may have been of what it knew."""
-        self.get: Callable[[bytes], Record | None] = self._records.get
+        self._records = records = Records(self.settings, self.counters, clock, jitter)
+        self.get = records.get
         """The record for a key, whatever its age."""
-
-    def store(self, key: bytes, known: Sequence[Known], more: Any) -> Record:
-        """Keep what the directory said just now for ``key``, in place of what it said before."""
-        now = self.clock()
-        life = self._life(known) * (1 - JITTER_SHARE * self._jitter())
-        refresh_at, expires_at = self._instants(now + life * (1 - PREFETCH_SHARE), now + life)
-        record = Record(key, known, more, refresh_at, expires_at)
-        self.counters.stored += 1
-        self.keep(record, now)
-        return record
-
-    def complete(self, record: Record, known: Sequence[Known], more: Any) -> None:
-        """Put ``known`` in the place of what ``record`` knows. It gets no older by that than it would have."""
-        now = self.clock()
-        end = now + self._life(known)
-        refresh_at, expires_at = min(record.refresh_at, end), min(record.expires_at, end)
-        self.keep(Record(record.key, known, more, refresh_at, expires_at), now)
-
-    def keep(self, record: Record, now: float) -> None:
-        """Store ``record`` as it is."""
-        evicted = self._records.add(record, now)
-        if evicted:
-            self.forgot_at = now
-            if record.positive:
-                self.counters.evicted += evicted
-            else:
-                self.counters.evicted_negative += evicted
+        self.store = records.store
+        self.complete = records.complete
+        self.keep = records.keep
 
     def serves(self, record: Record, known: Known, now: float) -> bool:
         """Whether one map's answer of ``record`` serves at ``now`` without waiting for a search."""
@@ -90,22 +55,28 @@ class Cache:
         now = self.clock()
         if not record.retired:
             record.retry_at = now + self.settings.failure_recheck
-            if record.refresh_at <= now < record.expires_at:
+            # It is due for a renewal, or one was begun.
+            if not now < record.refresh_at < record.expires_at:
                 record.refresh_at = min(record.retry_at, record.expires_at)
 
     def forget(self, key: bytes) -> int:
         """Forget the record for ``key``. Returns how many there were."""
-        self.forgot_at = self.clock()
+        self._records.forgot_at = self.clock()
         return self._records.discard(key)
 
     def forget_all(self, unwanted: Callable[[Record], bool] | None = None) -> int:
         """Forget every record, or every one that is ``unwanted``. Returns how many there were."""
-        self.forgot_at = self.clock()
+        self._records.forgot_at = self.clock()
         if unwanted is not None:
             return self._records.discard_all(unwanted)
         count = len(self._records)
         self._records.clear()
         return count
+
+    @property
+    def forgot_at(self) -> float:
+        """When a record last was forgotten or made room: a search that began before may have been of what it knew."""
+        return self._records.forgot_at
 
     def __len__(self) -> int:
         """How many records there are."""
@@ -128,27 +99,3 @@ class Cache:
         if tally is None:
             tally = self._tallies[kind] = Tally(*kind)
         return tally
-
-    def _life(self, known: Sequence[Known]) -> float:
-        """Seconds that a record is good for: as long as the least certain of its answers."""
-        settings = self.settings
-        life = settings.ttl
-        for one in known:
-            if one is NOT_FOUND:
-                life = min(life, settings.negative_ttl)
-            elif isinstance(one, DataError):
-                life = min(life, settings.failure_recheck)
-        return life
-
-    def _instants(self, refresh_at: float, expires_at: float) -> tuple[float, float]:
-        """Both a little earlier, and as objects that many records share: two of their own take 64 bytes."""
-        shared = self._shared_instants
-        if len(shared) >= INSTANTS:
-            shared.clear()
-        refresh = int(refresh_at * INSTANTS_PER_SECOND)
-        expiry = int(expires_at * INSTANTS_PER_SECOND)
-        if refresh not in shared:
-            shared[refresh] = refresh / INSTANTS_PER_SECOND
-        if expiry not in shared:
-            shared[expiry] = expiry / INSTANTS_PER_SECOND
-        return shared[refresh], shared[expiry]

@@ -1,4 +1,4 @@
-"""A record, and the bounded store of records.
+"""A record, and the store of records: how long they are good for, and which make room for others.
 
 A record is what the directory said about one key, for all maps that the same searches answer. It is made at once,
 stored at once, and ages, is replaced and is forgotten as one, so that two of its maps never contradict each other.
@@ -12,11 +12,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from vmaild.cache.counters import Tally
+from vmaild.cache.counters import CacheCounters, Tally
+from vmaild.cache.settings import JITTER_SHARE, PREFETCH_SHARE, CacheSettings
 from vmaild.errors import DataError
 from vmaild.lookup import NOT_FOUND, Reply, Status, temporary
 
 NEVER = float("-inf")
+
+INSTANTS_PER_SECOND = 8
+"""The ages of records are kept to an eighth of a second, so that a million records share a few thousand moments."""
+
+INSTANTS = 4800
+"""Moments remembered for that: those of ten minutes."""
 
 SECOND_CHANCES = 8
 """Work done at most to make room for one record, so that no insert stalls the loop."""
@@ -90,21 +97,61 @@ class Records:
     of a function in Python, and the order 8 bytes for each record (in cachetools' ``FIFOCache`` 150).
     """
 
-    def __init__(self, max_positive: int, max_negative: int) -> None:
-        self._bounds = {True: max_positive, False: max_negative}
+    def __init__(
+        self,
+        settings: CacheSettings,
+        counters: CacheCounters,
+        clock: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._counters = counters
+        self._clock = clock
+        self._jitter = jitter
+        self._bounds = {True: settings.max_entries, False: settings.max_negative_entries}
         self._records: dict[bytes, Record] = {}
         # A record stands in a queue once, from when it is added. One that was removed since is retired, and takes
         # up a place there until its turn comes.
         self._queues: dict[bool, deque[Record]] = {True: deque(), False: deque()}
+        self._shared_instants: dict[int, float] = {}
         self.counts = {True: 0, False: 0}
         """How many records there are, by ``positive``."""
+        self.forgot_at = NEVER
+        """When a record last was forgotten or made room."""
         self.get: Callable[[bytes], Record | None] = self._records.get
         """The record for a key, None when there is none."""
+
+    def store(self, key: bytes, known: Sequence[Known], more: Any) -> Record:
+        """Keep what the directory said just now for ``key``, in place of what it said before."""
+        now = self._clock()
+        life = self._life(known) * (1 - JITTER_SHARE * self._jitter())
+        refresh_at, expires_at = self._instants(now + life * (1 - PREFETCH_SHARE), now + life)
+        record = Record(key, known, more, refresh_at, expires_at)
+        self._counters.stored += 1
+        self.keep(record, now)
+        return record
+
+    def complete(self, record: Record, known: Sequence[Known], more: Any) -> None:
+        """Put ``known`` in the place of what ``record`` knows. It gets no older by that than it would have."""
+        now = self._clock()
+        end = now + self._life(known)
+        refresh_at, expires_at = min(record.refresh_at, end), min(record.expires_at, end)
+        self.keep(Record(record.key, known, more, refresh_at, expires_at), now)
+
+    def keep(self, record: Record, now: float) -> None:
+        """Store ``record`` as it is."""
+        evicted = self._add(record, now)
+        if evicted:
+            self.forgot_at = now
+            if record.positive:
+                self._counters.evicted += evicted
+            else:
+                self._counters.evicted_negative += evicted
 
     def __len__(self) -> int:
         return len(self._records)
 
-    def add(self, record: Record, now: float) -> int:
+    def _add(self, record: Record, now: float) -> int:
         """Store ``record`` in place of what is there for its key. Returns how many others made room for it.
 
         ``now`` decides which of them are still good.
@@ -154,6 +201,30 @@ class Records:
             queue.clear()
             self.counts[positive] = 0
         self._records.clear()
+
+    def _life(self, known: Sequence[Known]) -> float:
+        """Seconds that a record is good for: as long as the least certain of its answers."""
+        settings = self._settings
+        life = settings.ttl
+        for one in known:
+            if one is NOT_FOUND:
+                life = min(life, settings.negative_ttl)
+            elif isinstance(one, DataError):
+                life = min(life, settings.failure_recheck)
+        return life
+
+    def _instants(self, refresh_at: float, expires_at: float) -> tuple[float, float]:
+        """Both a little earlier, and as objects that many records share: two of their own take 64 bytes."""
+        shared = self._shared_instants
+        if len(shared) >= INSTANTS:
+            shared.clear()
+        refresh = int(refresh_at * INSTANTS_PER_SECOND)
+        expiry = int(expires_at * INSTANTS_PER_SECOND)
+        if refresh not in shared:
+            shared[refresh] = refresh / INSTANTS_PER_SECOND
+        if expiry not in shared:
+            shared[expiry] = expiry / INSTANTS_PER_SECOND
+        return shared[refresh], shared[expiry]
 
     def _make_room(self, queue: deque[Record], bound: int, now: float) -> int:
         evicted = 0

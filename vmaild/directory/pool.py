@@ -88,6 +88,8 @@ class Pool:
         self._sockets: Path | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
+        self.schema: Schema | None = None
+        """The schema of the server that serves now, None when it is not known."""
 
     async def start(self) -> None:
         """Begin to connect in the background; returns at once, even when every server is down.
@@ -131,11 +133,6 @@ class Pool:
             len(self._waiting),
         )
 
-    @property
-    def schema(self) -> Schema | None:
-        """The schema of the server that serves now, None when it is not known."""
-        return None if self._active is None else self._active.schema
-
     async def search(self, search: Search, *, deadline: float | None = None) -> list[Entry]:
         """The entries that match, by ``deadline`` (loop time; default: ``timeout`` from now).
 
@@ -170,11 +167,13 @@ class Pool:
         if attempt.gone:
             return
         server = self._active
-        if server is not None and not self._waiting:
-            connection = server.take()
-            if connection is not None:
-                attempt.run(server, connection)
-                return
+        if server is not None and not self._waiting.waiters:
+            idle = server.idle
+            while idle:
+                connection = idle.pop()
+                if not connection.dead:
+                    attempt.run(server, connection)
+                    return
         self.counters.waited += 1
         if hopeless(self._standings) or self._closed:
             self.counters.failed_fast += 1
@@ -186,8 +185,11 @@ class Pool:
             attempt.fail(overloaded)
 
     def _release(self, server: LdapServer, connection: LdapConnection) -> None:
-        server.release(connection)
-        if self._waiting:
+        if not connection.dead and self._clock() < connection.expires:
+            server.idle.append(connection)
+        else:
+            server.release(connection)
+        if self._waiting.waiters:
             self._hand_over()
 
     def _may_retry(self, failure: DirectoryFailure, server: LdapServer, end: float) -> bool:
@@ -223,6 +225,8 @@ class Pool:
         if index is not None and index != self._current:
             self._change_to(index)
         self._active = None if index is None else self._servers[index]
+        if self._active is not None:
+            self.schema = self._active.schema
         pause = next_change(self._standings, self._current, now, after)
         if pause is not None and not self._closed:
             self._timer = self._loop.call_later(pause + TIMER_SLACK, self._changed)
@@ -246,7 +250,7 @@ class Pool:
     def _hand_over(self) -> None:
         """Give the active server's free connections to those who wait, in their order."""
         server = self._active
-        while server is not None and self._waiting and (connection := server.take()) is not None:
+        while server is not None and self._waiting.waiters and (connection := server.take()) is not None:
             attempt = self._waiting.next()
             if attempt is None:
                 server.release(connection)
@@ -299,7 +303,7 @@ class _Attempt:
         if isinstance(outcome, DirectoryFailure):
             self._failed(server, connection, outcome)
             return
-        server.strikes.clear()
+        server.strikes.count = 0
         if not outcome:
             probe = server.base_check.probe
             if not probe.trusted:

@@ -29,52 +29,49 @@ class WaitQueue(Generic[W]):
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
-        self._waiters: deque[W] = deque()
+        self.waiters: deque[W] = deque()
+        """In their order; some may have given up."""
         self._deadline = DeadlineTimer(self._expire)
 
     def __len__(self) -> int:
         """How many still wait."""
-        return sum(not waiter.gone for waiter in self._waiters)
-
-    def __bool__(self) -> bool:
-        """True when somebody may wait; cheap."""
-        return bool(self._waiters)
+        return sum(not waiter.gone for waiter in self.waiters)
 
     def join(self, waiter: W) -> None:
         """Queue up; the waiter fails at its ``end``. Raises ``Overloaded`` past the bound."""
-        if len(self._waiters) >= self._bound:
+        if len(self.waiters) >= self._bound:
             self._forget_gone()
-            if len(self._waiters) >= self._bound:
+            if len(self.waiters) >= self._bound:
                 raise Overloaded(f"{self._bound} searches wait already")
-        self._waiters.append(waiter)
+        self.waiters.append(waiter)
         if waiter.end < self._deadline.at:
             self._deadline.set(waiter.end)
 
     def next(self) -> W | None:
         """The waiter whose turn it is, taken off the queue; never one that gave up."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
+        while self.waiters:
+            waiter = self.waiters.popleft()
             if not waiter.gone:
                 return waiter
         return None
 
     def fail(self, why: DirectoryFailure) -> int:
         """Fail all who wait; returns how many."""
-        waiting = [waiter for waiter in self._waiters if not waiter.gone]
-        self._waiters.clear()
+        waiting = [waiter for waiter in self.waiters if not waiter.gone]
+        self.waiters.clear()
         self._deadline.stop()
         for waiter in waiting:
             waiter.fail(why)
         return len(waiting)
 
     def _expire(self, now: float) -> float | None:
-        late = [waiter for waiter in self._waiters if waiter.end <= now and not waiter.gone]
+        late = [waiter for waiter in self.waiters if waiter.end <= now and not waiter.gone]
         for waiter in late:
             waiter.gone = True
         self._forget_gone()
         for waiter in late:
             waiter.fail(DirectoryFailure("no connection became free in time", TIMEOUT))
-        return min((waiter.end for waiter in self._waiters), default=None)
+        return min((waiter.end for waiter in self.waiters), default=None)
 
     def _forget_gone(self) -> None:
-        self._waiters = deque(waiter for waiter in self._waiters if not waiter.gone)
+        self.waiters = deque(waiter for waiter in self.waiters if not waiter.gone)

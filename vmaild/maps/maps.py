@@ -241,9 +241,252 @@ class Maps:
         record = flight.completes
         if record is not None:
             found = [new if old is None else old for old, new in zip(record.known, found, strict=True)]
+===================================  =======================================
+an unknown map                               PERM, and it is logged
+an empty key, a NUL in it, not UTF-8         NOTFOUND, the directory is not asked
+a key that lacks what the map needs          NOTFOUND, the directory is not asked
+the directory's word                         OK or NOTFOUND, cached
+no word from the directory                   a stale answer where the cache has one, else TEMP
+data that must not be used                   TEMP, remembered for a while, and the entries are logged
+a canary of the map is missing               TEMP in place of NOTFOUND
+===========================================  =======================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from vmaild import lookup
+from vmaild.cache import NEVER, Answer, Cache, Known, Record, reply_of
+from vmaild.errors import DataError, DirectoryFailure, LookupFailure
+from vmaild.lookup import NOT_FOUND, Reply, Request, Status
+from vmaild.maps.canaries import Canaries
+from vmaild.maps.counters import MapCounters
+from vmaild.maps.flight import Flight, Flights, Searcher, Tell, Waiter
+from vmaild.process.log_once import LogOnce
+from vmaild.tables import Group, KeyLookup, address
+
+logger = logging.getLogger("vmaild.maps")
+
+Encode = Callable[[Reply], bytes]
+
+
+class Map(NamedTuple):
+    """One map: its name, its group and place there, what its records' keys begin with, and its counters."""
+
+    name: str
+    group: Group
+    place: int
+    prefix: bytes
+    counters: MapCounters
+
+
+class Wanted(NamedTuple):
+    """A lookup that has no answer yet: ``key`` is that of its record, ``record`` what there is of it."""
+
+    map: Map
+    key: bytes
+    record: Record | None
+
+
+class Maps:
+    """All maps of the daemon. ``timeout`` is in seconds: what one lookup may take in the directory."""
+
+    def __init__(
+        self,
+        groups: Iterable[Group],
+        cache: Cache,
+        directory: Searcher,
+        *,
+        timeout: float,
+        canaries: Mapping[str, tuple[str, ...]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._maps: dict[bytes, Map] = {}
+        for number, group in enumerate(groups):
+            for place, table in enumerate(group.tables):
+                entry = Map(table.name, group, place, b"%d " % number, MapCounters())
+                self._maps[table.name.encode()] = entry
+        self._cache = cache
+        self._directory = directory
+        self._timeout = timeout
+        self._clock = clock
+        self._flights = Flights(directory, self._landed, cache.counters)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._once = LogOnce(logger, clock)
+        self.canaries = Canaries(canaries or {}, self._present, self._forget_not_found, clock)
+        self.counters = {one.name: one.counters for one in self._maps.values()}
+        self.unknown = MapCounters()
+        """Replies to requests for a map that does not exist."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many keys are being looked up."""
+        return self._flights.count
+
+    # --- what is known at once ------------------------------------------------------------------------------------
+
+    def seek(self, name: bytes, key: bytes, encode: Encode) -> Answer | Wanted | Reply:
+        """The cached answer, made ready by ``encode``; else what must be looked up, or a reply that needs neither."""
+        try:
+            return self._seek(name, key, encode)
+        except Exception as error:
+            return _reply_to(error)
+
+    def _seek(self, name: bytes, key: bytes, encode: Encode) -> Answer | Wanted | Reply:
+        entry = self._maps.get(name) or self._maps.get(name.lower())
+        if entry is None:
+            return self._unknown(name)
+        folded = address.fold(key)
+        if folded is None:
+            return Wanted(entry, b"", None)
+        key = entry.prefix + folded
+        record = self._cache.get(key)
+        if record is not None:
+            known = record.known[entry.place]
+            now = self._clock()
+            if known is not None and self._cache.serves(record, known, now):
+                reply = reply_of(known)
+                tally = self._cache.tally(entry.name, reply.status, stale=now >= record.expires_at)
+                return Answer(record, encode(reply), tally)
+        return Wanted(entry, key, record)
+
+    def _unknown(self, name: bytes) -> Reply:
+        self._once.log(logging.WARNING, "unknown map", f"request for unknown map {name[:100]!a}")
+        self.unknown.permanent += 1
+        return lookup.permanent("unknown map")
+
+    async def find(self, request: Request) -> Reply:
+        """The reply to a request, from the cache or not, for whoever has time to wait."""
+        replies: list[Reply] = []
+
+        def keep(reply: Reply) -> bytes:
+            replies.append(reply)
+            return b""
+
+        got = self.seek(request.map_name, request.key, keep)
+        if isinstance(got, Reply):
+            return got
+        if isinstance(got, Answer):
+            got.tally.hits += 1
+            return replies[0]
+        told: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.look_up(got, lambda reply: None if told.done() else told.set_result(reply))
+        return await told
+
+    # --- what must be looked up -----------------------------------------------------------------------------------
+
+    def look_up(self, wanted: Wanted, tell: Tell) -> None:
+        """Have ``tell`` called once with the reply, now or later. Never raises."""
+        entry, key, record = wanted
+        waiter = Waiter(entry, tell, asyncio.get_running_loop().time() + self._timeout)
+        if record is not None:
+            self._renew(waiter, record)
+        elif key:
+            self._cache.counters.misses += 1
+            self._flights.join(key, waiter, None)
+        else:
+            self._not_found_unasked(waiter)
+
+    def _renew(self, waiter: Waiter, record: Record) -> None:
+        """Answer what ``record`` does not, or not any more."""
+        known = record.known[waiter.map.place]
+        now = self._clock()
+        if now < record.expires_at and known is not None:
+            # The last tenth of its life. Those who come after are answered on the hot path until it is renewed.
+            self._cache.counters.prefetches += 1
+            record.refresh_at = record.expires_at
+            self._flights.renew(record.key, waiter)
+            self._tell_cached(waiter, record, known)
+        elif now >= record.expires_at and self._cache.usable(record, known, now):
+            self._cache.counters.expired += 1
+            flight = self._flights.join(record.key, waiter, None)
+            if flight.timer is None and flight.waiters:
+                patience = self._cache.settings.stale_answer_after
+                flight.timer = asyncio.get_running_loop().call_later(patience, self._out_of_patience, flight)
+        else:
+            self._cache.counters.misses += 1
+            more = record if now < record.expires_at and record.more is not None else None
+            self._flights.join(record.key, waiter, more)
+
+    def _out_of_patience(self, flight: Flight) -> None:
+        """The directory takes long: those who have a stale answer get it (RFC 8767, 5)."""
+        flight.timer = None
+        record = self._cache.get(flight.key)
+        if record is not None and self._tell_stale(flight, record):
+            self._cache.put_off(record)
+
+    def _tell_stale(self, flight: Flight, record: Record) -> int:
+        """Answer those who wait for what ``record`` may still say; returns how many they were."""
+        now = self._clock()
+        waiters, flight.waiters = flight.waiters, []
+        told = 0
+        for waiter in waiters:
+            known = record.known[waiter.map.place]
+            if self._cache.usable(record, known, now):
+                self._tell_cached(waiter, record, known)
+                told += 1
+            else:
+                flight.waiters.append(waiter)
+        if flight.failure is None:
+            self._cache.counters.slow += told
+        return told
+
+    # --- what came of it ------------------------------------------------------------------------------------------
+
+    def _landed(self, flight: Flight) -> None:
+        if self.canaries.keys and flight.failure is None and (doubtful := self._doubtful(flight)):
+            self._spawn(self._confirm(flight, doubtful))
+        else:
+            self._end(flight)
+
+    def _doubtful(self, flight: Flight) -> list[str]:
+        """The maps whose "not found" somebody waits for, and cannot be trusted yet."""
+        names = [flight.group.tables[flight.place].name, *(waiter.map.name for waiter in flight.waiters)]
+        settled = {table.name: flight.lookup.settle(n) for n, table in enumerate(flight.group.tables)}
+        return [n for n in dict.fromkeys(names) if settled[n] is NOT_FOUND and not self.canaries.trusted(n)]
+
+    async def _confirm(self, flight: Flight, names: list[str]) -> None:
+        try:
+            for name in names:
+                await self.canaries.confirm(name)
+        except Exception as error:
+            flight.failure = error
+            for waiter in flight.waiters:
+                waiter.map.counters.canary_refusals += waiter.map.name in names
+        self._end(flight)
+
+    def _end(self, flight: Flight) -> None:
+        """Store what was found and tell it; or tell the failure."""
+        self._flights.remove(flight)
+        if flight.timer is not None:
+            flight.timer.cancel()
+        if flight.failure is None:
+            try:
+                self._deliver(flight, self._kept(flight))
+            except Exception as error:
+                flight.failure = error
+        if flight.failure is not None:
+            self._failed(flight, flight.failure)
+
+    def _kept(self, flight: Flight) -> Sequence[Known]:
+        """What the maps of the record know now, stored unless it is outdated."""
+        found, more = self._knowledge(flight.lookup)
+        record = flight.completes
+        if record is not None:
+            found = [new if old is None else old for old, new in zip(record.known, found, strict=True)]
+<<<<<<< HEAD
             if not record.retired:
                 self._cache.complete(record, found, more)
         elif flight.began < flight.newest:
+=======
+        if record is not None and not record.retired:
+            self._cache.complete(record, found, more)
+        elif record is not None or flight.outdated:
             self._cache.counters.outdated += 1
             newer = self._cache.get(flight.key)
             if newer is not None:

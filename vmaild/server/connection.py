@@ -47,6 +47,7 @@ class ClientConnection(asyncio.Protocol):
         "_clock",
         "_context",
         "_encode",
+        "_fed",
         "_in_flight",
         "_pending",
         "_recent",
@@ -70,6 +71,8 @@ class ClientConnection(asyncio.Protocol):
         self._state: State = BUSY
         self._write_paused = False
         self._resting = False
+        # The reader has been fed since the connection was READY: it may hold part of a request.
+        self._fed = False
         self._pending: deque[PendingReply] = deque()
         self._in_flight = 0
         self.used_at = context.now
@@ -147,6 +150,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._state is not ENDING:
             self._requests.feed(data)
+            self._fed = True
         self._advance()
 
     def _receive_timed(self, data: bytes) -> None:
@@ -241,7 +245,7 @@ class ClientConnection(asyncio.Protocol):
         if not pending.later:
             return
         self._in_flight -= 1
-        if self._state is BUSY and len(self._pending) == 1 and self._requests.empty:
+        if self._state is BUSY and not self._fed and len(self._pending) == 1:
             self._pending.clear()
             self._state = READY
             self._write(pending.wire)
@@ -280,4 +284,5 @@ class ClientConnection(asyncio.Protocol):
             return
         if state is FULL:
             self._transport.resume_reading()
-        self._state = BUSY if self._pending or not self._requests.empty else READY
+        self._fed = not self._requests.empty
+        self._state = BUSY if self._pending or self._fed else READY

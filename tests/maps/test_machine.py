@@ -1,0 +1,252 @@
+"""Whatever happens in whatever order, the maps of one record agree, and nothing older replaces what is newer.
+
+What must hold is in ``tests.maps.world``. Hypothesis tries short histories and makes them shorter; a random walk tries
+long ones (``python -m tests.maps.machine`` for as many steps as one likes). The mutations show that both can fail.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from tests.maps.machine import FAILURES, PAUSES, walk
+from tests.maps.world import CHANGING, KEYS, MEMBERS, World
+from vmaild import lookup
+from vmaild.cache import NEVER, Cache
+from vmaild.errors import DataError
+from vmaild.lookup import NOT_FOUND
+from vmaild.maps import Maps, flight
+from vmaild.maps.flight import Flight, Flights
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+places, keys, numbers, slots = st.integers(0, 2), st.sampled_from(KEYS), st.integers(0, 9), st.integers(0, 1)
+
+
+class Machine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+
+    def teardown(self) -> None:
+        self.world.close()
+
+    @rule(place=places, key=keys, prompt=st.booleans())
+    def ask(self, place: int, key: str, prompt: bool) -> None:
+        self.world.step("ask", place, key, prompt)
+
+    @rule(place=places, key=keys)
+    def ask_and_land(self, place: int, key: str) -> None:
+        self.world.step("ask", place, key)
+        self.world.step("land", -1)
+
+    @rule(place=places, key=keys)
+    def find(self, place: int, key: str) -> None:
+        self.world.step("find", place, key)
+
+    @rule(number=numbers)
+    def land(self, number: int) -> None:
+        self.world.step("land", number)
+
+    @rule(number=numbers)
+    def look(self, number: int) -> None:
+        self.world.step("look", number)
+
+    @rule(number=numbers, kind=st.sampled_from(FAILURES))
+    def fail(self, number: int, kind: str) -> None:
+        self.world.step("fail", number, kind)
+
+    @rule(
+        key=st.sampled_from([key for key in CHANGING if key not in MEMBERS]),
+        slot=slots,
+        kind=st.sampled_from(["account", "alias"]),
+        quality=st.integers(0, 2),
+    )
+    def put(self, key: str, slot: int, kind: str, quality: int) -> None:
+        self.world.step("put", key, slot, kind, quality)
+
+    @rule(key=st.sampled_from(CHANGING), slot=slots)
+    def remove(self, key: str, slot: int) -> None:
+        self.world.step("remove", key, slot)
+
+    @rule(members=st.integers(0, 4))
+    def occupy(self, members: int) -> None:
+        self.world.step("occupy", members)
+
+    @rule(seconds=st.sampled_from(PAUSES))
+    def advance(self, seconds: float) -> None:
+        self.world.step("advance", seconds)
+
+    @rule(number=places)
+    def server(self, number: int) -> None:
+        self.world.step("server", number)
+
+    @rule(place=st.none() | places, key=st.none() | keys)
+    def flush(self, place: int | None, key: str | None) -> None:
+        self.world.step("flush", place, None if place is None else key)
+
+
+def test_nothing_wrong_in_short_histories() -> None:
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=200,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=False,
+        ),
+    )
+
+
+def test_nothing_wrong_in_a_long_walk() -> None:
+    counts = walk(20_000, seed=1)
+    assert counts.records > 1000
+    assert counts.cached > 500
+    assert min(counts.replies[status] for status in ("FOUND", "NOT_FOUND", "TEMPORARY")) > 500
+
+
+# --- the walk finds what is wrong -----------------------------------------------------------------------------------
+
+Patch = pytest.MonkeyPatch
+
+
+def outdated_answers_are_stored(patch: Patch) -> None:
+    patch.setattr(Flight, "outdated", property(lambda self: False))
+
+
+def nobody_joins(patch: Patch) -> None:
+    patch.setattr(Flights, "get", lambda self, key: None)
+
+
+def a_flush_leaves_lookups_in_flight(patch: Patch) -> None:
+    patch.setattr(Flights, "forget", lambda self, wanted: None)
+
+
+def what_was_stored_for_another_key_outdates_nothing(patch: Patch) -> None:
+    patch.setattr(Flights, "stored", lambda self, key, began: None)
+
+
+def others_are_stored_again_with_each_search(patch: Patch) -> None:
+    def take(self: Flight, began: float) -> None:
+        self.others = [(other, began) for other in self.lookup.others]
+
+    patch.setattr(Flight, "_take_others", take)
+
+
+def others_are_stored_after_a_flush(patch: Patch) -> None:
+    init = Cache.__init__
+
+    class Forgetful(Cache):
+        forgot_at = property(lambda self: NEVER, lambda self, at: None)  # type: ignore[assignment]
+
+    patch.setattr("tests.maps.world.Cache", Forgetful)
+    assert init
+
+
+def each_map_has_its_own_age(patch: Patch) -> None:
+    store = Cache.store
+
+    def by_map(self: Cache, key: bytes, known: list, more: object) -> object:
+        before, now = self.get(key), self.clock()
+        if before is not None and before.refresh_at > NEVER:
+            born = before.expires_at - self._life(before.known)
+            lives = [30 if old is NOT_FOUND else 300 for old in before.known]
+            known = [
+                new if old is None or now > born + life else old
+                for new, old, life in zip(known, before.known, lives, strict=True)
+            ]
+        return store(self, key, known, more)
+
+    patch.setattr(Cache, "store", by_map)
+
+
+def unusable_data_leaves_the_older_answer(patch: Patch) -> None:
+    store = Cache.store
+
+    def leave(self: Cache, key: bytes, known: list, more: object) -> object:
+        before = self.get(key)
+        if before is not None:
+            known = [old if isinstance(new, DataError) else new for new, old in zip(known, before.known, strict=True)]
+        return store(self, key, known, more)
+
+    patch.setattr(Cache, "store", leave)
+
+
+def what_needs_further_searches_is_left_to_the_older_answer(patch: Patch) -> None:
+    store = Cache.store
+
+    def leave(self: Cache, key: bytes, known: list, more: object) -> object:
+        before = self.get(key)
+        if before is not None:
+            known = [old if new is None else new for new, old in zip(known, before.known, strict=True)]
+        return store(self, key, known, more)
+
+    patch.setattr(Cache, "store", leave)
+
+
+def a_failure_is_not_found(patch: Patch) -> None:
+    patch.setattr(lookup, "temporary", lambda reason: NOT_FOUND)
+
+
+def another_server_s_answer_is_taken_apart(patch: Patch) -> None:
+    def searched(self: Flight, ended: object) -> None:
+        self.completes = self.completes or ()
+        real(self, ended)
+        self.completes = self.completes or None
+
+    real = Flight._searched
+    patch.setattr(Flight, "_searched", searched)
+
+
+def a_completed_record_is_good_for_ever(patch: Patch) -> None:
+    def complete(self: Cache, record: object, known: list, more: object) -> None:
+        self.store(record.key, known, more)  # type: ignore[attr-defined]
+
+    patch.setattr(Cache, "complete", complete)
+
+
+def answers_last_twice_as_long(patch: Patch) -> None:
+    life = Cache._life
+    patch.setattr(Cache, "_life", lambda self, known: 2 * life(self, known))
+
+
+def replaced_records_are_completed_and_stored(patch: Patch) -> None:
+    patch.setattr("vmaild.cache.record.Record.retired", property(lambda self: False))
+
+
+MUTATIONS: list[Callable[[Patch], None]] = [
+    outdated_answers_are_stored,
+    nobody_joins,
+    a_flush_leaves_lookups_in_flight,
+    what_was_stored_for_another_key_outdates_nothing,
+    others_are_stored_again_with_each_search,
+    others_are_stored_after_a_flush,
+    each_map_has_its_own_age,
+    unusable_data_leaves_the_older_answer,
+    what_needs_further_searches_is_left_to_the_older_answer,
+    a_failure_is_not_found,
+    another_server_s_answer_is_taken_apart,
+    a_completed_record_is_good_for_ever,
+    answers_last_twice_as_long,
+    replaced_records_are_completed_and_stored,
+]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_the_walk_fails_where(mutation: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    mutation(monkeypatch)
+    assert flight
+    with pytest.raises(AssertionError):
+        walk(60_000, seed=2)
