@@ -4,7 +4,11 @@ A query asked for one search key is an ``Ask``; queries of several maps that ask
 search base of one contains that of the other and the server's schema makes certain which entry matches which filter
 (``vmaild.tables.filter``): they go out as one search at the widest base, their filters joined by ``|``, and each ask
 then picks its entries from the answer. Where an entry leaves a doubt, each ask is made by itself: the answer of a
-joined search is always that of asking one after the other.
+joined search is always that of asking one after the other, but for the order of entries, which is the server's choice
+(RFC 4511, 4.5.2) and can differ by filter.
+
+Taken for granted, beside what ``filter`` does: what stands below a search base is in the same database or in one glued
+to it, and is no subentry (RFC 3672), which only a search for that very entry would find.
 """
 
 from __future__ import annotations
