@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmaild.cache import Cache, CacheSettings, Known
-from vmaild.cache.cache import INSTANTS
+from vmaild.cache.record import INSTANTS
 from vmaild.errors import DataError
 from vmaild.lookup import NODATA, NOT_FOUND
 

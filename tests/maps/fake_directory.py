@@ -15,13 +15,16 @@ from vmaild.tables import Schema
 BASE = "o=hosting,dc=x"
 DOMAIN = f"o=d.example,{BASE}"
 
-_TYPES = ("mail", "mailbox", "maildrop", "uidNumber", "gidNumber", "o", "cn")
+_TYPES = ("mail", "mailbox", "maildrop", "uidNumber", "gidNumber", "o", "cn", "dc")
 _CLASSES = ("organization", "courierMailAccount", "courierMailAlias", "organizationalRole")
 
 
 def new_schema(*more: bytes) -> Schema:
     """The schema of one server, with more attribute types at need."""
-    types = [b"( 1.1.%d NAME '%s' EQUALITY caseIgnoreMatch )" % (n, name.encode()) for n, name in enumerate(_TYPES)]
+    types = [
+        b"( 1.1.%d NAME '%s' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )" % (n, name.encode())
+        for n, name in enumerate(_TYPES)
+    ]
     types.append(b"( 1.2.1 NAME 'objectClass' EQUALITY objectIdentifierMatch )")
     types.append(b"( 1.2.2 NAME 'roleOccupant' EQUALITY distinguishedNameMatch )")
     types += more

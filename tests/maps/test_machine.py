@@ -20,7 +20,7 @@ from vmaild import lookup
 from vmaild.cache import NEVER, Cache
 from vmaild.errors import DataError
 from vmaild.lookup import NOT_FOUND
-from vmaild.maps import Maps, flight
+from vmaild.maps import flight
 from vmaild.maps.flight import Flight, Flights
 
 

@@ -205,7 +205,7 @@ class World:
         pause = work(*how)
         if pause:
             await asyncio.sleep(pause)
-        while self.maps._throttle._passed:
+        while self.maps._flights._begun:
             await asyncio.sleep(0)
 
     def _advance(self, seconds: float) -> float:

@@ -140,7 +140,7 @@ class Records:
 
     def keep(self, record: Record, now: float) -> None:
         """Store ``record`` as it is."""
-        evicted = self._add(record, now)
+        evicted = self.add(record, now)
         if evicted:
             self.forgot_at = now
             if record.positive:
@@ -151,7 +151,7 @@ class Records:
     def __len__(self) -> int:
         return len(self._records)
 
-    def _add(self, record: Record, now: float) -> int:
+    def add(self, record: Record, now: float) -> int:
         """Store ``record`` in place of what is there for its key. Returns how many others made room for it.
 
         ``now`` decides which of them are still good.

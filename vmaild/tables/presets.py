@@ -6,8 +6,8 @@ the domain's administrators in roleOccupant. A domain's postmaster may write bel
 about an address is asked inside its own domain's subtree only, and mailbox paths are guarded. An entry that does not
 show the attribute its map returns is an error: what exists is never "not found".
 
-The mailbox and the alias map share a record: Postfix asks both about each recipient, and they must not contradict each
-other. The logins of a sender have one of their own, since they are asked of other addresses, as have the ids.
+The maps of an address share a record: the same search answers all of them, and they never contradict each other. So do
+the two maps of ids, which need other attributes.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def courier(search_base: str) -> Maps:
             "query": [{**alias, "result_attribute": ["maildrop"]}, {**account, **nothing}, postmaster],
         },
         "smtpd_sender_login_maps": {
+            "record": "address",
             "query": [
                 {**account, "result_attribute": ["mail"]},
                 {**alias, "result_attribute": ["maildrop"]},
