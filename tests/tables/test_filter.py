@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.tables import evaluator
 from vmaild.lookup import Entry
-from vmaild.tables.filter import FilterTemplate, Shown
+from vmaild.tables.filter import FilterTemplate
+from vmaild.tables.matching import Shown
 from vmaild.tables.schema import Schema
 from vmaild.tables.template import Parts
 

@@ -13,7 +13,7 @@ from vmaild.tables import Group, KeyLookup, Schema
 
 D = f"o=d.example,{BASE}"
 USER = f"mail=u@d.example,{D}"
-MAPS = ("virtual_mailbox_maps", "virtual_alias_maps")
+MAPS = ("virtual_mailbox_maps", "virtual_alias_maps", "smtpd_sender_login_maps")
 
 
 @pytest.fixture

@@ -223,6 +223,7 @@ def test_one_search_answers_every_map_of_the_record(hosting: Tree) -> None:
     assert outcome.known == {
         ("virtual_mailbox_maps", "user1+x@domain2.example"): found(b"domain2.example/user1/"),
         ("virtual_alias_maps", "user1+x@domain2.example"): NODATA,
+        ("smtpd_sender_login_maps", "user1+x@domain2.example"): found(b"user1@domain2.example"),
     }
     assert len(hosting.searches) == 1
 

@@ -39,6 +39,7 @@ from vmaild.directory.failures import (
     REFERRAL,
     TIMEOUT,
     failure,
+    result_code,
     result_failure,
 )
 from vmaild.errors import DirectoryFailure
@@ -228,7 +229,8 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
             return  # the rest of the answer is still on its way
         except FOREIGN as error:
             wrong = failure(error)
-            if wrong.kind in (BROKEN, INVALID):
+            # A result code is an answer, whatever it says: the connection is in step.
+            if wrong.kind == BROKEN or not (isinstance(error, LDAPError) and result_code(error) > 0):
                 self.lost = True
                 self._close()
             self._finish(wrong)

@@ -85,8 +85,7 @@ def failure(error: Exception) -> DirectoryFailure:
     if isinstance(error, DirectoryFailure):
         return error
     if isinstance(error, errors.LDAPError):
-        # A class attribute that the next error of this class overwrites.
-        code = int(error.code)
+        code = result_code(error)
         text = error.args[0] if error.args else ""
         return DirectoryFailure(f"LDAP result {code}: {text!r}", _BY_CODE.get(code, REFUSED))
     if isinstance(error, TimeoutError):
@@ -94,6 +93,12 @@ def failure(error: Exception) -> DirectoryFailure:
     if isinstance(error, OSError):
         return DirectoryFailure(f"connection: {error}", BROKEN)
     return DirectoryFailure(f"{type(error).__name__}: {error}", INVALID)
+
+
+def result_code(error: errors.LDAPError) -> int:
+    """The result code that the server sent, or libldap's own negative one. Call it at once."""
+    # A class attribute that the next error of this class overwrites.
+    return int(error.code)
 
 
 def result_failure(code: int) -> DirectoryFailure | None:

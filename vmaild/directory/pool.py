@@ -98,9 +98,12 @@ class Pool:
         """
         self._loop = asyncio.get_running_loop()
         self._sockets = Path(tempfile.mkdtemp(prefix="vmaild-"))
+        schemas: list[Schema] = []
         for uri in self._settings.uri:
             transport = Transport(parse(uri), self._settings, self._sockets, self._clock)
-            self._servers.append(LdapServer(uri, transport, self._settings, self.counters, self._changed, self._clock))
+            self._servers.append(
+                LdapServer(uri, transport, self._settings, self.counters, schemas, self._changed, self._clock)
+            )
         self._standings = [server.standing for server in self._servers]
         for server in self._servers:
             server.start()

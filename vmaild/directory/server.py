@@ -36,7 +36,9 @@ SCHEMA_LIFETIME = 300.0
 
 
 class LdapServer:
-    """``changed`` is called whenever a connection became free or the standing changed."""
+    """``schemas`` are those that servers share. ``changed`` is called whenever a connection became free or the standing
+    changed.
+    """
 
     def __init__(
         self,
@@ -44,6 +46,7 @@ class LdapServer:
         transport: Transport,
         settings: DirectorySettings,
         counters: Counters,
+        schemas: list[Schema],
         changed: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
@@ -55,6 +58,7 @@ class LdapServer:
         self._transport = transport
         self._settings = settings
         self._counters = counters
+        self._schemas = schemas
         self._changed = changed
         self._clock = clock
         self.base_check = BaseCheck(settings.search_base, counters, self.take_out, clock)
@@ -201,7 +205,7 @@ class LdapServer:
         """Read the schema, when it was not read lately: which queries go out together depends on it."""
         if self._clock() - self._schema_read_at < SCHEMA_LIFETIME:
             return
-        schema = await subschema.read(connection, self._settings.search_base, end, self.schema)
+        schema = await subschema.read(connection, self._settings.search_base, end, self._schemas)
         if schema is None and self._schema_read_at == NEVER:
             logger.warning("directory server %s shows no schema: each query is a search of its own", self.uri)
         self.schema = schema

@@ -14,12 +14,16 @@ from vmaild.errors import DirectoryFailure
 from vmaild.lookup import Scope, Search
 from vmaild.tables.schema import Schema
 
+KNOWN = 4
+"""Schemas kept for servers that have the same."""
+
 _DEFINITIONS = ("attributeTypes", "objectClasses")
 
 
-async def read(connection: LdapConnection, base: str, end: float, before: Schema | None) -> Schema | None:
-    """The schema for the entry ``base``; ``before`` when nothing has changed, None when the server does not show it.
+async def read(connection: LdapConnection, base: str, end: float, known: list[Schema]) -> Schema | None:
+    """The schema for the entry ``base``, None when the server does not show it.
 
+    Servers with the same definitions share one: what was read before is in ``known``, of which the last few are kept.
     Raises ``DirectoryFailure`` when the connection breaks or ``end`` (loop time) comes first.
     """
     try:
@@ -38,6 +42,9 @@ async def read(connection: LdapConnection, base: str, end: float, before: Schema
     if not entries:
         return None
     raw = entries[0].values("attributeTypes"), entries[0].values("objectClasses")
-    if before is not None and before.raw == raw:
-        return before
-    return await asyncio.to_thread(Schema, *raw)
+    for schema in known:
+        if schema.raw == raw:
+            return schema
+    schema = await asyncio.to_thread(Schema, *raw)
+    known[:] = [schema, *known[: KNOWN - 1]]
+    return schema

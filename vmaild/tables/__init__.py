@@ -7,7 +7,9 @@ table       a map, and the group of maps whose answers for a key make one record
 query       one way of a map to find entries for a key
 key_lookup  one key looked up for a group: what to ask next, and what the answers make
 plan        which searches that takes, and how few: worked out once for all keys of the same shape
-filter      filters: quoting a value, and telling which entries match
+filter      filter templates, and quoting a value for one
+filter_tree filters as trees
+matching    which entries a filter matches, decided by the schema
 schema      what the server's schema says of that: classes, names and matching rules
 results     from entries to values: which attributes count, what is followed, safe mailbox paths
 template    ``%s`` and its like

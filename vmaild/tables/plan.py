@@ -20,7 +20,7 @@ from typing import NamedTuple
 from vmaild.lookup import Entry, Scope, Search
 from vmaild.tables import dn, filter
 from vmaild.tables.dn import Dn
-from vmaild.tables.filter import Shown, Test, Verdict
+from vmaild.tables.matching import Shown, Test, Verdict
 from vmaild.tables.query import Query
 from vmaild.tables.schema import Schema
 from vmaild.tables.template import Get, Parts, Template
