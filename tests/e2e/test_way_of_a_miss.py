@@ -58,12 +58,13 @@ async def traced(slapd: Slapd) -> Way:
     await server.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.addresses[0].port)  # type: ignore[union-attr]
 
-    first, second = (netstring.encode(b"virtual_mailbox_maps user%d@domain2.example" % number) for number in (1, 2))
+    *first, last = (netstring.encode(b"virtual_mailbox_maps user%d@domain2.example" % number) for number in (1, 3, 2))
     try:
-        writer.write(first)
-        await reader.readuntil(b",")
+        for request in first:  # of which one waits for the first connection, and one makes the plan
+            writer.write(request)
+            await reader.readuntil(b",")
         way = Way()
-        writer.write(second)
+        writer.write(last)
         sys.setprofile(way)
         try:
             found = await reader.readuntil(b",")
