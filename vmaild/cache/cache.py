@@ -51,6 +51,15 @@ class Cache:
         self.keep(record)
         return record
 
+    def complete(self, record: Record, known: Sequence[Known], more: Any) -> None:
+        """Add what further searches found; the record lives no longer than the least certain of its answers."""
+        now = self.clock()
+        record.known = tuple(new if old is None else old for old, new in zip(record.known, known, strict=True))
+        record.more = more
+        life = self._life(record.known)
+        record.refresh_at = min(record.refresh_at, self._instant(now + life * (1 - PREFETCH_SHARE)))
+        record.expires_at = min(record.expires_at, self._instant(now + life))
+
     def keep(self, record: Record) -> None:
         """Store ``record`` as it is."""
         evicted = self._records.add(record, self.clock())

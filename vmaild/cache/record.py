@@ -35,7 +35,7 @@ class Record:
         self.key = key
         self.known = tuple(known)
         self.more = more
-        self.positive = any(one is not NOT_FOUND for one in known)
+        self.positive = any(one is not NOT_FOUND and one is not None for one in known)
         self.refresh_at = refresh_at
         self.expires_at = expires_at
         self.retry_at = NEVER

@@ -256,8 +256,7 @@ class Maps:
         record = flight.completes
         if record is not None:
             if not record.retired:
-                record.known = tuple(new if old is None else old for old, new in zip(record.known, found, strict=True))
-                record.more = more
+                self._cache.complete(record, found, more)
         elif flight.outdated:
             self._cache.counters.outdated += 1
             newer = self._cache.get(flight.key)
