@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.server.conftest import ask, ok, until
+from tests.server.paper import PaperTransport
 from vmaild.cache import Answer, Cache
-from vmaild.lookup import NOT_FOUND, Status, found
+from vmaild.config import load
+from vmaild.daemon import Daemon
+from vmaild.lookup import NODATA, NOT_FOUND, Status, found
 from vmaild.server import recent as module
 from vmaild.server.recent import MAX_SIZE, OVERHEAD, Recent
 from vmaild.wire import socketmap
@@ -124,3 +127,32 @@ async def test_an_answer_that_came_in_pieces_or_with_others_is_not_remembered(si
     await client.ask(ask(b"cached") * 2, ok(b"c") * 2)
     await until(lambda: site.server.counters.pipelined == 2)
     assert not any(recent._answers for recent in site.server._context.recents)
+
+
+async def test_flushing_the_daemon_forgets_what_is_remembered_of_every_listener(tmp_path):
+    path = tmp_path / "v.toml"
+    path.write_text(
+        'preset = "courier"\n[directory]\nuri = "ldap://127.0.0.1:1"\nsearch_base = "o=x"\n'
+        '[[listen]]\naddress = "inet:127.0.0.1:0"\n'
+        '[[listen]]\naddress = "inet:127.0.0.1:0"\nprotocol = "tcp_table"\nmap = "virtual_mailbox_maps"\n'
+    )
+    config = load(path, {})
+    daemon = Daemon(config, {})
+    name, key = b"virtual_mailbox_maps", b"user@domain.example"
+    record = daemon.cache.store(
+        daemon.maps._maps[name].prefix + key, [b"domain.example/user/", NODATA, NOT_FOUND], None
+    )
+    questions = [ask(key, name), b"get %b\n" % key]
+    for listen, question in zip(config.listen, questions, strict=True):
+        connection, transport = daemon.server._factory(listen)(), PaperTransport()
+        connection.connection_made(transport)
+        for _ in range(2):
+            connection.data_received(question)
+        assert transport.sent.count(b"domain.example/user/") == 2
+    recents = daemon.server._context.recents
+    assert [recent.get(question) is not None for recent, question in zip(recents, questions, strict=True)] == [True] * 2
+    assert daemon.flush(name, b"other@domain.example") == 0
+    assert not any(recent._answers for recent in recents)
+    assert not record.retired
+    assert daemon.flush(None, None) == 1
+    assert record.retired

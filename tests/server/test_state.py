@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.server.conftest import FakeLookups, ask, ok
+from tests.server.paper import PaperTransport
 from vmaild.lookup import found
 from vmaild.server.connection import SHARE
 from vmaild.server.context import Context
@@ -18,37 +19,6 @@ from vmaild.server.state import BUSY, CLOSED, ENDING, FINISHING, FULL, READY, TI
 
 PIPELINED = 4
 BAD = b"hello"
-
-
-class PaperTransport(asyncio.Transport):
-    """Writes down what is asked of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sent = b""
-        self.reading = True
-        self.ended = ""
-        self.full_after: int | None = None
-        self.protocol: HotConnection | None = None
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.sent += data
-        if self.full_after is not None and len(self.sent) > self.full_after:
-            self.full_after = None
-            assert self.protocol is not None
-            self.protocol.pause_writing()
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
-
-    def close(self) -> None:
-        self.ended = self.ended or "closed"
-
-    def abort(self) -> None:
-        self.ended = "aborted"
 
 
 class Rig:

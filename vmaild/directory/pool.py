@@ -87,6 +87,7 @@ class Pool:
         self._timer: asyncio.TimerHandle | None = None
         self._sockets: Path | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._handing_over = False
         self._closed = False
         self.schema: Schema | None = None
         """The schema of the server that serves now, None when it is not known."""
@@ -252,13 +253,18 @@ class Pool:
 
     def _hand_over(self) -> None:
         """Give the active server's free connections to those who wait, in their order."""
-        server = self._active
-        while server is not None and self._waiting.waiters and (connection := server.take()) is not None:
-            attempt = self._waiting.next()
-            if attempt is None:
-                server.release(connection)
-            else:
-                attempt.run(server, connection)
+        if self._handing_over:
+            return  # an attempt that ended at once gave its connection back: the loop below goes on with it
+        self._handing_over = True
+        try:
+            while self._waiting.waiters and (server := self._active) and (connection := server.take()) is not None:
+                attempt = self._waiting.next()
+                if attempt is None:
+                    server.release(connection)
+                else:
+                    attempt.run(server, connection)
+        finally:
+            self._handing_over = False
 
 
 class _Attempt:

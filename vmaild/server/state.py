@@ -16,10 +16,12 @@ event                             from                                to
 ================================  ==================================  ============================================
 a request that is remembered      READY                               READY
 other bytes                       READY, TIMED, BUSY                  BUSY, FULL, or READY when all is answered
+other bytes                       ENDING                              ENDING: they are thrown away
 a reply is there                  BUSY, FULL                          BUSY, FULL, READY
 the client does not read          READY, TIMED, BUSY                  FULL
 the client reads again            FULL                                BUSY, READY
 the share of a turn is used up    BUSY                                FULL, and on in the next turn
+the same                          FINISHING                           FINISHING, and on in the next turn
 the client's last byte, a stop    READY, TIMED, BUSY, FULL            FINISHING
 all requests are taken up         FINISHING                           ENDING
 bytes that are no request         any but ENDING and CLOSED           ENDING
