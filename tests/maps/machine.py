@@ -81,7 +81,7 @@ class Moves:
 
 WEIGHTS = {
     "ask": 30, "find": 3, "land": 25, "look": 6, "fail": 3, "put": 10, "remove": 5, "occupy": 3, "advance": 15,
-    "server": 1, "flush": 2,
+    "server": 2, "flush": 4,
 }  # fmt: skip
 
 
