@@ -249,9 +249,18 @@ class World:
         values = ("a\nb@y.example", "", f"{self.number}@y.example")[quality]
         return alias(key, *([values] if values else []), name=name)
 
-    def _ask(self, place: int, key: str, prompt: bool = False) -> None:
-        """A client asks; it may be gone when the reply comes, which changes nothing."""
-        self.prompt = prompt
+    def _ask(self, place: int, key: str, server: str = "slow") -> None:
+        """A client asks; it may be gone when the reply comes, which changes nothing.
+
+        ``server``: it looks and answers late (slow), looks at once and answers late (prompt), or does both at once.
+        """
+        self.prompt = server == "prompt"
+        before = self.pending[:]
+        self._ask_for(place, key)
+        while server == "fast" and self.pending and self.pending[-1] not in before:
+            self._land(-1)
+
+    def _ask_for(self, place: int, key: str) -> None:
         got = self.maps.seek(NAMES[place], key.upper().encode(), lambda reply: self._cached(place, key, reply))
         if isinstance(got, Answer):
             self.counts.cached += 1
