@@ -29,7 +29,8 @@ from vmaild.directory import Ended, Found
 from vmaild.errors import DataError, DirectoryFailure
 from vmaild.lookup import NODATA, NOT_FOUND, Entry, Reply, Request, Search, Status
 from vmaild.maps import Maps
-from vmaild.tables import address
+from vmaild.maps.flight import Flight
+from vmaild.tables import Schema, address
 
 NAMES = (MAILBOX, ALIAS, LOGIN)
 BAD = "bad"
@@ -168,6 +169,7 @@ class World:
         self.prefix = self.maps._maps[MAILBOX].prefix
         self.servers = (new_schema(), new_schema(b"( 9.9 NAME 'more' )"), new_schema())
         self.schema = self.servers[0]
+        self.failed_over: set[Flight] = set()
         self.prompt = False
         """Whether the server looks at its tree as soon as it is asked, however late its answer arrives."""
         self.pending: list[Pending] = []
@@ -330,9 +332,8 @@ class World:
             one.done(how)
             return
         begun = self.counts.searches
-        # Another server than the one that was asked first may have answered in the end.
-        one.done(Found(how, one.began, self.schema))
-        flight = one.done.__self__  # type: ignore[attr-defined]
+        flight: Flight = one.done.__self__  # type: ignore[attr-defined]
+        one.done(Found(how, one.began, self._answering(flight)))
         # What a flush overtook may begin another search after it, whose answer is not stored either.
         own = "" if flight.newest == float("inf") else flight.key.removeprefix(self.prefix).decode()
         if one.keys == [own] and begun == self.counts.searches:
@@ -345,6 +346,21 @@ class World:
             # What a search says of other keys counts where it was stored.
             if key == own or self.records[key] is not before[key]:
                 self.newest[key] = max(self.newest[key], one.began)
+
+    def _answering(self, flight: Flight) -> Schema:
+        """The schema of who answers: another server than the lookup was planned for, once in a lookup.
+
+        After a second failover in one lookup it takes several searches, as without a schema, and may see several states
+        of the tree.
+        """
+        planned = flight.lookup.schema
+        assert planned is not None
+        if planned.raw == self.schema.raw:
+            return self.schema
+        if flight in self.failed_over:
+            return planned
+        self.failed_over.add(flight)
+        return self.schema
 
     def _entries(self) -> list[Entry]:
         return [self.tree[slot] for slot in sorted(self.tree)]

@@ -51,8 +51,8 @@ class Flight:
     is set when it fails.
     """
 
-    __slots__ = ("_directory", "_landed", "began", "completes", "end", "failure", "group", "index", "key", "lookup",
-                 "newest", "others", "timer", "waiters")  # fmt: skip
+    __slots__ = ("_directory", "_landed", "_replanned", "began", "completes", "end", "failure", "group", "index", "key",
+                 "lookup", "newest", "others", "timer", "waiters")  # fmt: skip
 
     lookup: KeyLookup
 
@@ -63,6 +63,7 @@ class Flight:
         self.end = end
         self.completes = completes
         self.waiters: list[Waiter] = []
+        self._replanned = False
         self.began = NEVER
         self.newest = NEVER
         self.others: list[tuple[KeyLookup, float]] = []
@@ -114,8 +115,10 @@ class Flight:
                 lookup.receive(ended.entries)
                 if lookup.others:
                     self._take_others(ended.began)
-            elif first and self.completes is None:
+            elif first and self.completes is None and not self._replanned:
                 # Another server answered than the one for which the queries were joined: join them for that one.
+                self._replanned = True
+                self.began = NEVER
                 self.lookup = KeyLookup(self.group, lookup.key, ended.schema)
             else:
                 lookup.split()
