@@ -22,10 +22,12 @@ class Moves:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._few = rng.sample(KEYS, rng.choice((1, 2, 3, len(KEYS))))
-        if rng.random() < 0.5:
-            # The role, whose search tells of its members too.
-            self._few = ["postmaster@d.example", rng.choice(MEMBERS), *self._few[:1]]
+        # The role takes several searches, which tell of its members too.
+        self._roles = rng.random() < 0.4
+        if self._roles:
+            self._few = ["postmaster@d.example", *MEMBERS]
         weights = dict(WEIGHTS)
+        weights["server"] = rng.choice((0, 2, 15))
         weights["land"] = rng.choice((8, 25, 40))
         self._names, self._weights = list(weights), list(weights.values())
         self._pauses = rng.choice((PAUSES, PAUSES, PAUSES[:5]))
@@ -40,10 +42,12 @@ class Moves:
 
     def _own(self) -> str:
         key = self._key()
+        if self._roles:
+            return self._rng.choice(MEMBERS)
         return key if key in CHANGING else self._rng.choice(CHANGING)
 
     def _ask(self) -> tuple[object, ...]:
-        return self._rng.randrange(3), self._key(), self._rng.random() < 0.6
+        return self._rng.randrange(3), self._key(), self._rng.choice(("slow", "prompt", "prompt", "fast"))
 
     def _find(self) -> tuple[object, ...]:
         return self._rng.randrange(3), self._key()
@@ -66,7 +70,7 @@ class Moves:
         return self._own(), self._rng.randrange(2)
 
     def _occupy(self) -> tuple[object, ...]:
-        return (self._rng.randrange(5),)
+        return (self._rng.randrange(1, 4) if self._roles else self._rng.randrange(5),)
 
     def _advance(self) -> tuple[object, ...]:
         return (self._rng.choice(self._pauses),)
@@ -81,7 +85,7 @@ class Moves:
 
 WEIGHTS = {
     "ask": 30, "find": 3, "land": 25, "look": 6, "fail": 3, "put": 10, "remove": 5, "occupy": 3, "advance": 15,
-    "server": 1, "flush": 2,
+    "server": 2, "flush": 4,
 }  # fmt: skip
 
 

@@ -58,8 +58,8 @@ class Flight:
     is set when it fails. ``landed`` is called once, when the lookup has settled its map or has failed.
     """
 
-    __slots__ = ("_directory", "_landed", "began", "completes", "end", "failure", "group", "key", "lookup", "newest",
-                 "others", "place", "timer", "waiters")  # fmt: skip
+    __slots__ = ("_directory", "_landed", "_replanned", "began", "completes", "end", "failure", "group", "key",
+                 "lookup", "newest", "others", "place", "timer", "waiters")  # fmt: skip
 
     lookup: KeyLookup
 
@@ -81,6 +81,7 @@ class Flight:
         self._directory = directory
         self._landed = landed
         self.waiters: list[Waiter] = []
+        self._replanned = False
         self.began = self.newest = NEVER
         self.others: list[tuple[KeyLookup, float]] = []
         self.failure: Exception | None = None
@@ -130,8 +131,10 @@ class Flight:
                 lookup.receive(ended.entries)
                 if lookup.others:
                     self._take_others(ended.began)
-            elif first and self.completes is None:
+            elif first and self.completes is None and not self._replanned:
                 # Another server answered than the one for which the queries were joined: join them for that one.
+                self._replanned = True
+                self.began = NEVER
                 self.lookup = KeyLookup(self.group, lookup.key, ended.schema)
             else:
                 lookup.split()
