@@ -216,7 +216,7 @@ class Records:
     def _instants(self, refresh_at: float, expires_at: float) -> tuple[float, float]:
         """Both a little earlier, and as objects that many records share: two of their own take 64 bytes."""
         shared = self._shared_instants
-        if len(shared) >= INSTANTS:
+        if len(shared) >= INSTANTS - 1:
             shared.clear()
         refresh = int(refresh_at * INSTANTS_PER_SECOND)
         expiry = int(expires_at * INSTANTS_PER_SECOND)
