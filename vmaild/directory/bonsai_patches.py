@@ -1,31 +1,16 @@
 """What vmaild puts in the place of some of bonsai's classes, and why.
 
-bonsai's C part makes one ``bonsai.ldapentry.LDAPEntry`` for each entry, and looks that name up once in a process. The
-class parses the DN with a regular expression that refuses ``cn=Team #1``, rewrites ``\\2C`` to ``\\,`` even after an
-escaped backslash, and keeps the connection alive. ``Fields`` takes its place: a dict of the attributes that keeps
-the DN as the server wrote it. It must be in place before bonsai reads its first entry, so import this early.
+Beside these, ``vmaild.directory.connection`` has the class for an entry.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import bonsai.ldapentry
 from bonsai import LDAPClient
 from bonsai.ldapvaluelist import LDAPValueList
 
-
-class Fields(dict[str, list[bytes]]):
-    """One entry as bonsai's C part fills it: values by attribute name as the server wrote it."""
-
-    __slots__ = ("dn",)
-
-    def __init__(self, dn: str, connection: object = None) -> None:
-        self.dn = dn
-
-
-# Plain assignments would be type errors.
-setattr(bonsai.ldapentry, "LDAPEntry", Fields)  # noqa: B010
+# A plain assignment would be a type error.
 # Its lists of values keep book of changes, and make three objects for that; these are only read.
 setattr(LDAPValueList, "__init__", list.__init__)  # noqa: B010
 

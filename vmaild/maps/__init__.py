@@ -1,7 +1,8 @@
 """From a request to its reply.
 
-maps       what is known at once, what is looked up, what comes of it; where exceptions become replies
+maps       what is known at once, and what must be looked up
 flight     one key in flight, and all those in flight, few begun in a turn of the loop
+landing    what comes of it: the record is stored, those who wait are told; where exceptions become replies
 canaries   keys that must be found, or no "not found" is trusted
 counters   what is counted
 """
