@@ -44,7 +44,13 @@ class Landing:
 
     def landed(self, flight: Flight) -> None:
         """A flight has ended."""
-        if self._canaries.keys and flight.failure is None and (doubtful := self._doubtful(flight)):
+        doubtful: list[str] = []
+        if self._canaries.keys and flight.failure is None:
+            try:
+                doubtful = self._doubtful(flight)
+            except Exception as error:
+                flight.failure = error
+        if doubtful:
             self._spawn(self._confirm(flight, doubtful))
         else:
             self._end(flight)
