@@ -54,7 +54,7 @@ class Cache:
         return record
 
     def complete(self, record: Record, known: Sequence[Known], more: Any) -> None:
-        """Put ``known`` in the place of what ``record`` knows. It gets no older by that than it would have."""
+        """Put ``known`` in the place of what ``record`` knows. It lasts no longer for that."""
         end = self.clock() + self._life(known)
         refresh_at, expires_at = min(record.refresh_at, end), min(record.expires_at, end)
         self.keep(Record(record.key, known, more, refresh_at, expires_at))
