@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from tests.maps.outside import run
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ARGUMENTS = "--seconds 5 --rate 20 --pace 2000 --ttl 2 --negative-ttl 1".split()
 
 
 def test_the_two_maps_of_an_address_never_contradict_each_other_while_the_directory_changes() -> None:
-    result = run(5.0, rate=20.0, pace=2000.0, cache="[cache]\nttl = 2\nnegative_ttl = 1\n")
-    assert (result.contradictions, result.denied) == (0, 0), result.examples
-    assert result.answers > 1000
-    assert result.changes > 20
+    # A process of its own: it writes with bonsai's own classes, which vmaild replaces in its process.
+    command = [sys.executable, "-m", "tests.maps.outside", *ARGUMENTS]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    counted = dict(line.split() for line in done.stdout.splitlines() if line)
+    assert (counted["contradictions"], counted["denied"]) == ("0", "0")
+    assert int(counted["answers"]) > 1000
+    assert int(counted["changes"]) > 20
