@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ARGUMENTS = "--seconds 5 --rate 20 --pace 2000 --ttl 2 --negative-ttl 1".split()
+ARGUMENTS = ["--seconds", "5", "--rate", "20", "--pace", "2000", "--ttl", "2", "--negative-ttl", "1"]
 
 
 def test_the_two_maps_of_an_address_never_contradict_each_other_while_the_directory_changes() -> None:
