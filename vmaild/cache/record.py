@@ -134,7 +134,7 @@ class Records:
         return record
 
     def complete(self, record: Record, known: Sequence[Known], more: Any) -> None:
-        """Put ``known`` in the place of what ``record`` knows. It gets no older by that than it would have."""
+        """Put ``known`` in the place of what ``record`` knows. It lasts no longer for that."""
         now = self._clock()
         end = now + self._life(known)
         refresh_at, expires_at = min(record.refresh_at, end), min(record.expires_at, end)
