@@ -34,7 +34,7 @@ class Landing:
         self._canaries = canaries
         self._once = once
         self._tasks: set[asyncio.Task[None]] = set()
-        self.flights = Flights(directory, self.landed, cache.counters)
+        self.flights = Flights(directory, self.landed, cache.counters, cache.clock)
 
     async def close(self) -> None:
         """End what waits for canaries."""
