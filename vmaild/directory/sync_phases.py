@@ -1,0 +1,208 @@
+"""From a server's messages to what changed: the stages of RFC 4533 (3.3 and 3.4) as a state machine; pure.
+
+::
+
+    REFRESH --refreshPresent or refreshDelete with refreshDone--> PERSIST
+       |                                                             |
+       +----------- SearchResultDone, notice of disconnection ------+--> ENDED
+
+**Refresh**: what happened since the cookie. Entries come that were added or changed; then, without a session log, all
+entryUUIDs that are still there (*present phase*), or, with one, those that are gone (*delete phase*). **Persist**:
+each change as it happens.
+
+Cookies that come in the refresh are held back until it is over: with one from its middle, a stream that ends there
+would be taken up again behind deletions that were never told.
+
+A rename comes as ``Changed`` under the new DN only. When an entry with entries below it is renamed, **nothing comes
+for those below**: the owner must drop what it knows below the old DN.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from vmaild.directory.sync_ber import BadMessage
+from vmaild.directory.sync_cookie import Cookie
+from vmaild.directory.sync_events import (
+    UUID_SIZE,
+    Disconnection,
+    Event,
+    NewCookie,
+    RefreshDelete,
+    RefreshPresent,
+    SearchDone,
+    SearchEntry,
+    State,
+    SyncIdSet,
+)
+from vmaild.directory.uuid_set import UuidSet
+
+REFRESH_REQUIRED = 4096
+"""e-syncRefreshRequired (RFC 4533, 2.5): the server cannot tell what happened since this cookie."""
+
+UNWILLING = 53
+"""slapd's answer to a cookie that is newer than its own state: it is behind what was seen elsewhere."""
+
+MAX_PRESENT = 4_194_304
+"""entryUUIDs that are kept in a present phase: 64 MiB. With more, ``AgeAll`` takes the place of ``Present``."""
+
+
+class Stage(enum.Enum):
+    """Where the stream is."""
+
+    REFRESH = "refresh"
+    PERSIST = "persist"
+    ENDED = "ended"
+
+
+class Changed(NamedTuple):
+    """An entry was added or written. ``attributes`` None: too many to be read, so they must be taken for unknown.
+
+    A write to an attribute that was not asked for comes too, with the same values as before.
+    """
+
+    dn: str
+    uuid: bytes
+    attributes: Mapping[str, tuple[bytes, ...]] | None
+    state: State
+
+
+class Deleted(NamedTuple):
+    """An entry is gone, or may not be read any more; ``dn`` empty when the server named only the entryUUID."""
+
+    uuid: bytes
+    dn: str
+
+
+class Present(NamedTuple):
+    """All entries that are there now, after the present phase: whatever else was known is gone."""
+
+    uuids: UuidSet
+
+
+class AgeAll(NamedTuple):
+    """What happened since the cookie cannot be told: everything known must be taken for old, but not for gone."""
+
+    reason: str
+
+
+class Moved(NamedTuple):
+    """All changes up to this state were told: begin the next stream with ``cookie``."""
+
+    cookie: Cookie
+
+
+class Persisting(NamedTuple):
+    """The refresh is over: from now on each change comes as it happens."""
+
+
+class Ended(NamedTuple):
+    """The server ended the search: LDAP result code and its words. Nothing comes after it."""
+
+    code: int
+    text: str
+
+
+Output = Changed | Deleted | Present | AgeAll | Moved | Persisting | Ended
+
+
+class SyncPhases:
+    """One stream, begun with ``cookie`` (empty: the server sends all entries). ``message`` is the search's id.
+
+    ``take`` raises ``BadMessage`` when the server does not keep to RFC 4533.
+    """
+
+    def __init__(self, message: int, cookie: Cookie) -> None:
+        self.stage = Stage.REFRESH
+        self._message = message
+        self._cookie = cookie
+        self._told = cookie
+        self._complete = bool(cookie.csns)
+        self._present: UuidSet | None = UuidSet()
+
+    def take(self, event: Event) -> list[Output]:
+        """What ``event`` says, in order; nothing for messages of other searches."""
+        return list(self._outputs(event))
+
+    def _outputs(self, event: Event) -> Iterator[Output]:
+        if isinstance(event, Disconnection):
+            yield from self._end(event.code, event.text)
+        elif event.message != self._message or self.stage is Stage.ENDED:
+            return
+        elif isinstance(event, SearchEntry):
+            yield from self._entry(event)
+        elif isinstance(event, SyncIdSet):
+            yield from self._set(event)
+        elif isinstance(event, RefreshPresent):
+            yield self._present_over()
+            yield from self._phase_over(event.cookie, event.done)
+        elif isinstance(event, RefreshDelete):
+            yield from self._phase_over(event.cookie, event.done)
+        elif isinstance(event, NewCookie):
+            yield from self._heard(event.cookie)
+        elif isinstance(event, SearchDone):
+            yield from self._end(event.code, event.text)
+
+    def _entry(self, entry: SearchEntry) -> Iterator[Output]:
+        if entry.sync is None:
+            raise BadMessage("an entry without Sync State: the server does not do RFC 4533")
+        state, uuid, cookie = entry.sync
+        if state is State.DELETE:
+            yield Deleted(uuid, entry.dn)
+        else:
+            self._is_there(uuid)
+            if state is not State.PRESENT:
+                yield Changed(entry.dn, uuid, entry.attributes, state)
+        yield from self._heard(cookie)
+
+    def _set(self, event: SyncIdSet) -> Iterator[Output]:
+        for uuid in event.uuids:
+            if event.deletes:
+                yield Deleted(uuid, "")
+            else:
+                self._is_there(uuid)
+        yield from self._heard(event.cookie)
+
+    def _is_there(self, uuid: bytes) -> None:
+        if self.stage is not Stage.REFRESH or self._present is None:
+            return
+        self._present.add(uuid)
+        if len(self._present) > MAX_PRESENT:
+            self._present = None
+
+    def _present_over(self) -> Output:
+        uuids, self._present = self._present, UuidSet()
+        if uuids is None:
+            return AgeAll(f"more than {MAX_PRESENT} entries of {UUID_SIZE} bytes")
+        self._complete = True
+        return Present(uuids)
+
+    def _phase_over(self, cookie: bytes | None, done: bool) -> Iterator[Output]:
+        if not done or self.stage is not Stage.REFRESH:
+            yield from self._heard(cookie)
+            return
+        self._present = None
+        if not self._complete:
+            yield AgeAll("the stream began without a cookie")
+        self.stage = Stage.PERSIST
+        yield from self._heard(cookie)
+        yield Persisting()
+
+    def _heard(self, cookie: bytes | None) -> Iterator[Output]:
+        if cookie is not None:
+            try:
+                self._cookie = self._cookie.merged(Cookie.parse(cookie))
+            except ValueError:
+                raise BadMessage("a cookie that is not OpenLDAP's") from None
+        if self.stage is Stage.PERSIST and self._cookie != self._told:
+            self._told = self._cookie
+            yield Moved(self._cookie)
+
+    def _end(self, code: int, text: str) -> Iterator[Output]:
+        self.stage = Stage.ENDED
+        self._present = None
+        if code == REFRESH_REQUIRED:
+            yield AgeAll("the server cannot tell what happened since the last cookie")
+        yield Ended(code, text)
