@@ -23,7 +23,8 @@ class Context(NamedTuple):
     """``suffix`` of the database that holds the base, empty when the server names none; ``cookie`` its state.
 
     ``cookie`` is None when it has no ``contextCSN``: no syncprov, the first load, or an access rule.
-    ``offers_sync``: the server knows the Sync Request control, for one of its databases at least.
+    ``offers_sync``: the server knows the Sync Request control. slapd says so when syncprov is loaded, even for a
+    database without the overlay, which then refuses the search with result 12.
     """
 
     suffix: str

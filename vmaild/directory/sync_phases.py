@@ -14,7 +14,8 @@ Cookies that come in the refresh are held back until it is over: with one from i
 would be taken up again behind deletions that were never told.
 
 A rename comes as ``Changed`` under the new DN only. When an entry with entries below it is renamed, **nothing comes
-for those below**: the owner must drop what it knows below the old DN.
+for those below**: the owner must drop what it knows below the old DN. An entry that is moved out of the search's
+scope comes as ``Deleted``, but slapd sends it only to those who may read its new place: see ``compare``.
 """
 
 from __future__ import annotations
@@ -121,10 +122,26 @@ class SyncPhases:
         self._told = cookie
         self._complete = bool(cookie.csns)
         self._present: UuidSet | None = UuidSet()
+        self._untold: tuple[Cookie, Cookie] | None = None
 
     def take(self, event: Event) -> list[Output]:
         """What ``event`` says, in order; nothing for messages of other searches."""
         return list(self._outputs(event))
+
+    def compare(self, context: Cookie) -> list[Output]:
+        """``AgeAll`` when ``contextCSN``, read beside the stream, moved and the stream told nothing of it.
+
+        slapd says nothing of an entry that was moved to where vmaild may not read. One look is not enough: what
+        happened may be on its way. The second must show that the stream has not moved since the first.
+        """
+        untold, self._untold = self._untold, None
+        if self.stage is not Stage.PERSIST or not self._cookie.is_behind(context):
+            return []
+        if untold is None or untold[0] != self._cookie:
+            self._untold = (self._cookie, context)
+            return []
+        self._cookie = self._cookie.merged(untold[1])
+        return [AgeAll("a change was not told: may all of the tree be read?"), *self._heard(None)]
 
     def _outputs(self, event: Event) -> Iterator[Output]:
         if isinstance(event, Disconnection):

@@ -39,9 +39,9 @@ class Bind(NamedTuple):
 class SyncSearch(NamedTuple):
     """The search whose changes are to be heard: base DN, filter (see ``present``), attributes wanted.
 
-    ``cookie`` is the state up to which everything is known already; empty asks for all entries first. With
-    ``reload_hint`` slapd refuses a cookie that is too old, by result 4096, where it would tell what is still there;
-    only with ``syncprov-reloadhint TRUE``.
+    ``cookie`` is the state up to which everything is known already; empty asks for all entries first. ``reload_hint``
+    asks a server that cannot tell what happened since then for all entries, in the place of result 4096. slapd
+    heeds it with ``syncprov-reloadhint TRUE`` only.
     """
 
     base: str
@@ -98,7 +98,7 @@ def sync_search(message: int, search: SyncSearch) -> bytes:
     return _message(message, operation, encode(CONTROLS, control))
 
 
-def probe(message: int) -> bytes:
+def who_am_i(message: int) -> bytes:
     """ "Who am I?" (RFC 4532): any answer shows that the server is alive."""
     return _message(message, encode(0x77, encode(0x80, WHO_AM_I)))
 
