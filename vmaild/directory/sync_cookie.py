@@ -69,11 +69,11 @@ class Cookie:
         """From the bytes in a message. Fields but ``csn`` are left out. Raises ``ValueError``."""
         if len(cookie) > MAX_COOKIE:
             raise ValueError("a cookie of unlikely length")
+        if not cookie.startswith(b"rid="):
+            raise ValueError("not a cookie of OpenLDAP")
         csns: list[Csn] = []
         for field in cookie.decode("ascii").split(","):
-            name, equals, value = field.partition("=")
-            if not equals:
-                raise ValueError("not a cookie of OpenLDAP")
+            name, _, value = field.partition("=")
             if name == "csn":
                 csns += (Csn.parse(text) for text in value.split(";") if text)
         return cls(csns)

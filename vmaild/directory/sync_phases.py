@@ -35,13 +35,20 @@ from vmaild.directory.sync_events import (
     RefreshPresent,
     SearchDone,
     SearchEntry,
+    SearchReference,
     State,
     SyncIdSet,
 )
 from vmaild.directory.uuid_set import UuidSet
 
-REFRESH_REQUIRED = 4096
-"""e-syncRefreshRequired (RFC 4533, 2.5): the server cannot tell what happened since this cookie."""
+CANNOT_TELL = {
+    3: "the time limit",
+    4: "the size limit",
+    11: "an administrative limit",
+    4096: "the cookie's age",  # e-syncRefreshRequired (RFC 4533, 2.5)
+}
+"""Results by which a server says that it cannot tell what happened since this cookie, and what keeps it from that.
+slapd's ``sizelimit``, 500 by default, holds for the changed entries of a refresh, not for what comes after it."""
 
 UNWILLING = 53
 """slapd's answer to a cookie that is newer than its own state: it is behind what was seen elsewhere."""
@@ -71,7 +78,10 @@ class Changed(NamedTuple):
 
 
 class Deleted(NamedTuple):
-    """An entry is gone, or may not be read any more; ``dn`` empty when the server named only the entryUUID."""
+    """An entry is gone from the search's scope. ``uuid`` is what tells which.
+
+    ``dn`` is the new one when it was moved elsewhere, and empty when the server named only the entryUUID.
+    """
 
     uuid: bytes
     dn: str
@@ -84,7 +94,10 @@ class Present(NamedTuple):
 
 
 class AgeAll(NamedTuple):
-    """What happened since the cookie cannot be told: everything known must be taken for old, but not for gone."""
+    """Something happened that cannot be told: everything known must be taken for old, but not for gone.
+
+    When ``Ended`` comes next, the cookie is of no more use: begin again with the ``contextCSN`` just read.
+    """
 
     reason: str
 
@@ -100,7 +113,10 @@ class Persisting(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The server ended the search: LDAP result code and its words. Nothing comes after it."""
+    """The server ended the search: LDAP result code and its words. Nothing comes after it.
+
+    With ``UNWILLING`` slapd says that its own state is older than the cookie.
+    """
 
     code: int
     text: str
@@ -150,6 +166,8 @@ class SyncPhases:
             return
         elif isinstance(event, SearchEntry):
             yield from self._entry(event)
+        elif isinstance(event, SearchReference):
+            yield from self._reference(event)
         elif isinstance(event, SyncIdSet):
             yield from self._set(event)
         elif isinstance(event, RefreshPresent):
@@ -173,6 +191,13 @@ class SyncPhases:
             if state is not State.PRESENT:
                 yield Changed(entry.dn, uuid, entry.attributes, state)
         yield from self._heard(cookie)
+
+    def _reference(self, reference: SearchReference) -> Iterator[Output]:
+        # A referral object is no entry for the maps; what was one before is gone.
+        if reference.sync is not None:
+            if reference.sync.state is not State.PRESENT:
+                yield Deleted(reference.sync.uuid, "")
+            yield from self._heard(reference.sync.cookie)
 
     def _set(self, event: SyncIdSet) -> Iterator[Output]:
         for uuid in event.uuids:
@@ -220,6 +245,6 @@ class SyncPhases:
     def _end(self, code: int, text: str) -> Iterator[Output]:
         self.stage = Stage.ENDED
         self._present = None
-        if code == REFRESH_REQUIRED:
-            yield AgeAll("the server cannot tell what happened since the last cookie")
+        if code in CANNOT_TELL:
+            yield AgeAll(f"{CANNOT_TELL[code]} keeps the server from telling what happened")
         yield Ended(code, text)

@@ -17,8 +17,8 @@ Use::
 - The loop is never held up: after ``TURN`` seconds of work without a pause the others get their turn, the caller's
   work between two outputs included; and no more is read from the network than what is worked off.
 - Every ``INTERVAL`` seconds the server is asked for the ``contextCSN``: a server that hangs is found out after
-  ``ANSWER`` seconds, and a change that was not told shows (``SyncPhases.compare``). That also keeps firewalls and
-  slapd's ``idletimeout`` from closing a connection on which nothing happens.
+  ``ANSWER`` seconds, and a change that was not told shows (``SyncPhases.compare``). That also keeps
+  firewalls from dropping a connection on which nothing happens.
 - To connect again, and with which cookie, is the owner's work.
 
 Diagnostics: ``ConnectionError`` when the connection ended, ``TimeoutError`` when the server hangs, ``BadMessage`` (a
