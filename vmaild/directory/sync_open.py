@@ -10,7 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from vmaild.directory import ber
 from vmaild.directory.dial import dial, exchange, set_keepalive
@@ -68,5 +68,4 @@ class _Silent(asyncio.Protocol):
     """Holds the place until TLS begins: what the server says before is the handshake's, so nothing is read."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
+        cast(asyncio.Transport, transport).pause_reading()
