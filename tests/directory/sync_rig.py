@@ -90,6 +90,7 @@ async def feeding(
         yield feed
     finally:
         stream.close()
+        await asyncio.wait_for(stream.wait_closed(), 5)
     await asyncio.wait_for(feed.task, 5)
 
 

@@ -104,6 +104,7 @@ async def test_the_uuid_is_the_entrys_entryuuid(server, name):
     entry = await stream.read_entry(dn_of(name), "entryUUID", seconds=2.0)
     assert await stream.read_entry(dn_of("nobody"), "entryUUID", seconds=2.0) is None
     stream.close()
+    await stream.wait_closed()
     async with feeding(server.uri) as feed:
         await change(server, dn_of(name), "delete")
         (deleted,) = await feed.next(Deleted)
@@ -316,6 +317,7 @@ async def test_what_must_not_be_trusted_is_refused(server, make_slapd, authority
         await open_stream(f"ldap://localhost:{server.port}", context=tls.context(), start_tls=True)
     with pytest.raises(StartTlsRefused):
         await open_stream(make_slapd().uri, context=secure, start_tls=True)
+    await asyncio.sleep(0.05)
 
 
 @on_each_loop

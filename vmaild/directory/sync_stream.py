@@ -13,6 +13,7 @@ Use::
             ...
     finally:
         stream.close()
+        await stream.wait_closed()
 
 - The loop is never held up: after ``TURN`` seconds of work without a pause the others get their turn, the caller's
   work between two outputs included; and no more is read from the network than what is worked off.
@@ -81,6 +82,7 @@ class SyncStream(asyncio.Protocol):
         self._wake: asyncio.Future[None] | None = None
         self._paused = False
         self._lost: Exception | None = None
+        self._gone = asyncio.Event()
         self._suffix = ""
         self._asked = 0
         self._asked_at: float | None = None
@@ -176,6 +178,10 @@ class SyncStream(asyncio.Protocol):
             self._write(ber.UNBIND)
             self._fail(ConnectionAbortedError("the stream was closed"))
 
+    async def wait_closed(self) -> None:
+        """Wait after ``close`` until the connection is gone: a TLS goodbye takes up to ``TLS_GOODBYE`` seconds."""
+        await self._gone.wait()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio's: the connection is there."""
         self._transport = cast(asyncio.Transport, transport)
@@ -192,6 +198,7 @@ class SyncStream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """asyncio's: the connection ended."""
         self._transport = None
+        self._gone.set()
         self._fail(exc if isinstance(exc, OSError) else ConnectionResetError("the server hung up"))
 
     async def _bind(self, bind: Bind) -> None:
