@@ -84,7 +84,7 @@ async def feeding(
     try:
         context = await context_of(stream)
         start = context.cookie or Cookie() if cookie is None else cookie
-        search = SyncSearch(base, present("objectClass"), ATTRIBUTES, bytes(start), reload_hint=reload_hint)
+        search = SyncSearch(base, present("objectClass"), ATTRIBUTES, start, reload_hint=reload_hint)
         stream.search(search, context.suffix)
         feed = Feed(stream, context)
         yield feed

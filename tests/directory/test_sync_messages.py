@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import random
 import time
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -275,3 +277,21 @@ def test_many_random_changes_of_slapds_bytes_give_events_or_bad_message():
 def test_a_present_set_names_each_entry_once():
     (event,) = read(recorded("entries that are still there"))
     assert event.uuids[0] == UUID_A
+
+
+def test_the_core_touches_no_socket_and_no_clock_and_never_waits():
+    pure = ("ber", "requests", "events", "messages", "reader", "cookie", "phases")
+    modules = [Path(sync_messages.__file__).with_name(f"sync_{part}.py") for part in pure]
+    for module in (*modules, Path(sync_messages.__file__).with_name("uuid_set.py")):
+        names = {
+            name.partition(".")[0]
+            for node in ast.walk(ast.parse(module.read_text()))
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+        }
+        assert names <= {"__future__", "collections", "enum", "re", "typing", "vmaild", "zlib"}, module

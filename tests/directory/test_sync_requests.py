@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from vmaild.directory import sync_requests
 from vmaild.directory.sync_ber import element, encode, encode_integer, header, integer
+from vmaild.directory.sync_cookie import Cookie
 from vmaild.directory.sync_requests import Bind, SyncSearch, any_of, equal, present
 
 
@@ -43,9 +44,10 @@ def test_a_search_for_one_entry_is_as_the_rfc_writes_it():
 
 
 def test_the_sync_search_carries_its_control():
-    plain = sync_requests.sync_search(2, SyncSearch("o=x", present("o"), ("cn",), b"rid=000"))
-    value = bytes.fromhex("300f 0a0103 0407") + b"rid=000" + bytes.fromhex("010100")
-    assert plain.endswith(b"\x04\x181.3.6.1.4.1.4203.1.9.1.1\x01\x01\xff\x04\x11" + value)
+    cookie = Cookie.parse(b"rid=000,csn=20261125225832.123456Z#000000#000#000000")
+    plain = sync_requests.sync_search(2, SyncSearch("o=x", present("o"), ("cn",), cookie))
+    value = bytes.fromhex("303c 0a0103 0434") + bytes(cookie) + bytes.fromhex("010100")
+    assert plain.endswith(b"\x04\x181.3.6.1.4.1.4203.1.9.1.1\x01\x01\xff\x04\x3e" + value)
     without = sync_requests.sync_search(2, SyncSearch("o=x", present("o"), ("cn",), reload_hint=True))
     assert without.endswith(bytes.fromhex("01 01ff 0408 3006 0a0103 0101ff")[1:])
 

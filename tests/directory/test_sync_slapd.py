@@ -18,6 +18,7 @@ from tests.directory.sync_rig import (
     account,
     add,
     change,
+    context_of,
     dn_of,
     feeding,
     last_cookie,
@@ -341,3 +342,75 @@ async def test_a_bulk_load_is_heard_whole(make_slapd, name):
         assert sum(type(output) is Changed for output in feed.heard) >= 5_000
     probe.cancel()
     print(f"longest stall in a whole refresh: {stalls.longest * 1e3:.2f} ms")
+
+
+@on_each_loop
+async def test_an_entry_of_megabytes_is_heard_without_its_values_and_the_stream_goes_on(make_slapd, name):
+    server = make_slapd(syncprov=True)
+    async with feeding(server.uri) as feed:
+        await feed.ready()
+        await add(server, account(name, mailbox="x" * 1_000_000))
+        await add(server, account(f"{name}b"))
+        long, short = await feed.next(Changed, 2)
+        assert (long.dn, long.attributes, long.state) == (dn_of(name), None, State.ADD)
+        assert (short.dn, short.state) == (dn_of(f"{name}b"), State.ADD)
+        await change(server, dn_of(name), "delete")
+        assert await feed.next(Deleted) == [Deleted(long.uuid, dn_of(name))]
+
+
+@on_each_loop
+async def test_the_state_of_other_servers_is_kept_when_one_changes(make_slapd, name):
+    """The cookie of a change names only the server that made it: here 1, after a past as 0."""
+    server = make_slapd(syncprov=True)
+    await add(server, account(f"{name}a"))
+    await asyncio.to_thread(server.stop)
+    file = server.home / "slapd.conf"
+    file.write_text(f"serverID 1\n{file.read_text()}")
+    await asyncio.to_thread(server.start)
+    async with feeding(server.uri) as feed:
+        await feed.ready()
+        await add(server, account(name))
+        await until(lambda: any(type(output) is Moved for output in feed.heard))
+        cookie = last_cookie(feed.heard)
+    assert list(cookie.csns) == [0, 1]
+    async with feeding(server.uri) as feed:
+        assert feed.context.cookie == cookie
+        assert await feed.ready() == [Persisting()]
+
+
+def as_consumer_of(provider: Slapd) -> dict[str, object]:
+    return {
+        "ldif": "",
+        "syncprov": True,
+        "database": (
+            f'syncrepl rid=001 provider={provider.uri} type=refreshAndPersist retry="1 +" searchbase="{BASE}"'
+            f' bindmethod=simple binddn="{provider.root_dn}" credentials={provider.root_pw}',
+        ),
+    }
+
+
+@on_each_loop
+async def test_a_consumer_has_no_state_before_its_first_load_and_then_its_providers(make_slapd, name):
+    provider = make_slapd(syncprov=True)
+    await asyncio.to_thread(provider.suspend)
+    consumer = make_slapd(**as_consumer_of(provider), access="")
+    stream = await open_stream(consumer.uri, Bind())
+    assert (await context_of(stream)).cookie is None
+    await asyncio.to_thread(provider.resume)
+    async with asyncio.timeout(10):
+        while (await context_of(stream)).cookie is None:  # noqa: ASYNC110 - slapd sets no event
+            await asyncio.sleep(0.05)
+    stream.close()
+    await stream.wait_closed()
+    async with feeding(consumer.uri, Bind()) as feed:
+        await add(provider, account(name))
+        (added,) = await feed.next(Changed)
+        assert (added.dn, added.state) == (dn_of(name), State.ADD)
+        await change(provider, dn_of(name), "delete")
+        assert [deleted.uuid for deleted in await feed.next(Deleted)] == [added.uuid]
+        stream = await open_stream(provider.uri)
+        seen = (await context_of(stream)).cookie
+        stream.close()
+        await stream.wait_closed()
+        assert not feed.context.cookie.merged(seen).is_behind(seen)
+        assert feed.context.cookie.is_behind(seen)

@@ -105,3 +105,7 @@ class Cookie:
 
     def __repr__(self) -> str:
         return f"Cookie({', '.join(map(str, self.csns.values()))})"
+
+
+NOTHING_KNOWN = Cookie()
+"""The state before all states: a search that begins there gets every entry."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from vmaild.directory.ber import WHO_AM_I
 from vmaild.directory.sync_ber import CONTROLS, ENUMERATED, OCTETS, SEQUENCE, encode, encode_boolean, encode_integer
+from vmaild.directory.sync_cookie import NOTHING_KNOWN, Cookie
 
 SYNC_REQUEST = b"1.3.6.1.4.1.4203.1.9.1.1"
 """The Sync Request control (RFC 4533, 2.2); a server that knows it says so in ``supportedControl``."""
@@ -47,7 +48,7 @@ class SyncSearch(NamedTuple):
     base: str
     filter: bytes
     attributes: Sequence[str]
-    cookie: bytes = b""
+    cookie: Cookie = NOTHING_KNOWN
     scope: int = SUB
     reload_hint: bool = False
 
@@ -89,7 +90,8 @@ def base_search(message: int, dn: str, attributes: Sequence[str]) -> bytes:
 
 def sync_search(message: int, search: SyncSearch) -> bytes:
     """The SearchRequest with the Sync Request control, refreshAndPersist; critical: never taken for a plain one."""
-    cookie = encode(OCTETS, search.cookie) if search.cookie else b""
+    known = bytes(search.cookie)
+    cookie = encode(OCTETS, known) if known else b""
     value = encode(
         SEQUENCE, encode_integer(_REFRESH_AND_PERSIST, ENUMERATED), cookie, encode_boolean(search.reload_hint)
     )

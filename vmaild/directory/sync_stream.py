@@ -8,7 +8,7 @@ Use::
 
     stream = await SyncStream.open(endpoint, bind, context, start_tls=False, seconds=2.0)
     try:
-        stream.search(SyncSearch(base, present("objectClass"), attributes, bytes(cookie)))
+        stream.search(SyncSearch(base, present("objectClass"), attributes, cookie), suffix)
         async for output in stream:
             ...
     finally:
@@ -141,13 +141,12 @@ class SyncStream(asyncio.Protocol):
         return found
 
     def search(self, search: SyncSearch, suffix: str = "") -> None:
-        """Send the search; from now on the stream is to be iterated. Raises ``ValueError`` for a foreign cookie.
+        """Send the search, once; from now on the stream is to be iterated.
 
         ``suffix`` has the ``contextCSN``, see ``sync_context``; without it only hanging servers are found out.
         """
-        cookie = Cookie.parse(search.cookie) if search.cookie else Cookie()
         message = self._number()
-        self._phases = SyncPhases(message, cookie)
+        self._phases = SyncPhases(message, search.cookie)
         self._write(sync_requests.sync_search(message, search))
         self._suffix = suffix
         self._timer = self._loop.call_later(self._interval, self._check)
@@ -165,9 +164,7 @@ class SyncStream(asyncio.Protocol):
                 self._outputs.extend(self._told(event, self._phases))
             except ValueError as error:
                 self._fail(error)
-        if self._loop.time() - self._turn_began > TURN:
-            await asyncio.sleep(0)
-            self._turn_began = self._loop.time()
+        await self._share()
         output = self._outputs.popleft()
         self._ended = isinstance(output, Ended)
         return output
@@ -175,7 +172,6 @@ class SyncStream(asyncio.Protocol):
     def close(self) -> None:
         """Say goodbye and close. Harmless when closed already."""
         if self._lost is None:
-            self._write(ber.UNBIND)
             self._fail(ConnectionAbortedError("the stream was closed"))
 
     async def wait_closed(self) -> None:
@@ -221,6 +217,9 @@ class SyncStream(asyncio.Protocol):
     async def _event(self) -> Event:
         """The next message. What came before the connection ended is still told."""
         while True:
+            if isinstance(self._lost, ValueError):
+                raise self._lost  # what follows bad bytes has no meaning
+            await self._share()
             event = self._read()
             if event is not None:
                 return event
@@ -234,6 +233,12 @@ class SyncStream(asyncio.Protocol):
                 await self._wake
             finally:
                 self._wake = None
+            self._turn_began = self._loop.time()
+
+    async def _share(self) -> None:
+        """Let the others have their turn after ``TURN`` seconds of work."""
+        if self._loop.time() - self._turn_began > TURN:
+            await asyncio.sleep(0)
             self._turn_began = self._loop.time()
 
     def _read(self) -> Event | None:
@@ -266,8 +271,8 @@ class SyncStream(asyncio.Protocol):
         self._timer = self._loop.call_later(self._interval, self._check)
 
     def _fail(self, error: Exception) -> None:
-        """The stream is over; whoever waits, or comes later, gets ``error``."""
-        if self._lost is None:
+        """The stream is over: all calls from now on raise ``error``."""
+        if self._lost is None or isinstance(error, ValueError):
             self._lost = error
         if self._timer is not None:
             self._timer.cancel()
@@ -275,7 +280,8 @@ class SyncStream(asyncio.Protocol):
         if self._transport is not None:
             if self._transport.get_write_buffer_size():
                 self._transport.abort()
-            else:
+            elif not self._transport.is_closing():
+                self._transport.write(ber.UNBIND)
                 self._transport.close()
         self._rouse()
 
