@@ -176,7 +176,7 @@ def test_a_long_message_is_refused_by_its_length_before_it_comes():
 
 
 @pytest.mark.parametrize("piece", [1000, 65_536, 10_000_000])
-def test_an_entry_that_is_too_long_is_told_without_its_values_and_without_being_kept(piece):
+def test_an_entry_that_is_too_long_is_reported_without_its_values_and_not_kept(piece):
     long = entry(attribute(b"mail", *([b"x" * 1000] * 3000)))
     stream = recorded("an entry deleted") + long + recorded("an entry added")
     reader = MessageReader()
@@ -208,7 +208,7 @@ def test_a_long_entry_takes_no_memory():
     assert peak < 500_000
 
 
-def test_an_entry_of_too_many_values_is_told_without_them():
+def test_an_entry_of_too_many_values_is_reported_without_them():
     room = sync_messages.MAX_VALUES
     for event in read(
         entry(attribute(b"a", *([b""] * room))), entry(attribute(b"a"), attribute(b"b", *([b""] * room)))

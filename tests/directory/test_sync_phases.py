@@ -133,8 +133,8 @@ def test_a_delete_phase_may_follow_a_present_phase():
     assert outputs[1:] == [Deleted(UUID_B, "cn=a,o=x"), Moved(C3), Persisting()]
 
 
-def test_no_cookie_of_a_refresh_is_told_before_its_end():
-    """A stream that breaks off in the middle would be taken up again behind deletions that were never told."""
+def test_no_cookie_of_a_refresh_counts_before_its_end():
+    """A stream that breaks off in the middle would be taken up again after deletions that were never reported."""
     phases = begun()
     assert run(phases, NewCookie(2, bytes(C3)), entry(State.ADD, at=C3)) == [changed(State.ADD)]
     assert run(phases, RefreshDelete(2, None, True)) == [Moved(C3), Persisting()]
@@ -187,12 +187,12 @@ def test_a_server_that_does_not_do_rfc_4533_is_found_out():
         run(begun(), NewCookie(2, b"cn=something else"))
 
 
-def test_a_change_that_was_not_told_shows_at_the_second_look():
+def test_a_change_that_was_not_reported_shows_at_the_second_check():
     phases = persisting()
     assert phases.compare(C1) == []
     assert phases.compare(C2) == []
     assert [type(output) for output in phases.compare(C3)] == [AgeAll, Moved]
-    # What the first look showed is missing; what the second did may still be on its way.
+    # What the first check found is missing; what the second did may still be on its way.
     assert run(phases, NewCookie(2, bytes(C2))) == []
     assert run(phases, NewCookie(2, bytes(C3))) == [Moved(C3)]
     assert phases.compare(C3) == []

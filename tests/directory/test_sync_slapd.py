@@ -137,14 +137,14 @@ async def test_a_move_within_the_search_is_a_change_and_one_out_of_it_a_deletion
 
 
 @on_each_loop
-async def test_a_move_to_where_nothing_may_be_read_is_not_told_but_shows(server, name):
-    """slapd 2.5 leaves out the deletion when the new place is hidden; contextCSN tells that something is missing."""
+async def test_a_move_to_where_nothing_may_be_read_is_not_reported_but_shows(server, name):
+    """slapd 2.5 leaves out the deletion when the new place is hidden; contextCSN shows that something is missing."""
     await add(server, account(name))
     async with feeding(server.uri) as feed:
         await feed.ready()
         await rename(server, dn_of(name), f"mail={name}@domain1.example", ELSEWHERE)
         (aged,) = await feed.next(AgeAll)
-        assert "not told" in aged.reason
+        assert "not reported" in aged.reason
 
 
 @on_each_loop

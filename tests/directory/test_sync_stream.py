@@ -96,7 +96,7 @@ async def heard_until(error: type[Exception], stream: SyncStream) -> list[object
 
 
 @on_each_loop
-async def test_what_came_before_the_end_is_told_before_it():
+async def test_what_came_before_the_end_is_heard_before_it():
     async with searching(sends(NOTHING_NEW + ADDED + ADDED[:50])) as stream:
         assert [type(output) for output in await heard_until(ConnectionError, stream)][-2:] == [Changed, Moved]
         with pytest.raises(ConnectionError):

@@ -1,6 +1,6 @@
 """BER as LDAP uses it (X.690; RFC 4511, 5.1): one element at a time, written and read; pure.
 
-Every reader takes the bytes, where to begin and where the enclosing element ends, and never looks past that end.
+Every reader takes the bytes, where to begin and where the enclosing element ends, and never reads past that end.
 Nothing here recurses, so nested bytes cannot exhaust the stack. Bytes that are no LDAP raise ``BadMessage``;
 ``IndexError`` escapes only for bytes that end too early, and ``sync_messages`` turns it into ``BadMessage``.
 """
@@ -51,7 +51,7 @@ def encode_boolean(value: bool) -> bytes:
 def header(data: bytes | bytearray) -> tuple[int, int] | None:
     """Where the content of the message that ``data`` begins with starts, and where the message ends.
 
-    None when more bytes are needed to tell. Looks at six bytes at most.
+    None when its length has not all come. Reads six bytes at most.
     """
     if data and data[0] != SEQUENCE:
         raise BadMessage("not an LDAP message")

@@ -1,6 +1,6 @@
 """The state of a server's database: which suffix holds a DN, and the suffix's ``contextCSN``; what it offers.
 
-``contextCSN`` stands on the database's suffix, which is not always the search base, and only where
+``contextCSN`` is an attribute of the database's suffix, which is not always the search base, and only where
 slapo-syncprov is set up. It is absent while a consumer is in its first load, and where an access rule hides it.
 """
 
@@ -23,7 +23,7 @@ class Context(NamedTuple):
     """``suffix`` of the database that holds the base, empty when the server names none; ``cookie`` its state.
 
     ``cookie`` is None when it has no ``contextCSN``: no syncprov, the first load, or an access rule.
-    ``offers_sync``: the server knows the Sync Request control. slapd says so when syncprov is loaded, even for a
+    ``offers_sync``: the server knows the Sync Request control. slapd announces it when syncprov is loaded, even for a
     database without the overlay, which then refuses the search with result 12.
     """
 
@@ -33,7 +33,7 @@ class Context(NamedTuple):
 
 
 def suffix_of(base: str, naming_contexts: Iterable[str]) -> str:
-    """The longest of ``naming_contexts`` that ``base`` is or stands below; empty when there is none."""
+    """The longest of ``naming_contexts`` that ``base`` is or is below; empty when there is none."""
     place = dn.parse(base)
     best, length = "", 0
     for context in naming_contexts:

@@ -51,7 +51,7 @@ class Csn(NamedTuple):
 class Cookie:
     """A state of a directory: the last CSN of each server id. A value; ``csns`` must not be changed.
 
-    Without any CSN it says nothing: every server has at least that state.
+    Without any CSN it is the state of an empty directory: no server is behind it.
     """
 
     __slots__ = ("csns",)

@@ -54,11 +54,11 @@ MAX_FIELDS = 8
 """Fields of a response after its fixed ones; the RFCs define three."""
 
 ENTRY_HEAD = 16
-"""Bytes of a message that surely hold its id and tell whether it is an entry."""
+"""Bytes of a message that surely hold its id and show whether it is an entry."""
 
 MAX_VALUES = 10_000
 """Values of one entry that are read, so that one entry cannot hold up the loop: some 3 ms. An entry with more
-counts as too long to be kept: what stands behind it is forgotten, its values are not told."""
+counts as too long to be kept, and is reported without its values."""
 
 
 class _TooMany(Exception):

@@ -65,7 +65,7 @@ async def _encrypted(sock: socket.socket, context: ssl.SSLContext, host: str, pr
 
 
 class _Silent(asyncio.Protocol):
-    """Holds the place until TLS begins: what the server says before is the handshake's, so nothing is read."""
+    """Holds the place until TLS begins: what the server sends before is the handshake's, so nothing is read."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         cast(asyncio.Transport, transport).pause_reading()

@@ -11,7 +11,7 @@ entryUUIDs that are still there (*present phase*), or, with one, those that are 
 each change as it happens.
 
 Cookies that come in the refresh are held back until it is over: with one from its middle, a stream that ends there
-would be taken up again behind deletions that were never told.
+would be taken up again after deletions that were never reported.
 
 A rename comes as ``Changed`` under the new DN only. When an entry with entries below it is renamed, **nothing comes
 for those below**: the owner must drop what it knows below the old DN. An entry that is moved out of the search's
@@ -41,17 +41,17 @@ from vmaild.directory.sync_events import (
 )
 from vmaild.directory.uuid_set import UuidSet
 
-CANNOT_TELL = {
+CANNOT_REPORT = {
     3: "the time limit",
     4: "the size limit",
     11: "an administrative limit",
     4096: "the cookie's age",  # e-syncRefreshRequired (RFC 4533, 2.5)
 }
-"""Results by which a server says that it cannot tell what happened since this cookie, and what keeps it from that.
+"""Results by which a server refuses to report what happened since this cookie, and the reasons.
 slapd's ``sizelimit``, 500 by default, holds for the changed entries of a refresh, not for what comes after it."""
 
 UNWILLING = 53
-"""slapd's answer to a cookie that is newer than its own state: it is behind what was seen elsewhere."""
+"""slapd's answer to a cookie that is newer than its own state: this replica lags behind another."""
 
 MAX_PRESENT = 4_194_304
 """entryUUIDs that are kept in a present phase: 64 MiB. With more, ``AgeAll`` takes the place of ``Present``."""
@@ -78,7 +78,7 @@ class Changed(NamedTuple):
 
 
 class Deleted(NamedTuple):
-    """An entry is gone from the search's scope. ``uuid`` is what tells which.
+    """An entry is gone from the search's scope. ``uuid`` identifies it.
 
     ``dn`` is the new one when it was moved elsewhere, and empty when the server named only the entryUUID.
     """
@@ -94,7 +94,7 @@ class Present(NamedTuple):
 
 
 class AgeAll(NamedTuple):
-    """Something happened that cannot be told: everything known must be taken for old, but not for gone.
+    """Something happened that was not reported: everything known must be taken for old, but not for gone.
 
     When ``Ended`` comes next, the cookie is of no more use: begin again with the ``contextCSN`` just read.
     """
@@ -103,7 +103,7 @@ class AgeAll(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """All changes up to this state were told: begin the next stream with ``cookie``."""
+    """All changes up to this state were reported: begin the next stream with ``cookie``."""
 
     cookie: Cookie
 
@@ -115,7 +115,7 @@ class Persisting(NamedTuple):
 class Ended(NamedTuple):
     """The server ended the search: LDAP result code and its words. Nothing comes after it.
 
-    With ``UNWILLING`` slapd says that its own state is older than the cookie.
+    ``UNWILLING`` means that slapd's own state is older than the cookie.
     """
 
     code: int
@@ -135,29 +135,29 @@ class SyncPhases:
         self.stage = Stage.REFRESH
         self._message = message
         self._cookie = cookie
-        self._told = cookie
+        self._reported = cookie
         self._complete = bool(cookie.csns)
         self._present: UuidSet | None = UuidSet()
-        self._untold: tuple[Cookie, Cookie] | None = None
+        self._missed: tuple[Cookie, Cookie] | None = None
 
     def take(self, event: Event) -> list[Output]:
-        """What ``event`` says, in order; nothing for messages of other searches."""
+        """What ``event`` means, in order; nothing for messages of other searches."""
         return list(self._outputs(event))
 
     def compare(self, context: Cookie) -> list[Output]:
-        """``AgeAll`` when ``contextCSN``, read beside the stream, moved and the stream told nothing of it.
+        """``AgeAll`` when ``contextCSN``, read beside the stream, moved and the stream did not report it.
 
-        slapd says nothing of an entry that was moved to where vmaild may not read. One look is not enough: what
-        happened may be on its way. The second must show that the stream has not moved since the first.
+        slapd sends nothing for an entry that was moved to where vmaild may not read. One check is not enough: the
+        change may be on its way. The second must find that the stream has not moved since the first.
         """
-        untold, self._untold = self._untold, None
+        missed, self._missed = self._missed, None
         if self.stage is not Stage.PERSIST or not self._cookie.is_behind(context):
             return []
-        if untold is None or untold[0] != self._cookie:
-            self._untold = (self._cookie, context)
+        if missed is None or missed[0] != self._cookie:
+            self._missed = (self._cookie, context)
             return []
-        self._cookie = self._cookie.merged(untold[1])
-        return [AgeAll("a change was not told: may all of the tree be read?"), *self._heard(None)]
+        self._cookie = self._cookie.merged(missed[1])
+        return [AgeAll("a change was not reported: may vmaild read the whole tree?"), *self._heard(None)]
 
     def _outputs(self, event: Event) -> Iterator[Output]:
         if isinstance(event, Disconnection):
@@ -238,13 +238,13 @@ class SyncPhases:
                 self._cookie = self._cookie.merged(Cookie.parse(cookie))
             except ValueError:
                 raise BadMessage("a cookie that is not OpenLDAP's") from None
-        if self.stage is Stage.PERSIST and self._cookie != self._told:
-            self._told = self._cookie
+        if self.stage is Stage.PERSIST and self._cookie != self._reported:
+            self._reported = self._cookie
             yield Moved(self._cookie)
 
     def _end(self, code: int, text: str) -> Iterator[Output]:
         self.stage = Stage.ENDED
         self._present = None
-        if code in CANNOT_TELL:
-            yield AgeAll(f"{CANNOT_TELL[code]} keeps the server from telling what happened")
+        if code in CANNOT_REPORT:
+            yield AgeAll(f"{CANNOT_REPORT[code]} keeps the server from reporting what happened")
         yield Ended(code, text)

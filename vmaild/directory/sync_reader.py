@@ -1,7 +1,7 @@
 """The byte stream of an LDAP server, cut into messages and read: pure, no socket.
 
 Use: ``feed`` what arrived, then call ``next`` until it returns None. The order of the bytes' pieces makes no
-difference, and each byte is looked at a bounded number of times. Of a message that is not whole yet only the length
+difference, and each byte is read a bounded number of times. Of a message that is not whole yet only the length
 is read.
 
 Memory: what was fed and not read yet, and one message of at most ``MAX_MESSAGE`` bytes. An entry that is longer is

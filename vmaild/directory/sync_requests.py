@@ -1,6 +1,6 @@
 """The LDAP requests that vmaild writes itself for hearing of changes (RFC 4511; RFC 4533, 2.2): pure.
 
-A stream needs a bind, a look at single entries, the one search with the Sync Request control, and a question now
+A stream needs a bind, a search for single entries, the one search with the Sync Request control, and a probe now
 and then that shows whether the server still answers. Filters are those that a feed needs: the presence of an
 attribute, equality, and an OR of such; there is no parser for their text (RFC 4515).
 """
@@ -15,7 +15,7 @@ from vmaild.directory.sync_ber import CONTROLS, ENUMERATED, OCTETS, SEQUENCE, en
 from vmaild.directory.sync_cookie import NOTHING_KNOWN, Cookie
 
 SYNC_REQUEST = b"1.3.6.1.4.1.4203.1.9.1.1"
-"""The Sync Request control (RFC 4533, 2.2); a server that knows it says so in ``supportedControl``."""
+"""The Sync Request control (RFC 4533, 2.2); a server that knows it lists it in ``supportedControl``."""
 
 NO_ATTRIBUTES = "1.1"  # RFC 4511, 4.5.1.8
 
@@ -41,7 +41,7 @@ class SyncSearch(NamedTuple):
     """The search whose changes are to be heard: base DN, filter (see ``present``), attributes wanted.
 
     ``cookie`` is the state up to which everything is known already; empty asks for all entries first. ``reload_hint``
-    asks a server that cannot tell what happened since then for all entries, in the place of result 4096. slapd
+    asks a server that cannot report what happened since then for all entries, in the place of result 4096. slapd
     heeds it with ``syncprov-reloadhint TRUE`` only.
     """
 

@@ -2,7 +2,7 @@
 
 bonsai cannot send the Sync Request control, and never returns from a search without end. So this connection is
 vmaild's from its first byte: it dials, encrypts and binds itself (simple, anonymous, SASL EXTERNAL: one message each),
-looks at single entries, and then sends the one search.
+searches for single entries, and then sends the one search.
 
 Use::
 
@@ -17,8 +17,8 @@ Use::
 
 - The loop is never held up: after ``TURN`` seconds of work without a pause the others get their turn, the caller's
   work between two outputs included; and no more is read from the network than what is worked off.
-- Every ``INTERVAL`` seconds the server is asked for the ``contextCSN``: a server that hangs is found out after
-  ``ANSWER`` seconds, and a change that was not told shows (``SyncPhases.compare``). That also keeps
+- Every ``INTERVAL`` seconds the server is probed by a read of ``contextCSN``: a server that hangs is found out after
+  ``ANSWER`` seconds, and a change that was not reported shows (``SyncPhases.compare``). That also keeps
   firewalls from dropping a connection on which nothing happens.
 - To connect again, and with which cookie, is the owner's work.
 
@@ -51,7 +51,7 @@ HIGH_WATER = 262_144
 """Bytes unread at which the socket is left alone until they are worked off."""
 
 INTERVAL = 1.0
-"""Seconds between two questions to the server: one read of one entry, 0.2 ms of slapd's time."""
+"""Seconds between two probes: one read of one entry, 0.2 ms of slapd's time."""
 
 ANSWER = 5.0
 """Seconds it has to answer: a loaded slapd, whose threads serve every other client too, has taken one."""
@@ -84,8 +84,8 @@ class SyncStream(asyncio.Protocol):
         self._lost: Exception | None = None
         self._gone = asyncio.Event()
         self._suffix = ""
-        self._asked = 0
-        self._asked_at: float | None = None
+        self._probe = 0
+        self._probe_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._last_message = 0
         self._phases: SyncPhases | None = None
@@ -122,7 +122,7 @@ class SyncStream(asyncio.Protocol):
     async def read_entry(self, dn: str, *attributes: str, seconds: float) -> SearchEntry | None:
         """The entry ``dn`` with ``attributes``, None when there is none to be seen; only before ``search``.
 
-        A referral in its place counts as none. Raises ``Refused``, and as the module says.
+        A referral in its place counts as none. Raises ``Refused``, and what the module's docstring lists.
         """
         found: SearchEntry | None = None
         message = self._number()
@@ -161,7 +161,7 @@ class SyncStream(asyncio.Protocol):
                 raise StopAsyncIteration
             event = await self._event()
             try:
-                self._outputs.extend(self._told(event, self._phases))
+                self._outputs.extend(self._meaning(event, self._phases))
             except ValueError as error:
                 self._fail(error)
         await self._share()
@@ -184,7 +184,7 @@ class SyncStream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """asyncio's: bytes came."""
-        self._asked_at = None
+        self._probe_at = None
         self._reader.feed(data)
         if self._reader.waiting > HIGH_WATER and self._transport is not None and not self._paused:
             self._paused = True
@@ -215,7 +215,7 @@ class SyncStream(asyncio.Protocol):
             self._transport.write(request)
 
     async def _event(self) -> Event:
-        """The next message. What came before the connection ended is still told."""
+        """The next message. What came before the connection ended is still returned."""
         while True:
             if isinstance(self._lost, ValueError):
                 raise self._lost  # what follows bad bytes has no meaning
@@ -226,7 +226,7 @@ class SyncStream(asyncio.Protocol):
             if self._lost is not None:
                 raise self._lost
             if self._paused and self._transport is not None:
-                self._paused, self._asked_at = False, None
+                self._paused, self._probe_at = False, None
                 self._transport.resume_reading()
             self._wake = self._loop.create_future()
             try:
@@ -248,24 +248,24 @@ class SyncStream(asyncio.Protocol):
             self._fail(error)
             return None
 
-    def _told(self, event: Event, phases: SyncPhases) -> list[Output]:
-        """What a message says, the answer to the last question included."""
-        if not isinstance(event, SearchEntry) or event.message != self._asked:
+    def _meaning(self, event: Event, phases: SyncPhases) -> list[Output]:
+        """What a message means, the answer to the last probe included."""
+        if not isinstance(event, SearchEntry) or event.message != self._probe:
             return phases.take(event)
         values = (event.attributes or {}).get("contextcsn", ())
         return phases.compare(Cookie.of_context(values)) if values else []
 
     def _check(self) -> None:
-        """Ask, or see that the last question was answered; any byte counts as an answer."""
+        """Probe, or make sure that the last probe was answered; any byte counts as an answer."""
         now = self._loop.time()
-        if self._asked_at is None and not self._paused:
-            self._asked = self._number()
-            self._asked_at = now
+        if self._probe_at is None and not self._paused:
+            self._probe = self._number()
+            self._probe_at = now
             if self._suffix:
-                self._write(sync_requests.base_search(self._asked, self._suffix, ("contextCSN",)))
+                self._write(sync_requests.base_search(self._probe, self._suffix, ("contextCSN",)))
             else:
-                self._write(sync_requests.who_am_i(self._asked))
-        elif self._asked_at is not None and not self._paused and now > self._asked_at + self._answer:
+                self._write(sync_requests.who_am_i(self._probe))
+        elif self._probe_at is not None and not self._paused and now > self._probe_at + self._answer:
             self._fail(TimeoutError("the server does not answer"))
             return
         self._timer = self._loop.call_later(self._interval, self._check)
