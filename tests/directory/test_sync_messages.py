@@ -153,6 +153,12 @@ BAD = {
     "an empty Sync Info": sync_info(b""),
     "many controls": message(2, encode(0x65, result(0)), encode(0xA0, control(b"1.2", b"") * 1000)),
     "many fields": message(2, encode(0x79, b"\x85\x00" * 1000)),
+    "a long entry whose DN is too long": entry(attribute(b"a", b"x" * 300_000), dn=b"o" * 20_000),
+    "a long entry whose DN is no UTF-8": entry(attribute(b"a", b"x" * 300_000), dn=b"o=\xff"),
+    "a long entry without Sync State's uuid": entry(attribute(b"a", b"x" * 300_000), uuid=b""),
+    "a long entry of many controls": message(
+        2, encode(0x64, encode(OCTETS), encode(SEQUENCE, attribute(b"a", b"x" * 300_000))), encode(0xA0, bytes(9000))
+    ),
     "a long message that is no entry": message(2, encode(0x65, result(0, b"x" * 300_000)))[:100],
 }
 
