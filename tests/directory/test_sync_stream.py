@@ -13,7 +13,7 @@ from tests.directory.rig import descriptors, until
 from tests.directory.sync_bytes import RECORDED, STREAM, UUID, recorded
 from tests.directory.sync_rig import open_stream
 from tests.support.loops import on_each_loop
-from vmaild.directory import ber
+from vmaild.directory import ber, tls
 from vmaild.directory.sync_ber import SEQUENCE, BadMessage, encode, encode_integer, header
 from vmaild.directory.sync_phases import AgeAll, Changed, Ended, Moved, Persisting
 from vmaild.directory.sync_requests import Bind, SyncSearch, present
@@ -256,6 +256,11 @@ async def test_an_opening_that_fails_ends_in_time_and_leaves_no_descriptor():
             with pytest.raises(error):
                 await open_stream(f"ldap://127.0.0.1:{server.sockets[0].getsockname()[1]}", NOBODY)
             server.close()
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        uri = f"ldaps://localhost:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(ConnectionError):
+            await open_stream(uri, NOBODY, tls.context(require_cert=False))
+        server.close()
         with silent() as port:
             with pytest.raises(TimeoutError):
                 await open_stream(f"ldap://127.0.0.1:{port}", NOBODY, seconds=0.05)
