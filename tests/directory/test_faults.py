@@ -92,6 +92,7 @@ async def test_a_stopped_server_is_taken_out_and_returns(make_slapd):
 async def test_a_stopped_server_costs_a_delay_when_another_is_up(make_slapd, slapd):
     server = make_slapd()
     async with running(server.uri, slapd.uri, pool_size=2) as directory:
+        await until(lambda: all(one.connections == 2 for one in directory.status().servers))
         assert is_right(await ask(directory))
         await asyncio.to_thread(server.suspend)
         answers = await asyncio.gather(*(ask(directory) for _ in range(40)))

@@ -22,20 +22,18 @@ from dataclasses import dataclass, field
 from tests.cache.fake_time import FakeTimeLoop
 from tests.maps.fake_directory import BASE, account, alias, evaluate, new_schema, role
 from tests.maps.site import ALIAS, LOGIN, MAILBOX
-from vmaild.cache import Answer, Cache, CacheSettings, Known, Record
+from tests.maps.truth import Truth, both_not_found, outcome, plain
+from vmaild.cache import Answer, Cache, CacheSettings, Record
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
 from vmaild.directory import Ended, Found
-from vmaild.errors import DataError, DirectoryFailure
-from vmaild.lookup import NODATA, NOT_FOUND, Entry, Reply, Request, Search, Status
+from vmaild.errors import DirectoryFailure
+from vmaild.lookup import NOT_FOUND, Entry, Reply, Request, Search, Status
 from vmaild.maps import Maps
 from vmaild.maps.flight import Flight
-from vmaild.tables import Schema, address
+from vmaild.tables import Schema
 
 NAMES = (MAILBOX, ALIAS, LOGIN)
-BAD = "bad"
-"""In a ``Truth``, what stands for data that must not be used."""
-
 MEMBERS = ("m1@d.example", "m2@d.example")
 CHANGING = ("a@d.example", "p@d.example", "postmaster@d.example", "x@e.example", *MEMBERS)
 """Addresses that get entries of their own."""
@@ -49,82 +47,6 @@ SETTINGS = CacheSettings(ttl=300, negative_ttl=30, stale_ttl=1000, stale_answer_
 TIMEOUT = 3.0
 STEP = 0.001
 """Seconds that each step takes, so that no two things happen at the same time."""
-
-Outcome = tuple[object, ...]
-
-
-def outcome(tree: list[Entry], key: str) -> Outcome:
-    """What the maps of the preset must say of ``key``, by the manual and not by vmaild's tables."""
-    local, _, domain = key.partition("@")
-    base, plus, extension = local.partition("+")
-    steps = [(key, "")] + ([(f"{base}@{domain}", plus + extension)] if plus else []) + [(f"@{domain}", "")]
-    mailbox = alias_map = login = None
-    for mail, ext in steps:
-        here = [one for one in tree if one.values("mail") == (mail.encode(),)]
-        accounts = [one for one in here if one.values("objectclass") == (b"courierMailAccount",)]
-        drops = [one for one in here if one.values("objectclass") == (b"courierMailAlias",)]
-        if mailbox is None and here:
-            mailbox = _mailbox(accounts) if accounts else NODATA
-        if alias_map is None and here:
-            alias_map = _list(drops, ext) if drops else NODATA
-        if login is None and here:
-            login = mail.encode() if accounts else _list(drops, "")
-        if mail == "postmaster@d.example" and (roles := [one for one in tree if one.dn.startswith("cn=")]):
-            alias_map = _members(roles[0]) if alias_map is None else alias_map
-            login = _members(roles[0]) if login is None else login
-    return tuple(NOT_FOUND if one is None else one for one in (mailbox, alias_map, login))
-
-
-def _mailbox(accounts: list[Entry]) -> object:
-    boxes = [box for one in accounts for box in one.values("mailbox")]
-    return BAD if len(accounts) > 1 or len(boxes) != 1 or boxes[0].startswith(b"/") else boxes[0]
-
-
-def _list(aliases: list[Entry], extension: str) -> object:
-    values = list(dict.fromkeys(drop.decode() for one in aliases for drop in one.values("maildrop")))
-    if not values or any("\n" in value for value in values):
-        return BAD
-    text = ",".join(values)
-    return (address.add_extension(text, extension) if extension else text).encode()
-
-
-def _members(one: Entry) -> object:
-    values = [dn.decode().partition(",")[0].removeprefix("mail=") for dn in one.values("roleoccupant")]
-    return ",".join(values).encode() if values else BAD
-
-
-class Truth:
-    """What could have been said of one key, each with the time until which it could: ``inf`` for what holds now."""
-
-    def __init__(self) -> None:
-        self.until: dict[Outcome, float] = {}
-        self.now: Outcome = ()
-
-    def change(self, new: Outcome, time: float) -> None:
-        if new != self.now:
-            if self.now:
-                self.until[self.now] = time
-            self.now = new
-        self.until[new] = float("inf")
-
-    def forget_before(self, time: float) -> None:
-        self.until = {one: until for one, until in self.until.items() if until >= time}
-
-    def last(self, known: tuple[object, ...]) -> float:
-        """Until when ``known`` held; None there fits everything. Minus infinity when it never did."""
-        until = self.until.get(known)
-        if until is not None:
-            return until
-        fits = [
-            until
-            for one, until in self.until.items()
-            if all(k is None or k == o for k, o in zip(known, one, strict=True))
-        ]
-        return max(fits, default=float("-inf"))
-
-
-def plain(known: Known) -> object:
-    return BAD if isinstance(known, DataError) else known
 
 
 @dataclass(eq=False)
@@ -446,7 +368,3 @@ class World:
             return b""
 
         return replies[0] if isinstance(self.maps.seek(NAMES[place], key.encode(), keep), Answer) else None
-
-
-def both_not_found(one: Outcome) -> bool:
-    return one[0] in (NOT_FOUND, NODATA) and one[1] in (NOT_FOUND, NODATA)

@@ -68,6 +68,7 @@ class LdapServer:
         self.strikes = Strikes()
         self._timer: asyncio.TimerHandle | None = None
         self._schema_read_at = NEVER
+        self._schema_lock = asyncio.Lock()
         self._watcher: asyncio.Task[None] | None = None
         self._last_failure = ""
         self._logged = ""
@@ -203,13 +204,14 @@ class LdapServer:
 
     async def _read_schema(self, connection: LdapConnection, end: float) -> None:
         """Read the schema, when it was not read lately: which queries go out together depends on it."""
-        if self._clock() - self._schema_read_at < SCHEMA_LIFETIME:
-            return
-        schema = await subschema.read(connection, self._settings.search_base, end, self._schemas)
-        if schema is None and self._schema_read_at == NEVER:
-            logger.warning("directory server %s shows no schema: each query is a search of its own", self.uri)
-        self.schema = schema
-        self._schema_read_at = self._clock()
+        async with self._schema_lock:  # those who connect at the same time need it once
+            if self._clock() - self._schema_read_at < SCHEMA_LIFETIME:
+                return
+            schema = await subschema.read(connection, self._settings.search_base, end, self._schemas)
+            if schema is None and self._schema_read_at == NEVER:
+                logger.warning("directory server %s shows no schema: each query is a search of its own", self.uri)
+            self.schema = schema
+            self._schema_read_at = self._clock()
 
     def _join(self, connection: LdapConnection) -> None:
         connection.on_dead = self._died

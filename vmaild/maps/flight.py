@@ -5,7 +5,8 @@ it needs, in callbacks, without a task or a future. ``Flights`` knows those in f
 key joins (single flight), and sees to it that an older search never replaces what a newer one found.
 
 Lookups that miss come in bursts: many requests in one turn of the loop. Each costs some tens of microseconds to begin,
-and a cached answer that is asked for meanwhile would wait for all of them. So ``WIDTH`` are begun in a turn.
+and a cached answer that is asked for meanwhile would wait for all of them. So ``WIDTH`` are begun in a row, and the
+others of a burst as many in each of the next turns.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from vmaild.lookup import Reply, Search
 from vmaild.tables import Group, KeyLookup, Schema
 
 WIDTH = 2
-"""Lookups begun in a turn of the loop: some tenths of a millisecond of work."""
+"""Lookups begun in a row: some tenths of a millisecond of work."""
+
+TURN = 0.0005
+"""Seconds after which the next lookup is not of the same burst: the loop has had its turn since."""
 
 ASK_ALONE = frozenset({LIMIT, NO_BASE, REFUSED})
 """Failures of a joined search that may be of one of its queries only."""
@@ -162,12 +166,15 @@ class Flights:
         directory: Searcher,
         landed: Callable[[Flight], None],
         counters: CacheCounters,
+        clock: Callable[[], float],
         width: int = WIDTH,
     ) -> None:
         self._directory = directory
         self._landed = landed
         self._counters = counters
+        self._clock = clock
         self._width = width
+        self._turn_ends = NEVER
         self._flights: dict[bytes, Flight] = {}
         self._begun = 0
         self._to_begin: deque[Flight] = deque()
@@ -219,18 +226,21 @@ class Flights:
         return flight
 
     def _begin(self, flight: Flight) -> None:
-        """Begin it now, unless ``width`` were begun in this turn of the loop: then in one of the next."""
+        """Begin it now, unless ``width`` of this burst were begun: then in one of the next turns of the loop."""
+        now = self._clock()
+        if now >= self._turn_ends and not self._to_begin:
+            self._turn_ends = now + TURN
+            self._begun = 0
         if self._begun >= self._width:
+            if not self._to_begin:
+                asyncio.get_running_loop().call_soon(self._next_turn)
             self._to_begin.append(flight)
             return
-        if not self._begun:
-            asyncio.get_running_loop().call_soon(self._next_turn)
         self._begun += 1
         flight.fly()
 
     def _next_turn(self) -> None:
-        self._begun = min(len(self._to_begin), self._width)
-        if self._begun:
-            asyncio.get_running_loop().call_soon(self._next_turn)
-        for _ in range(self._begun):
+        for _ in range(min(len(self._to_begin), self._width)):
             self._to_begin.popleft().fly()
+        if self._to_begin:
+            asyncio.get_running_loop().call_soon(self._next_turn)

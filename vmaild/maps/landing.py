@@ -34,7 +34,7 @@ class Landing:
         self._canaries = canaries
         self._once = once
         self._tasks: set[asyncio.Task[None]] = set()
-        self.flights = Flights(directory, self.landed, cache.counters)
+        self.flights = Flights(directory, self.landed, cache.counters, cache.clock)
 
     async def close(self) -> None:
         """End what waits for canaries."""
@@ -44,7 +44,13 @@ class Landing:
 
     def landed(self, flight: Flight) -> None:
         """A flight has ended."""
-        if self._canaries.keys and flight.failure is None and (doubtful := self._doubtful(flight)):
+        doubtful: list[str] = []
+        if self._canaries.keys and flight.failure is None:
+            try:
+                doubtful = self._doubtful(flight)
+            except Exception as error:
+                flight.failure = error
+        if doubtful:
             self._spawn(self._confirm(flight, doubtful))
         else:
             self._end(flight)

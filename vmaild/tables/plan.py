@@ -22,7 +22,7 @@ from vmaild.tables import dn, filter
 from vmaild.tables.dn import Dn
 from vmaild.tables.matching import Shown, Test, Verdict
 from vmaild.tables.query import Query
-from vmaild.tables.schema import Schema
+from vmaild.tables.schema import OBJECT_CLASS, Schema
 from vmaild.tables.template import Get, Parts, Template
 
 ENTRY_LIMIT = 1000
@@ -33,6 +33,11 @@ _PLAIN = re.compile("[A-Za-z0-9._@-]*").fullmatch  # needs no quoting in a filte
 
 # How far below the search base an entry stands, where the scope says so.
 _DEPTHS = {Scope.BASE: 0, Scope.ONE: 1}
+
+CLASSES = 100
+"""Sets of object classes for which a search remembers what they exclude."""
+
+NO_KEY = Parts("", "", "")
 
 NO_ATTRIBUTES = ("1.1",)
 """RFC 4511, 4.5.1.8: the attribute list that asks for no attribute at all."""
@@ -107,6 +112,16 @@ class Sharer(NamedTuple):
         return dn.under(name, base) and (self.scope is Scope.SUB or len(name) - len(base) == _DEPTHS[self.scope])
 
 
+class Shared(NamedTuple):
+    """What asks have in common: the search key, the test, whether the classes of an entry decide the rest, and for
+    which asks they do not exclude it."""
+
+    key: int
+    test: Test
+    certain: bool
+    sharers: list[Sharer]
+
+
 class JoinedSearch:
     """One search for one or more asks, whose places in the plan are ``asks``."""
 
@@ -123,6 +138,7 @@ class JoinedSearch:
         self._attributes = attributes or NO_ATTRIBUTES
         self._tests: dict[tuple[str, int], tuple[Test, list[Sharer]]] = {}
         """By what asks have in common: the test of that, and what decides for each of them."""
+        self._by_classes: dict[tuple[bytes, ...] | None, list[Shared]] = {}
         self.elsewhere: list[Sharer] = []
         """Those with a base of their own."""
         self.certain = schema is not None and all(
@@ -153,26 +169,36 @@ class JoinedSearch:
 
         False when nothing that was sent can have brought it.
         """
+        classes = entry.attributes.get(OBJECT_CLASS)
+        groups = self._by_classes.get(classes) or self._of_classes(classes, schema)
         shown = Shown(entry, schema)
         brought = False
-        for (_, key), (test, sharers) in self._tests.items():
+        for key, test, certain, sharers in groups:
             common = test(shown, keys[key])
             if common is False:
                 continue
             brought = True
             for sharer in sharers:
-                verdict = sharer.rest(shown, keys[key])
-                if verdict is False:
+                within = True if sharer.base is None else sharer.within(entry, keys, schema)
+                if within is False:
                     continue
-                if sharer.base is not None:
-                    within = sharer.within(entry, keys, schema)
-                    if within is False:
-                        continue
-                    verdict = verdict and within
-                if not (common and verdict):
+                if not (common and certain and within):
                     return None
                 shares[sharer.place].append(entry)
         return brought
+
+    def _of_classes(self, classes: tuple[bytes, ...] | None, schema: Schema) -> list[Shared]:
+        """What entries with these values of objectClass may answer; kept, since a directory has few such sets."""
+        shown = Shown(Entry("", {OBJECT_CLASS: classes} if classes else {}), schema)
+        groups = []
+        for (_, key), (test, sharers) in self._tests.items():
+            verdicts = [(sharer, sharer.rest(shown, NO_KEY)) for sharer in sharers]
+            possible = [sharer for sharer, verdict in verdicts if verdict is not False]
+            groups.append(Shared(key, test, all(verdict is not None for _, verdict in verdicts), possible))
+        if len(self._by_classes) >= CLASSES:
+            self._by_classes.clear()
+        self._by_classes[classes] = groups
+        return groups
 
     def _add(self, place: int, ask: Ask, schema: Schema) -> bool:
         query, first = ask.query, self._first.query
