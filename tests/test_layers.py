@@ -16,6 +16,7 @@ ROOT = Path(vmaild.__file__).parent
 # Values first, the edge last. Parts on one line may not import each other.
 LAYERS = (
     ("lookup", "errors"),
+    ("process",),
     ("wire",),
     ("tables",),
     ("directory",),
@@ -23,7 +24,6 @@ LAYERS = (
     ("maps",),
     ("listening",),
     ("server",),
-    ("process",),
     ("admin",),
     ("config",),
     ("daemon", "demo"),

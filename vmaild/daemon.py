@@ -13,7 +13,6 @@ import logging
 import os
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Coroutine, MutableMapping
 from typing import Any
 
@@ -184,36 +183,6 @@ class Daemon:
             await asyncio.sleep(STATUS_INTERVAL)
             up = "up" if self.directory.ready else "DOWN"
             self._notifier.status(f"directory {up}, {len(self.cache)} answers cached")
-
-
-def log_to(stream: Any, level: str) -> None:
-    """Log to ``stream``; under systemd, which adds time and name itself, with the priority of sd-daemon(3)."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(_JournalFormatter() if "JOURNAL_STREAM" in os.environ else _PlainFormatter())
-    root = logging.getLogger("vmaild")
-    root.handlers[:] = [handler]
-    root.propagate = False
-    root.setLevel(level.upper())
-
-
-class _PlainFormatter(logging.Formatter):
-    """Time in UTC, level, text."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        return time.strftime(datefmt or "%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
-
-
-class _JournalFormatter(logging.Formatter):
-    """The text behind its syslog priority, sd-daemon(3)."""
-
-    _PRIORITY = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
-
-    def format(self, record: logging.LogRecord) -> str:
-        priority = next((number for level, number in self._PRIORITY if record.levelno >= level), 7)
-        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
 
 
 def run(config: Config) -> None:
