@@ -18,14 +18,14 @@ from typing import Any
 
 import uvloop
 
-from vmaild.admin import ControlServer, HttpServer, Metrics, readiness
+from vmaild.admin import MOST_CONNECTIONS, ControlServer, HttpServer, Metrics, readiness
 from vmaild.cache import Cache
 from vmaild.config import Config
 from vmaild.directory import Pool
 from vmaild.errors import ConfigError
 from vmaild.listening import parse_address
 from vmaild.maps import Maps
-from vmaild.process import GcTuning, Watchdog, systemd
+from vmaild.process import GcTuning, Log, Watchdog, descriptors, systemd
 from vmaild.server import Server
 
 logger = logging.getLogger("vmaild")
@@ -62,10 +62,19 @@ async def opened(config: Config) -> AsyncIterator[Maps]:
         await directory.close()
 
 
-class Daemon:
-    """One running vmaild. ``environ`` is what systemd passes things in."""
+def places(config: Config) -> int:
+    """How many clients there may be: ``max_connections``, or what the open files allow after all that is kept back."""
+    directory = config.directory
+    admin = MOST_CONNECTIONS * (bool(config.http.address) + bool(config.control))
+    kept = descriptors.kept_back(len(directory.uri), directory.pool_size, admin)
+    return descriptors.for_clients(config.daemon.max_connections, descriptors.raise_limit(), kept)
 
-    def __init__(self, config: Config, environ: MutableMapping[str, str] = os.environ) -> None:
+
+class Daemon:
+    """One running vmaild. ``environ`` is what systemd passes things in, ``log`` where its log lines go."""
+
+    def __init__(self, config: Config, environ: MutableMapping[str, str] = os.environ, log: Log | None = None) -> None:
+        self._log = log
         self._config = config
         self._environ = environ
         self._notifier = systemd.Notifier(environ)
@@ -74,7 +83,7 @@ class Daemon:
         self.directory = Pool(config.directory)
         self.cache = Cache(config.cache)
         self.maps = make_maps(config, self.directory, self.cache)
-        self.server = Server(self.maps, config.listen, max_connections=config.daemon.max_connections)
+        self.server = Server(self.maps, config.listen, max_connections=places(config))
         self.metrics = Metrics(cache=self.cache, server=self.server, directory=self.directory, maps=self.maps)
 
     def stop(self) -> None:
@@ -87,7 +96,8 @@ class Daemon:
 
     def stats(self) -> dict[str, Any]:
         """What the daemon knows of itself (``vmaild.admin.control``)."""
-        return self.metrics.stats()
+        dropped = self._log.dropped if self._log is not None else 0
+        return self.metrics.stats() | {"log": {"dropped": dropped}}
 
     async def run(self) -> None:
         """Serve until told to stop. Raises OSError when an address cannot be listened on."""
@@ -128,12 +138,17 @@ class Daemon:
         self._begin(self._tune_gc())
 
     async def _start_http(self, stack: contextlib.AsyncExitStack, inherited: list[socket.socket]) -> None:
-        if not self._config.http:
+        settings = self._config.http
+        if not settings.address:
             return
         http = HttpServer(
-            parse_address(self._config.http),
+            parse_address(settings.address),
             metrics=self.metrics.exposition,
             ready=lambda: readiness(directory_ready=self.directory.ready, cached_answers=len(self.cache)),
+            mode=settings.mode,
+            owner=settings.owner,
+            group=settings.group,
+            access=settings.access,
         )
         stack.push_async_callback(http.close)
         await http.start(inherited)
@@ -185,11 +200,11 @@ class Daemon:
             self._notifier.status(f"directory {up}, {len(self.cache)} answers cached")
 
 
-def run(config: Config) -> None:
+def run(config: Config, log: Log | None = None) -> None:
     """Serve until told to stop, on uvloop."""
 
     async def main() -> None:
-        await Daemon(config).run()
+        await Daemon(config, log=log).run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

@@ -138,7 +138,7 @@ async def test_closing_hands_over_who_has_come_in_and_refuses_the_rest() -> None
     room = Room(9)
     async with accepting(room, sock) as acceptor:
         client = asyncio.create_task(greeted(address))
-        while not room.on_the_way and room.places == 9:
+        while not room.on_the_way and room.places == 9:  # noqa: ASYNC110
             await asyncio.sleep(0)
         await acceptor.close()
         assert await client == b"hello"

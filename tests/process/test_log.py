@@ -141,7 +141,7 @@ print(log.dropped, flush=True)
 
 def test_a_pipe_that_nobody_reads_holds_nothing_up() -> None:
     reading, writing = os.pipe()
-    with open(reading, "rb"):
+    with os.fdopen(reading, "rb"):
         try:
             program = [sys.executable, "-c", PROGRAM]
             done = subprocess.run(program, stdout=subprocess.PIPE, stderr=writing, timeout=30, check=True)
@@ -153,7 +153,7 @@ def test_a_pipe_that_nobody_reads_holds_nothing_up() -> None:
 def test_a_pipe_made_non_blocking_by_another_loses_no_line() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    with open(writing, "w") as stream:
+    with os.fdopen(writing, "w") as stream:
         log = open_log(stream, "info", environ={"JOURNAL_STREAM": "1:1"})
         for _ in range(3000):
             logging.getLogger("vmaild").info("x" * 90)

@@ -142,4 +142,3 @@ def hidden_users() -> bool:
     with contextlib.suppress(OSError, ValueError), open("/proc/self/uid_map", encoding="ascii") as file:  # noqa: PTH123
         return sum(int(line.split()[2]) for line in file) < 65_536
     return False
-

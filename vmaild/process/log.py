@@ -147,7 +147,9 @@ class _Listener(logging.handlers.QueueListener):
 class Log:
     """The running log of this process; as a context manager it closes itself."""
 
-    def __init__(self, write: Callable[[bytes], None], formatter: logging.Formatter, level: str, queue: LineQueue) -> None:
+    def __init__(
+        self, write: Callable[[bytes], None], formatter: logging.Formatter, level: str, queue: LineQueue
+    ) -> None:
         self._queue = queue
         self._listener = _Listener(queue, write)
         self._handler = _Handler(queue)

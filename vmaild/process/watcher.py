@@ -1,7 +1,7 @@
 """The watchdog's own process: ``python watcher.py PID SECONDS STACKS``, with the beats on standard input.
 
-Run as a file, without the rest of vmaild, so that it starts in 20 ms and takes little memory. ``Hang`` is the pure part:
-it is told what happened in each step and tells when the daemon hangs. See ``vmaild.process.watchdog``.
+Run as a file, without the rest of vmaild, so that it starts in 20 ms and takes little memory. ``Hang`` is the pure
+part: it learns what happened in each step and returns when the daemon hangs. See ``vmaild.process.watchdog``.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import cast
 
 from vmaild.listening import (
     Acceptor,
@@ -19,7 +20,7 @@ from vmaild.listening import (
     remove_unix,
 )
 from vmaild.process import LogOnce
-from vmaild.server.admission import Admission
+from vmaild.server.admission import Admission, Client
 from vmaild.server.attended import AttendedSocketmap, AttendedTcpTable
 from vmaild.server.context import Context, Lookups
 from vmaild.server.counters import Latency, ServerCounters
@@ -46,7 +47,10 @@ class Server:
         self._listens = tuple(listens)
         self._context = Context(lookups, clock, max_connections=max_connections, max_pipelined=max_pipelined)
         self._admission = Admission(
-            self._context.connections, max_connections, self._context.counters, freed=self._resume
+            cast("Collection[Client]", self._context.connections),
+            max_connections,
+            self._context.counters,
+            freed=self._resume,
         )
         self._once = LogOnce(logger, clock)
         self._idle_timeout = idle_timeout
