@@ -198,9 +198,8 @@ def _search_base(section: Section, common: Common) -> Template | None:
     template = _template(section, "search_base", common.search_base.replace("%", "%%"))
     text = section.string("search_base")
     # A preset's bases end in the common one, which has its own problem then.
-    if template is not None and text and _is_dn(common.search_base):
-        if not _is_dn(_PART.sub("x", text)):
-            section.problem("search_base", f'{text!r} is no DN: write attribute=value pairs such as "o=%d,o=hosting"')
+    if template is not None and text and _is_dn(common.search_base) and not _is_dn(_PART.sub("x", text)):
+        section.problem("search_base", f'{text!r} is no DN: write attribute=value pairs such as "o=%d,o=hosting"')
     return template
 
 
