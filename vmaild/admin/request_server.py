@@ -102,7 +102,7 @@ class RequestServer:
 
     def coming(self, change: int) -> None:
         """So many connections more, or less, are on their way in."""
-        self._open += change
+        self.opened(change)
 
     def denied(self) -> None:
         """A connection was closed because of where it came from."""

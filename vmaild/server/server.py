@@ -95,6 +95,9 @@ class Server:
     def coming(self, change: int) -> None:
         """So many clients more, or less, are on their way in."""
         self._admission.coming(change)
+        if change < 0:
+            # A client that has gone already no longer takes the place it had on its way.
+            self._resume()
 
     def denied(self) -> None:
         """A client was not let in."""
