@@ -369,6 +369,11 @@ def test_what_would_harm_is_refused_with_what_to_write_instead(read, text: str, 
     assert problems(read, text) == [problem]
 
 
+def test_a_problem_is_one_line_whatever_the_file_holds(read) -> None:
+    (problem,) = problems(read, MINIMAL + '"a\\nb\\u001b" = 1\n[http]\n')
+    assert problem.startswith(r"[directory] a\nb\x1b: unknown key")
+
+
 def test_who_may_connect_arrives(read) -> None:
     config = read(
         MINIMAL

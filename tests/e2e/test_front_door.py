@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from vmaild.demo.process import Process, free_port
+from vmaild.demo.process import free_port
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE, tree
 from vmaild.wire import netstring

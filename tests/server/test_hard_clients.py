@@ -52,4 +52,3 @@ async def test_twenty_thousand_clients_that_come_and_go_leave_nothing_behind(new
     assert not site.server._admission.patience._incomplete
     client = await site.client()
     await client.ask(ask(b"a"), ok(b"v:a"))
-

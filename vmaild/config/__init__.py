@@ -22,7 +22,7 @@ from vmaild.config.section import Problems, Section
 from vmaild.directory import DirectorySettings
 from vmaild.directory import problems as directory_problems
 from vmaild.errors import ConfigError
-from vmaild.process import systemd
+from vmaild.process import escape, systemd
 from vmaild.server import MAX_CONNECTIONS, ListenSettings
 from vmaild.tables import dn
 from vmaild.tables.presets import PRESETS
@@ -79,9 +79,9 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     try:
         document = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror or error}"]) from None
+        raise ConfigError([escape(f"{path}: {error.strerror or error}")]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: {error}"]) from None
+        raise ConfigError([escape(f"{path}: {error}")]) from None
     config = _Reader(path, document, environ, problems).config()
     if problems.found:
         raise ConfigError(problems.found)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from vmaild.config.ranges import Range
+from vmaild.process import escape
 
 _T = TypeVar("_T")
 _WORDS = re.compile(r"[\s,]+")
@@ -25,7 +26,8 @@ class Problems:
     def add(self, table: str, key: str, text: str) -> None:
         """Note a problem with ``key`` of ``table``; an empty table is the top of the file."""
         where = " ".join(part for part in (f"[{table}]" if table else "", key) if part)
-        self.found.append(f"{self.file}: {where}: {text}" if where else f"{self.file}: {text}")
+        # Names and values of the file may hold anything.
+        self.found.append(escape(f"{self.file}: {where}: {text}" if where else f"{self.file}: {text}"))
 
 
 class Section:

@@ -9,8 +9,8 @@ Every part of vmaild may import from here, so nothing here imports any of them.
 
 from vmaild.process import descriptors, systemd
 from vmaild.process.gc_tuning import GcTuning
-from vmaild.process.log import Log, open_log
+from vmaild.process.log import Log, escape, open_log
 from vmaild.process.log_once import LogOnce
 from vmaild.process.watchdog import Watchdog
 
-__all__ = ["GcTuning", "Log", "LogOnce", "Watchdog", "descriptors", "open_log", "systemd"]
+__all__ = ["GcTuning", "Log", "LogOnce", "Watchdog", "descriptors", "escape", "open_log", "systemd"]
