@@ -25,7 +25,7 @@ from vmaild.directory import Pool
 from vmaild.errors import ConfigError
 from vmaild.listening import parse_address
 from vmaild.maps import Maps
-from vmaild.process import GcTuning, Log, Watchdog, descriptors, systemd
+from vmaild.process import GcTuning, Log, LogOnce, Watchdog, descriptors, systemd
 from vmaild.server import Server
 
 logger = logging.getLogger("vmaild")
@@ -75,6 +75,7 @@ class Daemon:
 
     def __init__(self, config: Config, environ: MutableMapping[str, str] = os.environ, log: Log | None = None) -> None:
         self._log = log
+        self._once = LogOnce(logger)
         self._config = config
         self._environ = environ
         self._notifier = systemd.Notifier(environ)
@@ -174,7 +175,9 @@ class Daemon:
             raise ConfigError([f"{self._config.path}: listen: systemd passes a socket that no table names: {names}"])
 
     def _begin(self, work: Coroutine[Any, Any, object]) -> None:
-        self._tasks.append(asyncio.create_task(work))
+        task = asyncio.create_task(work)
+        task.add_done_callback(_report_end)
+        self._tasks.append(task)
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:
@@ -183,7 +186,12 @@ class Daemon:
 
     async def _watch_canaries(self) -> None:
         while self.maps.canaries.keys:
-            await self.maps.canaries.check()
+            try:
+                await self.maps.canaries.check()
+            except Exception as error:
+                # Whatever it is, the canaries are to be checked again: a directory may be emptied meanwhile.
+                if self._once.log(logging.ERROR, "canaries", f"the canaries could not be checked: {error!r}"):
+                    logger.debug("the canaries could not be checked", exc_info=error)
             await asyncio.sleep(self._config.directory.check_interval if self.directory.ready else CANARY_RETRY)
 
     async def _tune_gc(self) -> None:
@@ -198,6 +206,11 @@ class Daemon:
             await asyncio.sleep(STATUS_INTERVAL)
             up = "up" if self.directory.ready else "DOWN"
             self._notifier.status(f"directory {up}, {len(self.cache)} answers cached")
+
+
+def _report_end(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("a background task ended: %s", task.get_coro(), exc_info=error)
 
 
 def run(config: Config, log: Log | None = None) -> None:
