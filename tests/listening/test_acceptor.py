@@ -144,3 +144,10 @@ async def test_closing_hands_over_who_has_come_in_and_refuses_the_rest() -> None
         assert await client == b"hello"
         with pytest.raises(ConnectionRefusedError):
             await greeted(address)
+
+
+@on_each_loop
+async def test_a_process_that_cannot_tell_users_apart_warns_at_its_start(tmp_path, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(acceptor_module, "hidden_users", lambda: True)
+    async with accepting(Room(9), bind_unix(str(tmp_path / "s")), access=Access(gids=frozenset({5}))):
+        assert "PrivateUsers=" in caplog.text

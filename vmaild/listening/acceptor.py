@@ -15,7 +15,7 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from vmaild.listening.access import EVERYONE, Access, InetPeer, UnixPeer, peer_of
+from vmaild.listening.access import EVERYONE, NOBODY, Access, InetPeer, UnixPeer, hidden_users, peer_of
 from vmaild.listening.address import address_of
 from vmaild.process import LogOnce
 
@@ -77,6 +77,12 @@ class Acceptor:
         if sock.family != socket.AF_UNIX:
             # Accepted sockets inherit it, and it is set once.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if (access.uids or access.gids) and hidden_users():
+            logger.warning(
+                "%s: allow_uid and allow_gid keep nearly everybody out: this process sees other users as %d"
+                " (PrivateUsers= of the unit; set it to no)",
+                *(self.address, NOBODY),
+            )
         self.resume()
 
     def resume(self) -> None:

@@ -24,6 +24,9 @@ _UCRED = struct.Struct("iII")
 _SO_PEERGROUPS = 59
 _MAX_GROUPS = 65_536
 
+NOBODY = 65_534
+"""What the kernel shows for users without a number in the process's user namespace."""
+
 
 @dataclass(frozen=True, slots=True)
 class InetPeer:

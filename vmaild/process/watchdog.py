@@ -25,6 +25,7 @@ import subprocess
 import sys
 
 from vmaild.process import watcher
+from vmaild.process.log_once import LogOnce
 
 logger = logging.getLogger("vmaild.process")
 
@@ -50,6 +51,7 @@ class Watchdog:
         self._task: asyncio.Task[None] | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
         self._beats = self._stacks = -1
+        self._once = LogOnce(logger)
 
     def start(self) -> None:
         """Start the watcher, and send it beats from the running loop."""
@@ -69,7 +71,7 @@ class Watchdog:
     async def _beat(self) -> None:
         while True:
             if not self._sent():
-                logger.error("the watchdog's process has ended; starting another")
+                self._once.log(logging.ERROR, "ended", "the watchdog's process has ended; starting another")
                 self._end_watcher()
                 self._start_watcher()
             await asyncio.sleep(self._seconds / BEATS)
