@@ -18,7 +18,7 @@ MAX_LENGTH = 12_000
 def main() -> None:
     """Instrument, seed, run."""
     name, seconds = sys.argv[1:]
-    with atheris.instrument_imports(include=["vmaild.wire", "vmaild.config", "vmaild.tables", "vmaild.listening"]):
+    with atheris.instrument_imports(include=["vmaild"]):
         from tests.fuzz.targets import TARGETS
     target = TARGETS[name]
     with tempfile.TemporaryDirectory() as corpus:
