@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from vmaild.server.admission import LEAST_IDLE, READ_SECONDS, REQUEST_SECONDS, SCAN_INTERVAL, Admission, Patience
+from vmaild.server.admission import (
+    CLOSED_IN_A_TURN,
+    LEAST_IDLE,
+    READ_SECONDS,
+    REQUEST_SECONDS,
+    SCAN_INTERVAL,
+    Admission,
+    Patience,
+)
 from vmaild.server.counters import ServerCounters
 
 
@@ -120,6 +128,19 @@ def test_a_whole_request_and_a_reader_that_goes_on_set_the_time_back() -> None:
     patience.settled(client, 9.0, incomplete=True, not_reading=False)
     assert patience.expired(18.9) == []
     assert patience.expired(19.0) == [client]
+
+
+def test_many_slow_clients_are_closed_a_few_in_each_turn() -> None:
+    clients = [Client() for _ in range(CLOSED_IN_A_TURN + 10)]
+    house = House(*clients)
+    for client in clients:
+        house.admission.patience.settled(client, 0.0, incomplete=True, not_reading=True)
+    house.admission.close_slow(100.0)
+    assert sum(client.closed for client in clients) == CLOSED_IN_A_TURN
+    house.turn()
+    house.admission.close_slow(100.0)
+    assert all(client.closed for client in clients)
+    assert house.counters.slow_closed == len(clients)
 
 
 def test_a_client_that_has_gone_is_not_closed_again() -> None:

@@ -175,6 +175,21 @@ async def test_an_idle_connection_is_closed_only_after_its_time(new_site, monkey
     await waiting.expect(ok(b"v:slow"))
 
 
+async def test_many_idle_connections_are_closed_a_few_in_each_turn(new_site, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("vmaild.server.server.CLOSED_IN_A_TURN", 3)
+    monkeypatch.setattr("vmaild.server.server.TICK", 0.01)
+    site = await new_site(idle_timeout=600, sweep_interval=60, clock=clock)
+    clients = [await site.client() for _ in range(10)]
+    await until(lambda: site.server.connections == 10)
+    before = []
+    site.server._sweep = lambda sweep=site.server._sweep: (sweep(), before.append(site.server.counters.idle_closed))
+    clock.now += 700
+    for client in clients:
+        assert await client.closed()
+    assert before[:4] == [3, 6, 9, 10]
+
+
 def test_no_idle_connection_is_closed_within_six_minutes():
     assert settings.IDLE_TIMEOUT >= 360
 

@@ -29,6 +29,9 @@ LEAST_IDLE = 1.0
 SCAN_INTERVAL = 0.1
 """Between two searches for clients that can give up their place: one takes 2 ms with 10,000 clients."""
 
+CLOSED_IN_A_TURN = 256
+"""Connections closed in one turn of the loop: each takes some 20 microseconds."""
+
 CANDIDATES = 64
 """Clients that one search finds."""
 
@@ -79,19 +82,17 @@ class Patience:
         began = self._incomplete.get(client), self._not_reading.get(client)
         return min((at for at in began if at is not None), default=None)
 
-    def expired(self, now: float) -> list[Client]:
-        """The clients whose time is over, and forget them."""
-        found: list[Client] = []
+    def expired(self, now: float, most: int = CLOSED_IN_A_TURN) -> list[Client]:
+        """At most ``most`` of the clients whose time is over, and forget them."""
+        found: dict[Client, None] = {}
         for table, seconds in ((self._incomplete, self._request_seconds), (self._not_reading, self._read_seconds)):
-            while table:
-                client, since = next(iter(table.items()))
-                if now - since < seconds:
+            for client, since in table.items():
+                if now - since < seconds or len(found) >= most:
                     break
-                del table[client]
-                found.append(client)
+                found[client] = None
         for client in found:
             self.forget(client)
-        return list(dict.fromkeys(found))
+        return list(found)
 
 
 class Admission:

@@ -20,7 +20,7 @@ from vmaild.listening import (
     remove_unix,
 )
 from vmaild.process import LogOnce
-from vmaild.server.admission import Admission, Client
+from vmaild.server.admission import CLOSED_IN_A_TURN, Admission, Client
 from vmaild.server.attended import AttendedSocketmap, AttendedTcpTable
 from vmaild.server.context import Context, Lookups
 from vmaild.server.counters import Latency, ServerCounters
@@ -188,6 +188,10 @@ class Server:
             acceptor.resume()
 
     def _sweep(self) -> None:
-        self._sweep_at = self._context.now + self._sweep_interval
+        counters, before = self._context.counters, self._context.counters.idle_closed
         for connection in tuple(self._context.connections):
             connection.close_if_idle(self._context.now - self._idle_timeout)
+            if counters.idle_closed - before >= CLOSED_IN_A_TURN:
+                # The next tick goes on.
+                return
+        self._sweep_at = self._context.now + self._sweep_interval
