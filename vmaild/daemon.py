@@ -74,7 +74,6 @@ class Daemon:
     """One running vmaild. ``environ`` is what systemd passes things in, ``log`` where its log lines go."""
 
     def __init__(self, config: Config, environ: MutableMapping[str, str] = os.environ, log: Log | None = None) -> None:
-        self._log = log
         self._once = LogOnce(logger)
         self._config = config
         self._environ = environ
@@ -85,7 +84,13 @@ class Daemon:
         self.cache = Cache(config.cache)
         self.maps = make_maps(config, self.directory, self.cache)
         self.server = Server(self.maps, config.listen, max_connections=places(config))
-        self.metrics = Metrics(cache=self.cache, server=self.server, directory=self.directory, maps=self.maps)
+        self.metrics = Metrics(
+            cache=self.cache,
+            server=self.server,
+            directory=self.directory,
+            maps=self.maps,
+            log_dropped=lambda: log.dropped if log is not None else 0,
+        )
 
     def stop(self) -> None:
         """End ``run``: no new connections, the lookups under way are answered, then everything is closed."""
@@ -97,8 +102,7 @@ class Daemon:
 
     def stats(self) -> dict[str, Any]:
         """What the daemon knows of itself (``vmaild.admin.control``)."""
-        dropped = self._log.dropped if self._log is not None else 0
-        return self.metrics.stats() | {"log": {"dropped": dropped}}
+        return self.metrics.stats()
 
     async def run(self) -> None:
         """Serve until told to stop. Raises OSError when an address cannot be listened on."""

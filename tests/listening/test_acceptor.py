@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import socket
+import subprocess
 
 import pytest
 
@@ -117,19 +118,32 @@ async def test_a_client_from_elsewhere_is_closed_at_once_counted_and_logged_once
     assert message == f"{address}: 127.0.0.1 is not in allow: closed"
 
 
-@pytest.mark.parametrize(("uid", "answer"), [(os.getuid() or 65534, b"hello"), (4242, b"")])
+UID = os.getuid() or 65534
+GID = 65534 if os.getuid() == 0 else os.getgid()
+CLIENT = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); print(s.recv(9).decode())"
+
+
+@pytest.mark.parametrize(
+    ("access", "answer"),
+    [
+        (Access(), b"hello"),
+        (Access(uids=frozenset({UID})), b"hello"),
+        (Access(uids=frozenset({UID + 1})), b""),
+        (Access(gids=frozenset({GID})), b"hello"),
+        (Access(uids=frozenset({UID + 1}), gids=frozenset({GID + 1})), b""),
+    ],
+)
 @on_each_loop
-async def test_a_unix_client_is_let_in_by_its_user(tmp_path, monkeypatch, uid: int, answer: bytes) -> None:
-    path = str(tmp_path / "s")
+async def test_a_process_of_another_user_is_let_in_by_its_user_or_group(service_home, access: Access, answer) -> None:
+    path = str(service_home / "s")
+    other = {"user": UID, "group": GID, "extra_groups": []} if os.getuid() == 0 else {}
     room = Room(9)
-    if os.getuid() == 0:
-        # root is let in always, so the kernel's word is changed.
-        monkeypatch.setattr(acceptor_module, "peer_of", lambda _: acceptor_module.UnixPeer(65534, frozenset({65534})))
-    async with accepting(room, bind_unix(path), access=Access(uids=frozenset({uid}))):
-        reader, writer = await asyncio.open_unix_connection(path)
-        assert await reader.read() == answer
-        writer.close()
-        await writer.wait_closed()
+    async with accepting(room, bind_unix(path, 0o666), access=access):
+        # Not an interpreter of the environment: that may be in a directory closed to others.
+        command = ["/usr/bin/python3", "-I", "-c", CLIENT, path]
+        client = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=False, timeout=20, **other)
+    assert client.stdout.strip() == answer
+    assert room.kept_out == (not answer)
 
 
 @on_each_loop

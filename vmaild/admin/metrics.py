@@ -24,7 +24,7 @@ from vmaild.lookup import Status
 from vmaild.server import LATENCY_BOUNDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from _typeshed import DataclassInstance
 
@@ -79,7 +79,11 @@ _LDAP = (
 class Metrics(Collector):
     """Reads the counters of the four parts. Nothing here blocks or waits."""
 
-    def __init__(self, *, cache: Cache, server: Server, directory: Pool, maps: Maps) -> None:
+    def __init__(
+        self, *, cache: Cache, server: Server, directory: Pool, maps: Maps, log_dropped: Callable[[], int] = lambda: 0
+    ) -> None:
+        """``log_dropped``: how many log lines were dropped (``vmaild.process.Log.dropped``)."""
+        self._log_dropped = log_dropped
         self._cache = cache
         self._server = server
         self._directory = directory
@@ -101,6 +105,9 @@ class Metrics(Collector):
         yield from self._of_the_cache()
         yield from self._of_the_server()
         yield from self._of_the_directory()
+        yield _counter(
+            "log_lines_dropped", "Log lines dropped because the log was not read fast enough", value=self._log_dropped()
+        )
 
     def lookups(self) -> Counter[tuple[str, str]]:
         """Replies so far, by map and status (``found``, ``not_found``, ``temporary``, ``permanent``).
@@ -128,6 +135,7 @@ class Metrics(Collector):
             "missing_canaries": {name: list(keys) for name, keys in self._maps.canaries.missing.items()},
             "cache": _as_dict(cache.counters) | {"answers": len(cache), "searches_in_flight": cache.searches},
             "server": _as_dict(self._server.counters) | {"connections": self._server.connections},
+            "log": {"dropped": self._log_dropped()},
             "directory": _as_dict(self._directory.counters)
             | {"waiting": directory.waiting, "servers": [_as_dict(server) for server in directory.servers]},
         }
