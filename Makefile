@@ -4,6 +4,7 @@
 #   make demo ONCE=1      the same, ending after the table of lookups; PORT=... takes another port than 10143
 #   make test             formatting, lint, types and every test, against real slapd and Postfix
 #   make chaos            five minutes of failing directory servers
+#   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
 #   make lint             formatting, lint and types only
 #   make clean            remove what these made
 #
@@ -14,7 +15,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos lint clean demo-packages test-packages
+.PHONY: help demo test chaos fuzz lint clean demo-packages test-packages
 
 PYTHON := python3
 VENV := .venv
@@ -30,7 +31,7 @@ PYTHON_PACKAGES := python3 python3-venv python3-dev
 PYTHON_COMPLETE := import ensurepip, pathlib, sysconfig; pathlib.Path(sysconfig.get_path('include'), 'Python.h').stat()
 
 help:
-	@sed -n '3,8s/^# *//p' Makefile
+	@sed -n '3,9s/^# *//p' Makefile
 
 demo: demo-packages $(VENV)/demo
 	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
@@ -40,6 +41,16 @@ test: test-packages lint
 
 chaos: test-packages $(VENV)/test
 	$(RUN) -m tests.directory.chaos --seconds 300
+
+fuzz: SECONDS := 60
+fuzz: test-packages $(VENV)/fuzz
+	for target in requests replies values admin lines settings configuration; do
+	    echo "$$target"
+	    log=$$(mktemp)
+	    $(RUN) -m tests.fuzz $$target $(SECONDS) > $$log 2>&1 || { tail -n 40 $$log; exit 1; }
+	    grep -E 'Done|cov:' $$log | tail -n 2
+	    rm $$log
+	done
 
 lint: test-packages $(VENV)/test
 	$(VENV)/bin/ruff format --check .
@@ -53,7 +64,8 @@ clean:
 # An environment is made anew only when pyproject.toml or Python has changed.
 $(VENV)/demo: WANTED := .
 $(VENV)/test: WANTED := .[dev,bench]
-$(VENV)/demo $(VENV)/test: .FORCE
+$(VENV)/fuzz: WANTED := .[dev,fuzz]
+$(VENV)/demo $(VENV)/test $(VENV)/fuzz: .FORCE
 	@mark=$$(cat pyproject.toml <($(PYTHON) -VV) | sha256sum)
 	if [ -x $(RUN) ] && [ "$$(cat $@ 2>/dev/null)" = "$$mark" ]; then exit 0; fi
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vmaild needs Python 3.11 or newer")'

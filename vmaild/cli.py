@@ -28,6 +28,7 @@ from vmaild.config import DEFAULT_PATH, Config, load
 from vmaild.config.section import did_you_mean
 from vmaild.errors import ConfigError
 from vmaild.lookup import Request, Status
+from vmaild.process import open_log
 
 EX_NOT_FOUND = 1
 
@@ -53,11 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     config = _load(options)
-    daemon.log_to(sys.stderr, config.daemon.log_level)
-    try:
-        daemon.run(config)
-    except OSError as error:
-        return _fail(os.EX_OSERR, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    with open_log(sys.stderr, config.daemon.log_level) as log:
+        try:
+            daemon.run(config, log)
+        except OSError as error:
+            return _fail(os.EX_OSERR, f"{error.filename}: {error.strerror}" if error.filename else str(error))
     return os.EX_OK
 
 
@@ -69,7 +70,6 @@ def _check(options: argparse.Namespace) -> int:
 
 def _query(options: argparse.Namespace) -> int:
     config = _load(options)
-    daemon.log_to(sys.stderr, config.daemon.log_level if options.verbose else "error")
     names = [name.lower() for name in config.maps.tables]
     if options.map.lower() not in names:
         return _fail(os.EX_USAGE, f"no map named {options.map!r}{did_you_mean(options.map.lower(), names)}")
@@ -85,7 +85,8 @@ def _query(options: argparse.Namespace) -> int:
             return EX_NOT_FOUND
         return _fail(os.EX_TEMPFAIL, reply.text.decode())
 
-    return asyncio.run(ask())
+    with open_log(sys.stderr, config.daemon.log_level if options.verbose else "error"):
+        return asyncio.run(ask())
 
 
 def _flush(options: argparse.Namespace) -> int:

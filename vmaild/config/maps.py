@@ -7,18 +7,23 @@ all.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vmaild.config.section import Problems, Section
 from vmaild.lookup import Scope
+from vmaild.tables import dn
 from vmaild.tables.filter import FilterTemplate
 from vmaild.tables.presets import PRESETS
 from vmaild.tables.query import Query
 from vmaild.tables.results import Expansion
 from vmaild.tables.table import Group, Table, TableSettings
 from vmaild.tables.template import Template
+
+# A part of a template that stands for something of the key.
+_PART = re.compile("%.")
 
 KEYS = ("address", "domain", "exact")
 # dict_ldap(5): result_attribute's default.
@@ -76,7 +81,7 @@ def read_maps(preset: str, values: object, common: Common, problems: Problems) -
     for name, section in sections.items():
         _check_name(name, section, tables)
         table = tables[name.lower()] = _table(name.lower(), section, common)
-        canaries[name.lower()] = tuple(key.lower() for key in section.strings("canary") or ())
+        canaries[name.lower()] = _canaries(section)
         # No record of the file's can have the name of one that a map has to itself.
         records.setdefault(section.string("record") or f" {name}", []).append((section, table))
     if not tables:
@@ -109,6 +114,20 @@ def merge(preset: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, An
         kept = {key: value for key, value in below.items() if not ("query" in rest and key in QUERY_KEYS)}
         merged[name] = {**kept, **query, **rest}
     return merged
+
+
+def _canaries(section: Section) -> tuple[str, ...]:
+    keys = section.values.get("keys", "address")
+    found = section.strings("canary") or ()
+    for key in found:
+        localpart, at, domain = key.rpartition("@")
+        if keys == "address" and not (localpart and domain):
+            section.problem("canary", f'{key!r} is no address: write one that must always be found, "you@example.com"')
+        elif keys == "domain" and (at or not domain):
+            section.problem("canary", f'{key!r} is no domain: write one that must always be found, "example.com"')
+        elif not key:
+            section.problem("canary", "is empty: write a key that must always be found, or leave it out")
+    return tuple(key.lower() for key in found)
 
 
 def _check_name(name: str, section: Section, tables: Mapping[str, Table]) -> None:
@@ -145,7 +164,7 @@ def _table(name: str, section: Section, common: Common) -> Table:
 
 def _query(section: Section, common: Common) -> Query | None:
     """One query; None when it cannot be used, which has been noted then."""
-    base = _template(section, "search_base", common.search_base.replace("%", "%%"))
+    base = _search_base(section, common)
     text = section.string("query_filter")
     if text is None and "query_filter" not in section:
         section.problem("query_filter", "is missing")
@@ -182,6 +201,23 @@ def _expansion(section: Section) -> Expansion | None:
     if result_format is None:
         return None
     return Expansion(**lists, **limits, result_format=result_format, one_value_per_entry=one)
+
+
+def _search_base(section: Section, common: Common) -> Template | None:
+    template = _template(section, "search_base", common.search_base.replace("%", "%%"))
+    text = section.string("search_base")
+    # A preset's bases end in the common one, which has its own problem then.
+    if template is not None and text and _is_dn(common.search_base) and not _is_dn(_PART.sub("x", text)):
+        section.problem("search_base", f'{text!r} is no DN: write attribute=value pairs such as "o=%d,o=hosting"')
+    return template
+
+
+def _is_dn(text: str) -> bool:
+    try:
+        dn.parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _template(section: Section, key: str, default: str) -> Template | None:
