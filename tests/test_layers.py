@@ -21,7 +21,7 @@ LAYERS = (
     ("listening",),
     ("server",),
     ("systemd", "exchange", "watchdog", "collector"),
-    ("metrics", "http", "control"),
+    ("metrics", "http", "control", "postfix"),
     ("config",),
     ("app", "demo"),
     ("cli",),

@@ -17,6 +17,7 @@ from vmaild import systemd
 from vmaild.cache import CacheSettings
 from vmaild.config.maps import Common, MapSet, read_maps
 from vmaild.config.section import Problems, Section, did_you_mean
+from vmaild.config.table_files import sharing_key
 from vmaild.directory import DirectorySettings
 from vmaild.directory import problems as directory_problems
 from vmaild.errors import ConfigError
@@ -97,9 +98,11 @@ class _Reader:
 
     def config(self) -> Config:
         daemon = self._daemon()
-        directory = self._directory()
-        common = Common(directory.search_base, daemon.recipient_delimiter, daemon.owner_request_special)
+        written = None if self._files_only() else self._directory()
+        base = written.search_base if written else ""
+        common = Common(base, daemon.recipient_delimiter, daemon.owner_request_special, self._path.parent)
         maps = read_maps(daemon.preset, self._document.get("maps", {}), common, self._problems)
+        directory = self._only_directory(written, maps)
         return Config(
             path=self._path,
             daemon=daemon,
@@ -110,7 +113,7 @@ class _Reader:
             http=self._address("http", ""),
             control=self._address("control", DEFAULT_CONTROL),
             control_is_default="control" not in self._document,
-            warnings=tuple(self._warnings),
+            warnings=(*self._warnings, *self._problems.warnings),
         )
 
     def _section(self, name: str) -> Section:
@@ -151,6 +154,27 @@ class _Reader:
             for key, text in directory_problems(settings):
                 section.problem(key, text)
         return settings
+
+    def _files_only(self) -> bool:
+        """Whether table files say it all: then [directory] may be left out."""
+        maps = self._document.get("maps")
+        described = maps.values() if isinstance(maps, dict) else ()
+        without = any(not (isinstance(values, dict) and "cf" in values) for values in described)
+        return bool(described) and not without and not ({"directory", "preset"} & self._document.keys())
+
+    def _only_directory(self, written: DirectorySettings | None, maps: MapSet) -> DirectorySettings:
+        """The one directory that the daemon asks: [directory], or that of the table files.
+
+        WIRING: ``app`` opens one directory. Once it opens one for each of ``maps.directories.different``, and asks each
+        query in its own (``maps.directories.by_map()``), the problem noted here goes.
+        """
+        asked = ([written] if written else []) + list(maps.directories.different)
+        if len({sharing_key(settings) for settings in asked}) > 1:
+            servers = ", ".join(" ".join(settings.uri) for settings in asked)
+            self._problems.add(
+                "maps", "cf", f"more than one directory, bind or TLS setting is not supported: {servers}"
+            )
+        return asked[0] if asked else DirectorySettings((), "")
 
     def _password(self, section: Section, values: Mapping[str, Any]) -> str:
         """The password from a credential or bind_pw_file; bind_pw in the file itself needs no help.

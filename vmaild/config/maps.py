@@ -2,16 +2,18 @@
 
 Keys that ldap_table(5) knows have its names and meaning. They describe a query; ``[[maps.NAME.query]]`` gives a map
 several. In a map that a preset defines, such keys change its first query, and ``[[maps.NAME.query]]`` replaces them
-all.
+all. ``cf = [...]`` takes the queries from ldap_table(5) files instead, one from each (``vmaild.config.table_files``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from vmaild.config.section import Problems, Section, did_you_mean
+from vmaild.config.table_files import Directories, directory_settings, read_entries
 from vmaild.lookup import Scope
 from vmaild.tables.filter import FilterTemplate
 from vmaild.tables.ldap_table import Table, TableSettings
@@ -43,7 +45,7 @@ QUERY_KEYS = (
     "one_value_per_entry",
 )
 _FLAGS = ("propagate_extension", "unique", "mailbox_guard")
-MAP_KEYS = ("keys", *_FLAGS, "learns", "canary", "query")
+MAP_KEYS = ("keys", *_FLAGS, "learns", "canary", "query", "cf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Common:
     search_base: str
     recipient_delimiter: str = ""
     owner_request_special: bool = True
+    home: Path = Path()
+    """What relative paths of table files are relative to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class MapSet:
 
     tables: Mapping[str, Table]
     canaries: Mapping[str, tuple[str, ...]]
+    directories: Directories = field(default_factory=Directories)
+    """Where maps made of table files are asked; all others are asked in ``[directory]``."""
 
 
 def read_maps(preset: str, values: object, common: Common, problems: Problems) -> MapSet:
@@ -69,10 +75,11 @@ def read_maps(preset: str, values: object, common: Common, problems: Problems) -
     merged = merge(PRESETS[preset](common.search_base) if preset in PRESETS else {}, written)
     tables: dict[str, Table] = {}
     canaries: dict[str, tuple[str, ...]] = {}
+    directories = Directories()
     sections = {name: Section(value, f"maps.{name}", problems) for name, value in merged.items()}
     for name, section in sections.items():
         _check_name(name, section, tables)
-        tables[name.lower()] = _table(name.lower(), section, common)
+        tables[name.lower()] = _table(name.lower(), section, common, directories)
         canaries[name.lower()] = tuple(key.lower() for key in section.strings("canary") or ())
     for name, section in sections.items():
         learns = [other.lower() for other in section.words("learns") or ()]
@@ -83,7 +90,7 @@ def read_maps(preset: str, values: object, common: Common, problems: Problems) -
         table.learn([tables[other] for other in learns if other in tables and tables[other] is not table])
     if not tables:
         problems.add("", "maps", "no map is defined: set preset, or add a [maps.NAME] table")
-    return MapSet(tables, canaries)
+    return MapSet(tables, canaries, directories)
 
 
 def merge(preset: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,7 +119,7 @@ def _check_name(name: str, section: Section, tables: Mapping[str, Table]) -> Non
         section.problem("", "the same name stands here twice but for letter case, which is not significant")
 
 
-def _table(name: str, section: Section, common: Common) -> Table:
+def _table(name: str, section: Section, common: Common, directories: Directories) -> Table:
     section.only((*MAP_KEYS, *QUERY_KEYS))
     settings = TableSettings(
         keys=section.choice("keys", KEYS) or "address",
@@ -120,6 +127,8 @@ def _table(name: str, section: Section, common: Common) -> Table:
         owner_request_special=common.owner_request_special,
         **{flag: section.flag(flag) or False for flag in _FLAGS},
     )
+    if "cf" in section:
+        return Table(name, _file_queries(name, section, common, directories), settings)
     written = section.values.get("query")
     if written is None:
         return Table(name, [q] if (q := _query(section, common)) else [], settings)
@@ -135,6 +144,20 @@ def _table(name: str, section: Section, common: Common) -> Table:
         part.only(QUERY_KEYS)
         queries.append(_query(part, common))
     return Table(name, [query for query in queries if query], settings)
+
+
+def _file_queries(name: str, section: Section, common: Common, directories: Directories) -> list[Query]:
+    """The queries of the map's table files; the directory of each is noted in ``directories``."""
+    for key in (*QUERY_KEYS, "query"):
+        if key in section:
+            section.problem(key, "cannot stand beside cf: the table files say it")
+    queries = []
+    for table in read_entries(section, common.home):
+        if table.query:
+            query = _query(Section(table.query, f"{section.name}.cf {table.name}", section.problems), common)
+            directories.add(name, directory_settings(section, table))
+            queries += [query] if query else []
+    return queries
 
 
 def _query(section: Section, common: Common) -> Query | None:

@@ -1,7 +1,7 @@
 """A query_filter as libldap reads it, written as RFC 4515 wants it.
 
 libldap, and so Postfix, also takes a filter without its outer parentheses (``mail=%s``), and blanks between the parts
-of a list (filter.c of OpenLDAP). Nothing else is changed: what is malformed stays so, and is refused where it is parsed.
+of a list (filter.c of OpenLDAP). Nothing else is changed: what is malformed stays so, and is refused when parsed.
 """
 
 from __future__ import annotations
