@@ -24,6 +24,7 @@ LAYERS = (
     ("metrics", "http", "control", "postfix"),
     ("config",),
     ("app", "demo"),
+    ("migration",),
     ("cli",),
     ("__main__",),
 )

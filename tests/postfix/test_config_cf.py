@@ -32,9 +32,9 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(home: Path, text: str) -> Config:
+def read(home: Path, text: str, environ: dict[str, str] | None = None) -> Config:
     (home / "vmaild.toml").write_text(text)
-    return load(home / "vmaild.toml", {})
+    return load(home / "vmaild.toml", environ or {})
 
 
 def problems(home: Path, text: str) -> str:
@@ -81,12 +81,11 @@ def test_several_directories_are_refused_as_long_as_the_daemon_opens_one(home: P
     assert "more than one directory, bind or TLS setting is not supported: ldap://127.0.0.1:389" in problems(home, text)
 
 
-def test_the_names_of_main_cf_are_accepted(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_names_of_main_cf_are_accepted(home: Path) -> None:
     lines = "".join(f"people_{line}\n" for line in USERS.splitlines())
     (home / "main.cf").write_text(lines)
-    monkeypatch.setenv("MAIL_CONFIG", str(home))
     listed = f'[maps.x]\ncf = ["ldap:people", "proxy:ldap:{home}/groups.cf", "{home}/users.cf"]\n'
-    config = read(home, listed)
+    config = read(home, listed, {"MAIL_CONFIG": str(home)})
     assert [q.search_base.text.partition(",")[0] for q in config.maps.tables["x"].queries] == [
         "ou=people", "ou=groups", "ou=people",
     ]  # fmt: skip

@@ -17,11 +17,12 @@ from vmaild import systemd
 from vmaild.cache import CacheSettings
 from vmaild.config.maps import Common, MapSet, read_maps
 from vmaild.config.section import Problems, Section, did_you_mean
-from vmaild.config.table_files import sharing_key
+from vmaild.config.table_files import only_directory
 from vmaild.directory import DirectorySettings
 from vmaild.directory import problems as directory_problems
 from vmaild.errors import ConfigError
 from vmaild.listening import parse_address
+from vmaild.postfix.files import CONFIG_DIRECTORY
 from vmaild.server import ListenSettings
 from vmaild.tables.presets import PRESETS
 
@@ -100,9 +101,11 @@ class _Reader:
         daemon = self._daemon()
         written = None if self._files_only() else self._directory()
         base = written.search_base if written else ""
-        common = Common(base, daemon.recipient_delimiter, daemon.owner_request_special, self._path.parent)
+        # As in Postfix's own programs, postconf(1).
+        postfix = Path(self._environ.get("MAIL_CONFIG", CONFIG_DIRECTORY))
+        common = Common(base, daemon.recipient_delimiter, daemon.owner_request_special, self._path.parent, postfix)
         maps = read_maps(daemon.preset, self._document.get("maps", {}), common, self._problems)
-        directory = self._only_directory(written, maps)
+        directory = only_directory(written, maps.directories, self._problems)
         return Config(
             path=self._path,
             daemon=daemon,
@@ -161,20 +164,6 @@ class _Reader:
         described = maps.values() if isinstance(maps, dict) else ()
         without = any(not (isinstance(values, dict) and "cf" in values) for values in described)
         return bool(described) and not without and not ({"directory", "preset"} & self._document.keys())
-
-    def _only_directory(self, written: DirectorySettings | None, maps: MapSet) -> DirectorySettings:
-        """The one directory that the daemon asks: [directory], or that of the table files.
-
-        WIRING: ``app`` opens one directory. Once it opens one for each of ``maps.directories.different``, and asks each
-        query in its own (``maps.directories.by_map()``), the problem noted here goes.
-        """
-        asked = ([written] if written else []) + list(maps.directories.different)
-        if len({sharing_key(settings) for settings in asked}) > 1:
-            servers = ", ".join(" ".join(settings.uri) for settings in asked)
-            self._problems.add(
-                "maps", "cf", f"more than one directory, bind or TLS setting is not supported: {servers}"
-            )
-        return asked[0] if asked else DirectorySettings((), "")
 
     def _password(self, section: Section, values: Mapping[str, Any]) -> str:
         """The password from a credential or bind_pw_file; bind_pw in the file itself needs no help.

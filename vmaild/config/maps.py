@@ -15,6 +15,7 @@ from typing import Any
 from vmaild.config.section import Problems, Section, did_you_mean
 from vmaild.config.table_files import Directories, directory_settings, read_entries
 from vmaild.lookup import Scope
+from vmaild.postfix.files import CONFIG_DIRECTORY
 from vmaild.tables.filter import FilterTemplate
 from vmaild.tables.ldap_table import Table, TableSettings
 from vmaild.tables.plan import Query
@@ -57,6 +58,8 @@ class Common:
     owner_request_special: bool = True
     home: Path = Path()
     """What relative paths of table files are relative to."""
+    postfix: Path = CONFIG_DIRECTORY
+    """Where the main.cf is that ``cf = ["ldap:NAME"]`` means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,7 @@ def _file_queries(name: str, section: Section, common: Common, directories: Dire
         if key in section:
             section.problem(key, "cannot stand beside cf: the table files say it")
     queries = []
-    for table in read_entries(section, common.home):
+    for table in read_entries(section, common.home, common.postfix):
         if table.query:
             query = _query(Section(table.query, f"{section.name}.cf {table.name}", section.problems), common)
             directories.add(name, directory_settings(section, table))

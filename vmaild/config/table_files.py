@@ -8,12 +8,11 @@ base of the first as the entry that must be there.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vmaild.config.section import Section
+from vmaild.config.section import Problems, Section
 from vmaild.directory import DirectorySettings
 from vmaild.directory import problems as directory_problems
 from vmaild.postfix import files
@@ -64,11 +63,24 @@ def sharing_key(settings: DirectorySettings) -> tuple[object, ...]:
     return tuple(getattr(settings, name) for name in SHARED_BY)
 
 
-def read_entries(section: Section, home: Path) -> list[LdapTable]:
+def only_directory(written: DirectorySettings | None, found: Directories, problems: Problems) -> DirectorySettings:
+    """The one directory that the daemon asks: ``[directory]``, or that of the table files.
+
+    WIRING: ``app`` opens one directory. Once it opens each of ``found.different``, and asks each query in its own
+    (``found.by_map()``), the problem that is noted here goes.
+    """
+    asked = ([written] if written else []) + list(found.different)
+    if len({sharing_key(settings) for settings in asked}) > 1:
+        servers = ", ".join(" ".join(settings.uri) for settings in asked)
+        problems.add("maps", "cf", f"more than one directory, bind or TLS setting is not supported: {servers}")
+    return asked[0] if asked else DirectorySettings((), "")
+
+
+def read_entries(section: Section, home: Path, postfix: Path) -> list[LdapTable]:
     """The tables that the map's ``cf`` names, in order; what is wrong with an entry is noted."""
     found = []
     for entry in section.strings("cf") or ():
-        table = _read(section, entry, home)
+        table = _read(section, entry, home, postfix)
         if table is None:
             continue
         for parameter, text in table.problems:
@@ -90,12 +102,11 @@ def directory_settings(section: Section, table: LdapTable) -> DirectorySettings:
     return settings
 
 
-def _read(section: Section, entry: str, home: Path) -> LdapTable | None:
+def _read(section: Section, entry: str, home: Path, postfix: Path) -> LdapTable | None:
     table = TableName.of(entry)
     try:
         if table.is_ldap and not table.is_file:
-            main = files.read_site(Path(os.environ.get("MAIL_CONFIG", files.CONFIG_DIRECTORY))).main
-            return files.read_table(table, main)
+            return files.read_table(table, files.read_site(postfix).main)
         path = home / (table.name if table.is_ldap else entry)
         found = files.read_table_file(path)
         if found.directory.get("bind_pw") and path.stat().st_mode & 0o004:

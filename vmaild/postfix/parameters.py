@@ -113,9 +113,13 @@ class Source:
         return value == "yes"
 
     def note_unknown(self) -> None:
-        """Warn of every parameter that Postfix does not know and leaves out."""
+        """Warn of every parameter that Postfix does not know and leaves out; in main.cf, of those that look misspelt.
+
+        There ``NAME_`` may be the beginning of parameters that are not this table's.
+        """
         for name in self.values:
             if name not in KNOWN:
                 near = difflib.get_close_matches(name, KNOWN, n=1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
-                self.warn(name, f"is no parameter of ldap_table(5) and has no effect{hint}")
+                if near or self.literal:
+                    self.warn(name, f"is no parameter of ldap_table(5) and has no effect{hint}")
