@@ -70,7 +70,8 @@ class _Planner:
         changed: list[str] = []
         maps = len(self.plan.maps)
         for word, table, use, joins in self._tables(name, listed):
-            if table is None or use is None or not self._taken(name, table, use):
+            if table is None or use is None or not self._taken(table, use):
+                self._note_kept(name, word, table, use)
                 changed.append(word)
             elif joins and changed and self.plan.maps[maps:] and changed[-1] == self._word(self.plan.maps[-1].name):
                 self.plan.maps[-1].cf.append(_entry(table))
@@ -111,14 +112,19 @@ class _Planner:
                 return USES[other]
         return None
 
-    def _taken(self, name: str, table: TableName, use: Use | None) -> bool:
-        """Whether a table can be a map; what stays is noted with its reason."""
-        if use is None or use.keys not in self._supported:
-            self.plan.kept.append(f"{name}: {table.text} stays: {self._why_not(name, use)}")
+    def _taken(self, table: TableName, use: Use) -> bool:
+        """Whether a table can be a map; why its file cannot is noted."""
+        if use.keys not in self._supported:
             return False
         if table.name not in self._usable:
             self._usable[table.name] = self._is_usable(table)
         return self._usable[table.name]
+
+    def _note_kept(self, name: str, word: str, table: TableName | None, use: Use | None) -> None:
+        if table is None and "ldap:" in word:
+            self.plan.kept.append(f"{name}: {word} stays: it is a table within another")
+        elif table is not None and (use is None or use.keys not in self._supported):
+            self.plan.kept.append(f"{name}: {table.text} stays: {self._why_not(name, use)}")
 
     def _why_not(self, name: str, use: Use | None) -> str:
         if name in AGENTS:
