@@ -114,6 +114,12 @@ def _import_postfix(options: argparse.Namespace) -> int:
     return import_command.run(options)
 
 
+def _compare(options: argparse.Namespace) -> int:
+    from vmaild.migration import compare_command
+
+    return compare_command.run(options)
+
+
 def _load(options: argparse.Namespace) -> Config:
     config = load(options.config)
     for warning in config.warnings:
@@ -167,4 +173,11 @@ def _parser() -> argparse.ArgumentParser:
     moving.add_argument("--output", type=Path, metavar="FILE", help="write the vmaild.toml there")
     moving.add_argument("--diff", type=Path, metavar="FILE", help="write the diff of main.cf there")
     moving.set_defaults(run=_import_postfix)
+    comparing = commands.add_parser(
+        "compare", parents=[configured], help="ask Postfix's table and vmaild the same keys"
+    )
+    comparing.add_argument("map", metavar="MAP|FILE.cf")
+    comparing.add_argument("keys", metavar="KEYS", help="a file of keys, or a mail log; - for stdin")
+    comparing.add_argument("--postfix-config", default="", metavar="DIR", help="Postfix's directory, as postmap -c")
+    comparing.set_defaults(run=_compare)
     return parser

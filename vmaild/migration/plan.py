@@ -6,6 +6,7 @@ catch-all in the first, as Postfix has it. A table with a setting that cannot be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -19,6 +20,9 @@ from vmaild.postfix.tables import TableName, words
 
 ReadTable = Callable[[TableName], LdapTable]
 """A table with its settings. Raises OSError or UnicodeDecodeError."""
+
+_WITHIN = re.compile(r"\bldap:(?!//)")
+"""An ldap: table within a word, not the URL of a server."""
 
 
 @dataclass(slots=True)
@@ -121,7 +125,7 @@ class _Planner:
         return self._usable[table.name]
 
     def _note_kept(self, name: str, word: str, table: TableName | None, use: Use | None) -> None:
-        if table is None and "ldap:" in word:
+        if table is None and _WITHIN.search(word):
             self.plan.kept.append(f"{name}: {word} stays: it is a table within another")
         elif table is not None and (use is None or use.keys not in self._supported):
             self.plan.kept.append(f"{name}: {table.text} stays: {self._why_not(name, use)}")

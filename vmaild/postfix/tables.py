@@ -30,8 +30,8 @@ class TableName:
 
     @property
     def is_ldap(self) -> bool:
-        """Whether Postfix reads it through ldap_table(5)."""
-        return self.type == "ldap"
+        """Whether Postfix reads it through ldap_table(5); ``ldap://...`` is no table but a server."""
+        return self.type == "ldap" and not self.name.startswith("//")
 
     @property
     def is_file(self) -> bool:
