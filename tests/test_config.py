@@ -261,7 +261,8 @@ def test_words_may_be_written_as_postfix_does(read) -> None:
         ('[maps.own]\nquery_filter = "(a=b)"\nlearns = "virtual_alias_map"',
          "[maps.own] learns: no map named 'virtual_alias_map'; did you mean 'virtual_alias_maps'?"),
         ('[maps.own]\nquery_filter = "(a=b)"\ndomain = "hash:/etc/x"',
-         "[maps.own] domain: 'hash:/etc/x': only domain names can stand here, no tables"),
+         "[maps.own] domain: 'hash:/etc/x': an indexed file is not read; name its source as texthash:FILE, or write the"
+         " domains out"),
         ('[maps."a b"]\nquery_filter = "(a=b)"', "[maps.a b]: a map's name is printable ASCII without spaces"),
         ('[maps.Virtual_alias_maps]\nquery_filter = "(a=b)"',
          "[maps.Virtual_alias_maps]: the same name stands here twice but for letter case, which is not significant"),

@@ -39,7 +39,9 @@ class Model:
     find: Find
 
     def answer(self, key: str, switches: frozenset[str] = frozenset()) -> Answer:
-        """The answer to ``key``."""
+        """The answer to ``key``; a byte that is not UTF-8 is a surrogate in it."""
+        if not key.isprintable() and any("\udc80" <= letter <= "\udcff" for letter in key):
+            return None
         key = key.lower() if key.isascii() else key.casefold()
         if not self._domain_fits(key, switches):
             return None

@@ -49,7 +49,7 @@ class Postmap:
 
     def _together(self, table: Path, keys: list[str]) -> dict[str, Answer] | None:
         """``postmap -q -``; None when one of the keys failed, or an answer cannot be told from the next."""
-        done = self._run(["-q", "-", f"ldap:{table}"], "".join(f"{key}\n" for key in keys).encode())
+        done = self._run(["-q", "-", f"ldap:{table}"], os.fsencode("".join(f"{key}\n" for key in keys)))
         if b"fatal:" in done.stderr:
             return None
         found: dict[str, Answer] = dict.fromkeys(keys)

@@ -27,6 +27,7 @@ FILTERS = (
     "(mail=%u@%d)",
     "(mail=%U@%D)",
     "(mail=%u@%2.%1)",
+    "(mail=%u@%2.%1)",
     "(&(mail=%s)(!(cn=%3)))",
     "(&(mail=*)(mail=%s))",
     "(mail=%u@one.example)",
@@ -70,7 +71,7 @@ def make_settings(random: Random) -> Settings:
             made[name] = random.choice(LISTED)
     if special := random.choice(SPECIAL):
         made["special_result_attribute"] = special
-        if random.random() < 0.2:
+        if random.random() < 0.3:
             made["leaf_result_attribute"] = made["result_attribute"] = random.choice(("mail", "maildrop, mail"))
     if random.random() < 0.35:
         made[random.choice(("result_format", "result_format", "result_filter"))] = random.choice(FORMATS)
@@ -91,10 +92,10 @@ def make_settings(random: Random) -> Settings:
 
 def _limits(random: Random) -> Settings:
     made: Settings = {}
+    if random.random() < 0.25:
+        made["size_limit"] = random.choice(("1", "1", "2", "5", "100"))
     if random.random() < 0.2:
-        made["size_limit"] = random.choice(("1", "2", "5", "100"))
-    if random.random() < 0.15:
-        made["expansion_limit"] = random.choice(("1", "2", "4", "50"))
+        made["expansion_limit"] = random.choice(("1", "2", "3", "4", "50"))
     # Never the default: in a loop it would be a thousand searches for each key.
     made["recursion_limit"] = random.choice(("1", "2", "3", "10", "30", "30", "30", "30"))
     return made
@@ -102,7 +103,7 @@ def _limits(random: Random) -> Settings:
 
 def make_keys(random: Random, tree: Tree, count: int) -> list[str]:
     """Keys that are present, absent and malformed."""
-    makers = (_present, _present, _present, _absent, _shape)
+    makers = (_present, _present, _present, _present, _absent, _shape, _shape, _shape, _catch_all)
     return [random.choice(makers)(random, tree) for _ in range(count)]
 
 
@@ -116,6 +117,10 @@ def _absent(random: Random, tree: Tree) -> str:
     return random.choice((f"nobody@{domain}", f"{random.choice(LOCALPARTS)}@{domain}"))
 
 
+def _catch_all(random: Random, tree: Tree) -> str:
+    return f"@{random.choice(DOMAINS)}"
+
+
 def _shape(random: Random, tree: Tree) -> str:
     domain = random.choice(DOMAINS)
     localpart, _, own = random.choice(tree.addresses).rpartition("@")
@@ -123,6 +128,7 @@ def _shape(random: Random, tree: Tree) -> str:
         domain, f"@{domain}", "ann", f"*@{domain}", "*", "", "@", f"ann@{domain})(cn=*", "\\2a", f"a\\6en@{domain}",
         f"a@b@{domain}", f'"two words"@{domain}', f"ann@.{domain}", f"ann@{domain}.", f"ann@one..{domain}", "ann@",
         f"ann+tag@{domain}", "plain0", "ÜNÏ@one.example", f" ann@{domain}", f"ann@{domain} ", "group1", "%s", "%u@%d",
+        "a\udcffb@one.example",
         "ann@[192.0.2.1]",
         f"@{own}", f"{localpart}@{own}.", f"{localpart}@{own.replace('.', '..')}", f"{localpart}@.{own}",
     )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,7 +50,7 @@ async def _ask(config: Config, keys: Sequence[str]) -> list[Answer]:
 
 
 async def _answer(table: Table, directory: Directory, key: str) -> Answer:
-    folded = address.fold(key.encode())
+    folded = address.fold(os.fsencode(key))
     if folded is None:
         return None
     steps = table.lookup(folded)

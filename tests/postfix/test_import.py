@@ -208,3 +208,21 @@ def test_comments_and_other_lines_stay() -> None:
     long = [f"check_sender_access t{n}:{'x' * 30}" for n in range(3)]
     listed = changed_text(main, {"b": [word for item in long for word in item.split()]})
     assert listed.endswith("b =\n" + "\n".join(f"    {item}" for item in long) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("listen", "master", "warned"),
+    [
+        ("unix:/run/vmaild/x", "smtp inet n - y - - smtpd\n", True),
+        ("unix:/run/vmaild/x", "smtp inet n - n - - smtpd\n", False),
+        ("unix:/run/vmaild/x", "pickup unix n - y 60 1 pickup\n", False),
+        ("unix:/var/spool/postfix/vmaild/x", "smtp inet n - y - - smtpd\n", False),
+        ("inet:127.0.0.1:10143", "smtp inet n - y - - smtpd\n", False),
+    ],
+)
+def test_a_socket_outside_of_the_chroot_is_a_trap(
+    site: Path, capsys: pytest.CaptureFixture[str], listen: str, master: str, warned: bool
+) -> None:
+    aged_file(site / "master.cf", master)
+    done = run(site, "queue_directory = /var/spool/postfix\nrelay_domains = ldap:@/a.cf\n", capsys, "--listen", listen)
+    assert ("smtp/inet is chrooted" in done.said) == warned

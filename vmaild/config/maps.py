@@ -15,7 +15,9 @@ from typing import Any
 from vmaild.config.section import Problems, Section, did_you_mean
 from vmaild.config.table_files import Directories, directory_settings, read_entries
 from vmaild.lookup import Scope
+from vmaild.postfix.domains import read_domains
 from vmaild.postfix.files import CONFIG_DIRECTORY
+from vmaild.postfix.filters import canonical
 from vmaild.tables.filter import FilterTemplate
 from vmaild.tables.ldap_table import Table, TableSettings
 from vmaild.tables.plan import Query
@@ -24,7 +26,7 @@ from vmaild.tables.results import Expansion
 from vmaild.tables.template import Template
 
 KEYS = ("address", "domain", "exact")
-# dict_ldap(5): result_attribute's default.
+# ldap_table(5): result_attribute's default, also beside other lists.
 DEFAULT_RESULT_ATTRIBUTE = ("maildrop",)
 
 _ATTRIBUTE_LISTS = (
@@ -171,16 +173,13 @@ def _query(section: Section, common: Common) -> Query | None:
         section.problem("query_filter", "is missing")
     query_filter = None
     try:
-        query_filter = FilterTemplate(text) if text is not None else None
+        query_filter = FilterTemplate(canonical(text)) if text is not None else None
     except ValueError as error:
         section.problem("query_filter", f"{text!r}: {error}")
     expansion = _expansion(section)
-    limit = _limit(section, "size_limit")
+    limit = _limit(section, "size_limit" if "size_limit" in section else "expansion_limit")
     scope = Scope(section.choice("scope", [scope.value for scope in Scope]) or "sub")
-    domain, localpart = _lower(section, "domain"), _lower(section, "localpart")
-    for word in domain:
-        if ":" in word or "/" in word:
-            section.problem("domain", f"{word!r}: only domain names can stand here, no tables")
+    domain, localpart = _domains(section), _lower(section, "localpart")
     if base is None or query_filter is None or expansion is None:
         return None
     return Query(base, scope, query_filter, expansion, frozenset(domain), frozenset(localpart), limit or 0)
@@ -188,9 +187,7 @@ def _query(section: Section, common: Common) -> Query | None:
 
 def _expansion(section: Section) -> Expansion | None:
     lists: dict[str, Any] = {key: _lower(section, key) for key in _ATTRIBUTE_LISTS if key in section}
-    if "result_attribute" not in lists:
-        others = any(lists.get(key) for key in _ATTRIBUTE_LISTS)
-        lists["result_attribute"] = () if others else DEFAULT_RESULT_ATTRIBUTE
+    lists.setdefault("result_attribute", DEFAULT_RESULT_ATTRIBUTE)
     result_format = _template(section, "result_format", "%s")
     limits: dict[str, Any] = {key: value for key in _LIMITS[1:] if (value := _limit(section, key)) is not None}
     if limits.get("recursion_limit") == 0:
@@ -199,6 +196,18 @@ def _expansion(section: Section) -> Expansion | None:
     if result_format is None:
         return None
     return Expansion(**lists, **limits, result_format=result_format, one_value_per_entry=one)
+
+
+def _domains(section: Section) -> tuple[str, ...]:
+    """The domains that may be asked for, with exclusions and files read as Postfix reads them."""
+    if "domain" not in section:
+        return ()
+    found = read_domains(" ".join(section.words("domain") or ()), lambda path: Path(path).read_text())
+    for text in found.problems:
+        section.problem("domain", text)
+    for text in found.warnings:
+        section.warn("domain", text)
+    return tuple(found.names)
 
 
 def _template(section: Section, key: str, default: str) -> Template | None:

@@ -164,14 +164,17 @@ class Progress:
         self._all = self._done = 0
 
     def of(self, number: int) -> None:
+        """Say how many keys there are."""
         self._all = number
 
     def step(self, number: int) -> None:
+        """Count ``number`` keys more."""
         self._done += number
         if self._shown:
             self._write(f"\r{self._name}: {self._done} of {self._all} keys ")
 
     def end(self) -> None:
+        """Take the line away."""
         if self._shown:
             self._write("\r\x1b[K")
 

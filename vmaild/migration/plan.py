@@ -52,7 +52,7 @@ def make_plan(site: Site, read: ReadTable, endpoint: str, supported: Collection[
     planner = _Planner(site, read, endpoint, supported)
     for name in site.main.settings.values:
         planner.parameter(name)
-    planner.plan.warnings += traps(site, planner.plan.changes)
+    planner.plan.warnings += traps(site, planner.plan.changes, endpoint)
     return planner.plan
 
 

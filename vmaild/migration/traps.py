@@ -9,9 +9,11 @@ from vmaild.postfix.tables import words
 
 _LOCAL = "virtual"
 """The transport of virtual(8)."""
+_LOOKING_UP = ("smtpd", "cleanup", "trivial-rewrite", "qmgr")
+"""The programs that ask the tables."""
 
 
-def traps(site: Site, changes: dict[str, list[str]]) -> list[str]:
+def traps(site: Site, changes: dict[str, list[str]], endpoint: str) -> list[str]:
     """What to know about the changed parameters; may add to ``changes`` what must change with them."""
     return [
         *_alias_domains(site, changes),
@@ -19,6 +21,7 @@ def traps(site: Site, changes: dict[str, list[str]]) -> list[str]:
         *_virtual_agent(site, changes),
         *_several_maps(changes),
         *_overrides(site),
+        *_chroot(site, endpoint),
     ]
 
 
@@ -76,3 +79,15 @@ def _overrides(site: Site) -> Iterator[str]:
         for name, value in service.overrides.items():
             if "ldap:" in value:
                 yield f"master.cf: {service.title} has -o {name} with an ldap: table of its own, which stays"
+
+
+def _chroot(site: Site, endpoint: str) -> Iterator[str]:
+    jail = site.main.value("queue_directory") or "/var/spool/postfix"
+    path = endpoint.removeprefix("unix:")
+    chrooted = [service.title for service in site.master if service.chroot and service.command in _LOOKING_UP]
+    if path == endpoint or not chrooted or path.startswith(f"{jail}/"):
+        return
+    yield (
+        f"{endpoint}: {chrooted[0]} is chrooted and does not see it: put the socket below {jail}, and name it in"
+        " main.cf without that"
+    )

@@ -33,7 +33,13 @@ def read_site(directory: Path = CONFIG_DIRECTORY) -> Site:
     """The configuration in ``directory``. Raises OSError without a main.cf, UnicodeDecodeError for what is no text."""
     main = MainCf.of((directory / "main.cf").read_text(), postconf_defaults(directory))
     master = directory / "master.cf"
-    return Site(directory, main, tuple(services(master.read_text())) if master.exists() else ())
+    found = services(master.read_text(), chroot_default=_chroots(main)) if master.exists() else []
+    return Site(directory, main, tuple(found))
+
+
+def _chroots(main: MainCf) -> bool:
+    """Whether ``-`` in the chroot column means yes, as it does below compatibility_level 1 (master(5))."""
+    return main.value("compatibility_level").partition(".")[0] in ("", "0")
 
 
 def postconf_defaults(directory: Path) -> Mapping[str, str]:
