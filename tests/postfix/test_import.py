@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.oracle.conftest import aged
+from tests.support.patching import patched
 from vmaild import cli
 from vmaild.migration.edit import changed_text
 from vmaild.postfix.main_cf import MainCf
@@ -48,11 +48,8 @@ def run(site: Path, main: str, capsys: pytest.CaptureFixture[str], *options: str
     status = cli.main(["import-postfix", str(site), "--output", str(toml), "--diff", str(diff), *options])
     captured = capsys.readouterr()
     assert captured.out == ""
-    changed = site / "changed.cf"
-    changed.write_text((site / "main.cf").read_text())
-    if diff.read_text():
-        subprocess.run(["patch", "-s", str(changed), str(diff)], check=True)
-    return Imported(status, tomllib.loads(toml.read_text()), changed.read_text(), captured.err)
+    changed = patched((site / "main.cf").read_text(), diff.read_text())
+    return Imported(status, tomllib.loads(toml.read_text()), changed, captured.err)
 
 
 def test_tables_become_maps(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

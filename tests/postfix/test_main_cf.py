@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -175,3 +176,9 @@ def test_master_cf_tells_overrides_and_chroot(site: Path) -> None:
     theirs = settings(subprocess.run(command, capture_output=True, text=True, check=True).stdout).values
     ours = {f"{service.title}/{name}": value for service in found for name, value in service.overrides.items()}
     assert ours == theirs
+
+
+def test_only_files_opens_files() -> None:
+    package = Path(master_cf.__file__).parent
+    doing = re.compile(r"^(?:import|from) (?:os|pathlib|subprocess|shutil|socket|asyncio)\b", re.MULTILINE)
+    assert [path.name for path in sorted(package.glob("*.py")) if doing.search(path.read_text())] == ["files.py"]

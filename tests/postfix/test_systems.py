@@ -18,6 +18,7 @@ from tests.oracle.searching import Searches
 from tests.oracle.trees import Node
 from tests.postfix import more_systems
 from tests.postfix.systems import SUFFIX, System
+from tests.support.patching import patched
 from vmaild import cli
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.slapd_conf import SCHEMAS
@@ -163,7 +164,7 @@ def test_the_site_is_imported(
         assert reason in said
     assert status == (1 if system.stays or {name} & {wrong for wrong, _ in WRONG if wrong == "zimbra"} else 0), said
     main = directory / "main.cf"
-    subprocess.run(["patch", "-s", str(main), str(diff)], check=True)
+    main.write_text(patched(main.read_text(), diff.read_text()))
     aged(main)
     command = ["postconf", "-c", str(directory), "-x", "-h", "virtual_mailbox_domains", "virtual_alias_maps"]
     changed = subprocess.run(command, capture_output=True, text=True, check=True)
