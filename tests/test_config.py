@@ -263,7 +263,8 @@ def test_words_may_be_written_as_postfix_does(read) -> None:
         ('[maps.own]\nquery_filter = "(a=b)"\nsize_limit = -1', "[maps.own] size_limit: must not be negative"),
         ('[maps.own]\nquery_filter = "(a=b)"\nrecursion_limit = 0', "[maps.own] recursion_limit: must be at least 1"),
         ('[maps.own]\nquery_filter = "(a=b)"\ndomain = "hash:/etc/x"',
-         "[maps.own] domain: 'hash:/etc/x': only domain names can stand here, no tables"),
+         "[maps.own] domain: 'hash:/etc/x': an indexed file is not read; name its source as texthash:FILE, or write the"
+         " domains out"),
         ('[maps."a b"]\nquery_filter = "(a=b)"', "[maps.a b]: a map's name is printable ASCII without spaces"),
         ('[maps.Virtual_alias_maps]\nquery_filter = "(a=b)"',
          "[maps.Virtual_alias_maps]: the same name stands here twice but for letter case, which is not significant"),

@@ -1,4 +1,4 @@
-"""The commands: serve, check, query, flush, stats, demo.
+"""The commands: serve, check, query, flush, stats, demo, import-postfix, compare.
 
 Exit status, after sysexits.h where it has one:
 
@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmaild import __version__, admin, daemon
-from vmaild.config import DEFAULT_PATH, Config, load
+from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH, Config, load
 from vmaild.config.section import did_you_mean
 from vmaild.errors import ConfigError
 from vmaild.lookup import Request, Status
@@ -109,6 +109,18 @@ def _demo(options: argparse.Namespace) -> int:
     return demo.run(options.once, options.port)
 
 
+def _import_postfix(options: argparse.Namespace) -> int:
+    from vmaild.migration import import_command
+
+    return import_command.run(options)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from vmaild.migration import compare_command
+
+    return compare_command.run(options)
+
+
 def _load(options: argparse.Namespace) -> Config:
     config = load(options.config)
     for warning in config.warnings:
@@ -156,4 +168,17 @@ def _parser() -> argparse.ArgumentParser:
     showing.add_argument("--once", action="store_true", help="end after the table of lookups")
     showing.add_argument("--port", type=int, default=DEMO_PORT, help=f"port to listen on ({DEMO_PORT})")
     showing.set_defaults(run=_demo)
+    moving = commands.add_parser("import-postfix", help="print a vmaild.toml made from the ldap: tables of a Postfix")
+    moving.add_argument("directory", metavar="DIR", nargs="?", type=Path, default=Path("/etc/postfix"))
+    moving.add_argument("--listen", default=DEFAULT_LISTEN, metavar="ADDRESS", help=f"({DEFAULT_LISTEN})")
+    moving.add_argument("--output", type=Path, metavar="FILE", help="write the vmaild.toml there")
+    moving.add_argument("--diff", type=Path, metavar="FILE", help="write the diff of main.cf there")
+    moving.set_defaults(run=_import_postfix)
+    comparing = commands.add_parser(
+        "compare", parents=[configured], help="ask Postfix's table and vmaild the same keys"
+    )
+    comparing.add_argument("map", metavar="MAP|FILE.cf")
+    comparing.add_argument("keys", metavar="KEYS", help="a file of keys, or a mail log; - for stdin")
+    comparing.add_argument("--postfix-config", default="", metavar="DIR", help="Postfix's directory, as postmap -c")
+    comparing.set_defaults(run=_compare)
     return parser

@@ -19,9 +19,11 @@ from vmaild.config.addresses import DEFAULT_LISTEN, AddressReader
 from vmaild.config.maps import Common, MapSet, read_maps
 from vmaild.config.ranges import RANGES
 from vmaild.config.section import Problems, Section
+from vmaild.config.table_files import only_directory
 from vmaild.directory import DirectorySettings
 from vmaild.directory import problems as directory_problems
 from vmaild.errors import ConfigError
+from vmaild.postfix.files import CONFIG_DIRECTORY
 from vmaild.process import escape, systemd
 from vmaild.server import MAX_CONNECTIONS, ListenSettings
 from vmaild.tables import dn
@@ -100,10 +102,14 @@ class _Reader:
 
     def config(self) -> Config:
         daemon = self._daemon()
-        directory = self._directory()
+        written = None if self._files_only() else self._directory()
+        base = written.search_base if written else ""
         addresses = AddressReader(self._document, self._problems)
-        common = Common(directory.search_base, daemon.recipient_delimiter, daemon.owner_request_special)
+        # As in Postfix's own programs, postconf(1).
+        postfix = Path(self._environ.get("MAIL_CONFIG", CONFIG_DIRECTORY))
+        common = Common(base, daemon.recipient_delimiter, daemon.owner_request_special, self._path.parent, postfix)
         maps = read_maps(daemon.preset, self._document.get("maps", {}), common, self._problems)
+        directory = only_directory(written, maps.directories, self._problems)
         return Config(
             path=self._path,
             daemon=daemon,
@@ -114,7 +120,7 @@ class _Reader:
             http=addresses.http(),
             control=addresses.control(DEFAULT_CONTROL),
             control_is_default="control" not in self._document,
-            warnings=tuple(self._warnings),
+            warnings=(*self._warnings, *self._problems.warnings),
         )
 
     def _section(self, name: str) -> Section:
@@ -164,6 +170,13 @@ class _Reader:
             section.problem(
                 "search_base", f'{text!r} is no DN: write attribute=value pairs such as "o=hosting,dc=example,dc=com"'
             )
+
+    def _files_only(self) -> bool:
+        """Whether table files say it all: then [directory] may be left out."""
+        maps = self._document.get("maps")
+        described = maps.values() if isinstance(maps, dict) else ()
+        without = any(not (isinstance(values, dict) and "cf" in values) for values in described)
+        return bool(described) and not without and not ({"directory", "preset"} & self._document.keys())
 
     def _password(self, section: Section, values: Mapping[str, Any]) -> str:
         """The password from a credential or bind_pw_file; bind_pw in the file itself needs no help.

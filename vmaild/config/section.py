@@ -22,12 +22,21 @@ class Problems:
 
     file: str
     found: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What works but should be mended."""
 
     def add(self, table: str, key: str, text: str) -> None:
         """Note a problem with ``key`` of ``table``; an empty table is the top of the file."""
+        self.found.append(self._line(table, key, text))
+
+    def warn(self, table: str, key: str, text: str) -> None:
+        """Note a warning about ``key`` of ``table``."""
+        self.warnings.append(self._line(table, key, text))
+
+    def _line(self, table: str, key: str, text: str) -> str:
         where = " ".join(part for part in (f"[{table}]" if table else "", key) if part)
         # Names and values of the file may hold anything.
-        self.found.append(escape(f"{self.file}: {where}: {text}" if where else f"{self.file}: {text}"))
+        return escape(f"{self.file}: {where}: {text}" if where else f"{self.file}: {text}")
 
 
 class Section:
@@ -45,6 +54,10 @@ class Section:
     def problem(self, key: str, text: str) -> None:
         """Note what is wrong with ``key``."""
         self.problems.add(self.name, key, text)
+
+    def warn(self, key: str, text: str) -> None:
+        """Note what works with ``key`` but should be mended."""
+        self.problems.warn(self.name, key, text)
 
     def __contains__(self, key: str) -> bool:
         return key in self.values
