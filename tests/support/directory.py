@@ -7,6 +7,19 @@ from pathlib import Path
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
 
+SNIPPETS = Path(__file__).parents[2] / "postfix-snippets"
+
+BAD_MAILBOXES = {
+    "absolute": "/etc/",
+    "another-domain": "domain1.example/user1/",
+    "upward": "domain2.example/../domain1.example/user1/",
+    "no-slash": "domain2.example/no-slash",
+    "longer-domain": "domain2.example.org/user/",
+    "domain-alone": "domain2.example",
+    "missing": "",
+}
+"""Mailboxes that an account of domain2.example must get no mail in, each by what is wrong with it."""
+
 
 def ldap_table(file: Path, slapd: Slapd, query_filter: str, result_attribute: str, *more: str) -> str:
     """Write an ldap_table(5) file for ``slapd`` and return its name as main.cf takes it."""
@@ -25,9 +38,15 @@ def ldap_table(file: Path, slapd: Slapd, query_filter: str, result_attribute: st
     return f"ldap:{file}"
 
 
-def mailbox_table(file: Path, slapd: Slapd) -> str:
-    """The table for virtual(8)'s own last lookup: mailboxes by address."""
-    return ldap_table(file, slapd, "(&(objectClass=courierMailAccount)(mail=%s))", "mailbox")
+def mailbox_table(home: Path, slapd: Slapd) -> str:
+    """virtual(8)'s own tables, those of ``postfix-snippets``, written below ``home``."""
+    return ",".join(_snippet(home / name, slapd) for name in ("ldap-mailbox.cf", "ldap-mailbox-wait.cf"))
+
+
+def _snippet(file: Path, slapd: Slapd) -> str:
+    text = (SNIPPETS / file.name).read_text()
+    file.write_text(text.replace("ldap://127.0.0.1:389", slapd.uri).replace("CHANGE-ME", READER_PW))
+    return f"ldap:{file}"
 
 
 def account(address: str, *, domain: str = "", mail: tuple[str, ...] = (), mailbox: str | None = None) -> str:
