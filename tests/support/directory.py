@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vmaild.demo.slapd import Slapd
-from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
+from vmaild.demo.tree import MAIL_HOME, READER_DN, READER_PW, SEARCH_BASE
 
 SNIPPETS = Path(__file__).parents[2] / "postfix-snippets"
 
@@ -49,8 +49,19 @@ def _snippet(file: Path, slapd: Slapd) -> str:
     return f"ldap:{file}"
 
 
-def account(address: str, *, domain: str = "", mail: tuple[str, ...] = (), mailbox: str | None = None) -> str:
-    """LDIF of an account below ``o=domain``, by default the address's own; ``mailbox`` "" leaves it out."""
+def account(
+    address: str,
+    *,
+    domain: str = "",
+    mail: tuple[str, ...] = (),
+    mailbox: str | None = None,
+    mail_home: str = MAIL_HOME,
+    more: tuple[str, ...] = (),
+) -> str:
+    """LDIF of an account below ``o=domain``, by default the address's own; ``mailbox`` "" leaves it out.
+
+    ``more`` are further lines.
+    """
     localpart, _, own_domain = address.rpartition("@")
     box = f"{own_domain}/{localpart}/" if mailbox is None else mailbox
     return _entry(
@@ -58,10 +69,11 @@ def account(address: str, *, domain: str = "", mail: tuple[str, ...] = (), mailb
         domain or own_domain,
         "objectClass: courierMailAccount",
         *(f"mail: {value}" for value in mail or (address,)),
-        "homeDirectory: /home/vmail/domains",
+        f"homeDirectory: {mail_home}",
         "uidNumber: 101",
         "gidNumber: 101",
         *([f"mailbox: {box}"] if box else []),
+        *more,
     )
 
 
