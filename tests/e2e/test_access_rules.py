@@ -9,7 +9,6 @@ from tests.support.ldap_client import added, change, dn, replaced, search
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import ACCOUNT_PW, BASE, READER_DN, READER_PW, SEARCH_BASE
 
-
 POSTMASTER = dn("user1@domain2.example")
 USER = dn("user2@domain2.example")
 

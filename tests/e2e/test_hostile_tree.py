@@ -8,6 +8,7 @@ from tests.e2e.conftest import Site
 from tests.support.directory import BAD_MAILBOXES, account, alias
 from vmaild.demo.tree import SEARCH_BASE
 
+
 @pytest.fixture(scope="module")
 def hostile(site: Site) -> Site:
     """The site with entries that no tree should hold."""

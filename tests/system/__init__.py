@@ -1,1 +1,1 @@
-"""The HOWTO's whole system: slapd, Postfix, vmaild, Courier-IMAP, procmail and webmail, as plain processes on loopback."""
+"""The HOWTO's whole system, as plain processes on loopback: slapd, Postfix, vmaild, Courier-IMAP, procmail, webmail."""

@@ -15,7 +15,7 @@ import pytest
 from tests.support.directory import BAD_MAILBOXES, account, alias
 from tests.support.ldap_client import added, change, dn, removed, renamed, replaced, search
 from tests.system.courier import Courier
-from tests.system.mail_host import CHANGE_SECONDS, DELIVERY_SECONDS, MailHost, eventually
+from tests.system.mail_host import CHANGE_SECONDS, DELIVERY_SECONDS, HOST, MailHost, eventually
 from vmaild.demo.tree import ACCOUNT_PW, BASE, COURIER_DN, COURIER_PW, READER_DN, READER_PW, SEARCH_BASE
 
 POSTMASTER = dn("user1@domain2.example")
@@ -87,7 +87,7 @@ def test_an_occupant_turns_an_alias_to_another_address(host: MailHost, subject: 
 
 def forbidden(host: MailHost) -> dict[str, str]:
     """Change records that would take mail of domain1, or prepare it."""
-    entry = f"objectClass: extensibleObject\nou: x\n"
+    entry = "objectClass: extensibleObject\nou: x\n"
     return {
         **{f"mailbox {name}": added(new(host, "t", mailbox=box)) for name, box in BAD_MAILBOXES.items() if box},
         "base directory": added(new(host, "t", home=f"{host.mail}/domain1.example/user1")),
@@ -101,7 +101,9 @@ def forbidden(host: MailHost) -> dict[str, str]:
         "referral": f"dn: ou=x,{UNDER}\nchangetype: add\nobjectClass: referral\n{entry}ref: ldap://127.0.0.1:1/\n",
         "alias entry": f"dn: ou=x,{UNDER}\nchangetype: add\nobjectClass: alias\n{entry}aliasedObjectName: {ROLE}\n",
         "entry of the other domain": added(alias("x@domain1.example", "user1@domain2.example")),
-        "move to the other domain": renamed(OWN, "mail=user2@domain2.example", under=f"o=domain1.example,{SEARCH_BASE}"),
+        "move to the other domain": renamed(
+            OWN, "mail=user2@domain2.example", under=f"o=domain1.example,{SEARCH_BASE}"
+        ),
         "victim's password": replaced(dn(VICTIM), "userPassword", "mine"),
         "victim's mailbox": replaced(dn(VICTIM), "mailbox", "domain2.example/user2/"),
         "victim's alias": replaced(dn("sales@domain1.example"), "maildrop", "user1@domain2.example"),
@@ -206,13 +208,29 @@ def test_an_alias_to_an_account_with_another_s_mailbox_delivers_nothing_there(
         assert eventually(lambda: host.logged(*put_off), DELIVERY_SECONDS), host.postfix.log_text()[-3000:]
         assert host.landed(subject) == {}
 
-        entry = f"mail=thief@domain2.example\\2Bmailbox={VICTIM_MAILBOX},{UNDER}".replace("\\2B", "+")
+        entry = f"mail=thief@domain2.example+mailbox={VICTIM_MAILBOX},{UNDER}"
         host.slapd.modify(renamed(entry, "mail=thief@domain2.example", keep_old=False))
         mended = f"dn: {thief}\nchangetype: modify\nreplace: mailbox\nmailbox: domain2.example/thief/\n"
         host.slapd.modify(mended)
         host.expect(subject, "domain2.example/thief/")
     finally:
         host.slapd.modify(removed(dn("way@domain3.example")))
+
+
+@pytest.mark.parametrize(
+    ("name", "drop"), [("command", "|touch {file}"), ("file", "{file}"), ("include", ":include:{file}")]
+)
+def test_an_alias_runs_no_command_and_writes_no_file(host: MailHost, subject: str, name: str, drop: str) -> None:
+    address = f"{name}@domain2.example"
+    file = host.home / "taken"
+    target = drop.format(file=file)
+    assert change(host.slapd, POSTMASTER, added(alias(address, f'"{target}"@{HOST}', target))) == ""
+    try:
+        host.postfix.send([address], subject)
+        assert eventually(lambda: host.logged(f"orig_to=<{address}>", "status=bounced"), DELIVERY_SECONDS)
+        assert not file.exists()
+    finally:
+        host.slapd.modify(removed(dn(address)))
 
 
 @pytest.mark.system

@@ -9,10 +9,12 @@ the tests and the benchmark use it.
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
 import shutil
+import signal
 import smtplib
 import socket
 import subprocess
@@ -22,13 +24,20 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from vmaild.demo.postfix_conf import MAIL_OWNER_ID, QUEUE_OWNED, SERVICES, SETTINGS
-from vmaild.demo.process import Process, ProcessError, free_port
+from vmaild.demo.process import LAST_WORDS, Process, ProcessError, free_port
 
 MASTER = Path("/usr/lib/postfix/sbin/master")
 LDAP_TABLE = Path("/usr/lib/postfix/postfix-ldap.so")
 
 START_SECONDS = 30.0
 """How long Postfix may take to greet: seconds. It takes 0.3 s."""
+
+# The kernel forgets master(8)'s wish for a signal when its parent dies, as it changes its user; a shell does not.
+_WATCHED = """\
+trap 'kill -TERM "$child"; wait "$child"; exit' TERM
+"$@" & child=$!
+wait "$child"
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +61,7 @@ class Postfix:
     between them; ``services`` are more lines of master.cf.
     """
 
-    def __init__(
-        self, home: Path, settings: Mapping[str, str], *, mailbox_table: str = "", services: str = ""
-    ) -> None:
+    def __init__(self, home: Path, settings: Mapping[str, str], *, mailbox_table: str = "", services: str = "") -> None:
         self.home = home
         self.config = home / "config"
         self.mail = home / "mail"
@@ -63,12 +70,18 @@ class Postfix:
         self._mailbox_table = mailbox_table
         self._services = services
         self._port = 0
-        self._process = Process([str(MASTER), "-s", "-c", str(self.config)], home / "master.out")
+        command = ["sh", "-c", _WATCHED, "sh", str(MASTER), "-s", "-c", str(self.config)]
+        self._process = Process(command, home / "master.out")
 
     @property
     def port(self) -> int:
         """The SMTP port; 0 before the first start."""
         return self._port
+
+    @property
+    def running(self) -> bool:
+        """True until master(8) is stopped or has ended by itself."""
+        return self._process.running
 
     def configure(self) -> None:
         """Write the configuration and make the directories, which is all that ``postmap`` needs."""
@@ -84,15 +97,12 @@ class Postfix:
 
     def start(self) -> None:
         """Start master(8) in the foreground and wait for the SMTP greeting."""
-        for file in (MASTER, LDAP_TABLE):
-            if not file.exists():
-                raise ProcessError(f"{file} is missing; on Debian: apt-get install postfix postfix-ldap")
-        if os.geteuid() != 0:
-            raise ProcessError("Postfix's master(8) needs root")
+        check_postfix()
         self.configure()
         try:
             self._process.start(self._greets, START_SECONDS)
         except ProcessError as error:
+            self._end_master()
             raise ProcessError(f"{error}\n{self.log_text()[-2000:]}") from error
 
     def stop(self) -> None:
@@ -103,6 +113,10 @@ class Postfix:
         """Stop, and remove ``home``."""
         self.stop()
         shutil.rmtree(self.home, ignore_errors=True)
+
+    def last_words(self) -> str:
+        """The end of the mail log."""
+        return self.log_text()[-LAST_WORDS:]
 
     def log_text(self) -> str:
         """The mail log so far."""
@@ -175,6 +189,11 @@ class Postfix:
         except OSError:
             return False
 
+    def _end_master(self) -> None:
+        # The shell was killed when it took too long, and could not pass it on.
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int((self.home / "queue/pid/master.pid").read_text()), signal.SIGTERM)
+
     def _make_directories(self) -> None:
         postfix = pwd.getpwnam("postfix").pw_uid
         postdrop = grp.getgrnam("postdrop").gr_gid
@@ -187,6 +206,15 @@ class Postfix:
         _directory(queue / "maildrop", 0o1730, postfix, postdrop)
         _directory(self.home / "data", 0o700, postfix, 0)
         _directory(self.mail, 0o755, MAIL_OWNER_ID, MAIL_OWNER_ID)
+
+
+def check_postfix() -> None:
+    """Raise ``ProcessError`` when a Postfix cannot run here: it is not installed, or we are not root."""
+    for file in (MASTER, LDAP_TABLE):
+        if not file.exists():
+            raise ProcessError(f"{file} is missing; on Debian: apt-get install postfix postfix-ldap")
+    if os.geteuid() != 0:
+        raise ProcessError("Postfix's master(8) needs root")
 
 
 def _directory(path: Path, mode: int, owner: int, group: int) -> None:
