@@ -12,8 +12,9 @@ import pytest
 
 from tests.system.browser import Browser
 from tests.system.courier import Courier
-from tests.system.mail_host import MailHost
+from tests.system.mail_host import LOCAL_USER, MailHost
 from tests.system.webmail import Webmail
+from vmaild.demo.process import ProcessError
 
 _subjects = (f"message {number} through the system" for number in itertools.count(1))
 
@@ -37,6 +38,14 @@ def host() -> Iterator[MailHost]:
             host.close()
         finally:
             shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def local_user() -> str:
+    """The name of a local user whose mail goes through procmail."""
+    if shutil.which("procmail") is None:
+        raise ProcessError("procmail is missing; on Debian: apt-get install procmail")
+    return LOCAL_USER
 
 
 @pytest.fixture(scope="session")

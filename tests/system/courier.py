@@ -97,9 +97,17 @@ class Courier:
         if missing:
             raise ProcessError(f"Courier is missing; on Debian: apt-get install {' '.join(missing)}")
         self._write_files()
-        self._auth.start(self._authenticates, START_SECONDS)
+        self.start_logins()
         self._imap.start(lambda: _greets(self.imap_port, b"* OK"), START_SECONDS)
         self._pop.start(lambda: _greets(self.pop_port, b"+OK"), START_SECONDS)
+
+    def start_logins(self) -> None:
+        """Start authdaemond, without which nobody logs in."""
+        self._auth.start(self._authenticates, START_SECONDS)
+
+    def stop_logins(self) -> None:
+        """Stop authdaemond; imapd and pop3d go on."""
+        self._auth.stop()
 
     def close(self) -> None:
         """Stop them, and remove ``home``."""

@@ -7,18 +7,22 @@ procmail into ``local/USER/``. The submission port takes users who log in, each 
 from __future__ import annotations
 
 import pwd
+import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.directory import mailbox_table
 from tests.support.postfix import Postfix
+from vmaild.demo.ask import ask
 from vmaild.demo.daemon import Daemon, Listen
 from vmaild.demo.process import free_port
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import access_rules, tree
+from vmaild.lookup import Status
 
 CACHE_SECONDS = 1
 """vmaild's ``ttl`` and ``negative_ttl`` here: how long an answer is kept."""
@@ -96,6 +100,43 @@ class MailHost:
         status = self.daemon.stop() if hasattr(self, "daemon") else 0
         self.slapd.close()
         assert status == 0, self.daemon.last_words()
+
+    def reply(self, recipient: str) -> tuple[int, str]:
+        """What a sender is told who tries again after a 451, as all do: Postfix itself remembers a failed lookup."""
+        give_up = time.monotonic() + DELIVERY_SECONDS
+        while (answer := self.postfix.rcpt(recipient))[0] == 451 and time.monotonic() < give_up:
+            time.sleep(0.1)
+        return answer
+
+    def send(self, recipient: str, subject: str, sender: str = "sender@elsewhere.example") -> None:
+        """Send a message, trying again after a 451."""
+        code, text = self.reply(recipient)
+        assert code == 250, text
+        self.postfix.send([recipient], subject, sender)
+
+    @contextmanager
+    def without_slapd(self) -> Iterator[None]:
+        """The directory is away, until vmaild has found it again."""
+        self.slapd.stop()
+        try:
+            yield
+        finally:
+            self.slapd.start()
+            assert eventually(self._asks_slapd, DELIVERY_SECONDS), self.daemon.last_words()
+
+    @contextmanager
+    def without_vmaild(self) -> Iterator[None]:
+        """vmaild is away; it comes back with an empty cache."""
+        self.daemon.stop()
+        try:
+            yield
+        finally:
+            self.daemon.start()
+
+    def _asks_slapd(self) -> bool:
+        # An address that is in no cache.
+        address = f"{secrets.token_hex(8)}@domain1.example"
+        return ask(self.daemon.address, "virtual_mailbox_maps", address).status is Status.NOT_FOUND
 
     def text_of(self, subject: str) -> str:
         """The message with this subject, wherever it lies; "" when there is none."""

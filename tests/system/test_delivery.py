@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.directory import alias
 from tests.support.ldap_client import dn, removed
-from tests.system.mail_host import DELIVERY_SECONDS, HOST, LOCAL_USER, MailHost, eventually
+from tests.system.mail_host import DELIVERY_SECONDS, HOST, MailHost, eventually
 from vmaild.demo.postfix_conf import MAIL_OWNER_ID
 
 ROWS = {
@@ -29,7 +29,7 @@ local_users = pytest.mark.system
 
 @pytest.mark.parametrize(("recipient", "maildirs"), ROWS.values(), ids=ROWS.keys())
 def test_mail_for_virtual_users(host: MailHost, subject: str, recipient: str, maildirs: list[str]) -> None:
-    host.postfix.send([recipient], subject)
+    host.send(recipient, subject)
 
     host.expect(subject, *maildirs)
 
@@ -45,67 +45,62 @@ def test_every_mailbox_belongs_to_one_account(host: MailHost, subject: str) -> N
 
 
 @local_users
-def test_mail_for_a_local_user_goes_through_procmail(host: MailHost, subject: str) -> None:
-    host.postfix.send([f"{LOCAL_USER}@{HOST}"], subject)
+def test_mail_for_a_local_user_goes_through_procmail(host: MailHost, local_user: str, subject: str) -> None:
+    host.send(f"{local_user}@{HOST}", subject)
 
-    host.expect(subject, f"{LOCAL_USER}/inbox/")
+    host.expect(subject, f"{local_user}/inbox/")
 
 
 @local_users
-def test_procmail_sorts_a_local_user_s_mail(host: MailHost, subject: str) -> None:
+def test_procmail_sorts_a_local_user_s_mail(host: MailHost, local_user: str, subject: str) -> None:
     listed = f"{subject} for the lists"
-    host.postfix.send([f"{LOCAL_USER}+anything@{HOST}"], listed)
+    host.send(f"{local_user}+anything@{HOST}", listed)
 
-    host.expect(listed, f"{LOCAL_USER}/lists/")
+    host.expect(listed, f"{local_user}/lists/")
 
 
 @local_users
-def test_an_alias_may_lead_to_a_local_user(host: MailHost, subject: str) -> None:
-    host.slapd.add(alias("shell@domain2.example", f"{LOCAL_USER}@{HOST}"))
+def test_an_alias_may_lead_to_a_local_user(host: MailHost, local_user: str, subject: str) -> None:
+    host.slapd.add(alias("shell@domain2.example", f"{local_user}@{HOST}"))
     try:
-        host.postfix.send(["shell@domain2.example"], subject)
-        host.expect(subject, f"{LOCAL_USER}/inbox/")
+        host.send("shell@domain2.example", subject)
+        host.expect(subject, f"{local_user}/inbox/")
     finally:
         host.slapd.modify(removed(dn("shell@domain2.example")))
 
 
 @pytest.mark.parametrize("recipient", ["nobody@domain1.example", "user9@domain2.example", f"no-such-user@{HOST}"])
 def test_an_unknown_user_is_refused_for_good(host: MailHost, recipient: str) -> None:
-    code, text = host.postfix.rcpt(recipient)
+    code, text = host.reply(recipient)
 
     assert (code, text[:6]) == (550, "5.1.1 ")
 
 
 def test_an_unknown_domain_is_not_relayed(host: MailHost) -> None:
-    code, text = host.postfix.rcpt("user1@domain4.example")
+    code, text = host.reply("user1@domain4.example")
 
     assert code == 554
     assert "Relay access denied" in text
 
 
 def test_without_a_directory_what_was_never_asked_is_put_off(host: MailHost) -> None:
-    host.slapd.stop()
-    try:
+    with host.without_slapd():
         account, _ = host.postfix.rcpt("user3+never-asked@domain2.example")
         nobody, _ = host.postfix.rcpt("never-asked@domain1.example")
-    finally:
-        host.slapd.start()
 
     assert (account, nobody) == (451, 451)
-    assert eventually(lambda: host.postfix.rcpt("never-asked@domain1.example")[0] == 550, DELIVERY_SECONDS)
+    assert host.reply("user3+never-asked@domain2.example")[0] == 250
+    assert host.reply("never-asked@domain1.example")[0] == 550
 
 
 def test_without_a_directory_mail_to_a_known_alias_elsewhere_is_delivered(host: MailHost, subject: str) -> None:
     """Known is what a message has gone to: cleanup(8) asks for where an alias leads only when it has one."""
     recipient = "user1@domain3.example"
-    host.postfix.send([recipient], f"{subject}, the first")
+    host.send(recipient, f"{subject}, the first")
     host.expect(f"{subject}, the first", "foreign/")
-    host.slapd.stop()
-    try:
+    with host.without_slapd():
         host.postfix.send([recipient], subject)
         host.expect(subject, "foreign/")
-    finally:
-        host.slapd.start()
 
 
 def test_without_a_directory_mail_to_a_known_account_is_taken_and_delivered_when_it_is_back(
@@ -113,14 +108,11 @@ def test_without_a_directory_mail_to_a_known_account_is_taken_and_delivered_when
 ) -> None:
     """virtual(8)'s own last lookup waits for the directory; everything before it is answered from the cache."""
     recipient = "sysadmin@domain1.example"
-    assert host.postfix.rcpt(recipient)[0] == 250
-    host.slapd.stop()
-    try:
+    assert host.reply(recipient)[0] == 250
+    with host.without_slapd():
         host.postfix.send([recipient], subject)
         assert eventually(lambda: host.logged(f"to=<{recipient}>", "status=deferred"), DELIVERY_SECONDS)
         assert host.landed(subject) == {}
-    finally:
-        host.slapd.start()
 
     host.expect(subject, "domain1.example/sysadmin/")
     assert not host.logged(f"to=<{recipient}>", "status=bounced")

@@ -19,14 +19,14 @@ USER = "user2@domain2.example"
 
 @pytest.mark.parametrize("login", ["user3@domain2.example", "third.user@domain2.example"], ids=["first", "second"])
 def test_mail_is_read_by_imap_under_each_address(host: MailHost, courier: Courier, subject: str, login: str) -> None:
-    host.postfix.send(["u3@domain2.example"], subject)
+    host.send("u3@domain2.example", subject)
     host.expect(subject, "domain2.example/user3/")
 
     assert subject in courier.subjects(login, ACCOUNT_PW)
 
 
 def test_mail_is_read_by_pop(host: MailHost, courier: Courier, subject: str) -> None:
-    host.postfix.send([USER], subject)
+    host.send(USER, subject)
     host.expect(subject, "domain2.example/user2/")
 
     mailbox = poplib.POP3("127.0.0.1", courier.pop_port, timeout=30)
@@ -60,7 +60,7 @@ def test_what_is_no_account_cannot_log_in(courier: Courier, login: str) -> None:
 
 
 def test_a_password_that_the_user_changes_counts_at_once(host: MailHost, courier: Courier, subject: str) -> None:
-    host.postfix.send([USER], subject)
+    host.send(USER, subject)
     host.expect(subject, "domain2.example/user2/")
     assert change(host.slapd, dn(USER), replaced(dn(USER), "userPassword", "new-one")) == ""
     try:

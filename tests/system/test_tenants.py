@@ -49,15 +49,15 @@ def thief(host: MailHost) -> Iterator[str]:
 def test_an_occupant_adds_changes_and_removes_an_account(host: MailHost, subject: str) -> None:
     """And each shows in mail flow within ``CHANGE_SECONDS``."""
     address = "newcomer@domain2.example"
-    assert host.postfix.rcpt(address)[0] == 550
+    assert host.reply(address)[0] == 550
 
     assert change(host.slapd, POSTMASTER, added(new(host, "newcomer"))) == ""
     assert eventually(lambda: host.postfix.rcpt(address)[0] == 250, CHANGE_SECONDS)
-    host.postfix.send([address], subject)
+    host.send(address, subject)
     host.expect(subject, "domain2.example/newcomer/")
 
     second = f"dn: {dn(address)}\nchangetype: modify\nadd: mail\nmail: n.comer@domain2.example\n"
-    assert host.postfix.rcpt("n.comer@domain2.example")[0] == 550
+    assert host.reply("n.comer@domain2.example")[0] == 550
     assert change(host.slapd, POSTMASTER, second) == ""
     assert eventually(lambda: host.postfix.rcpt("n.comer@domain2.example")[0] == 250, CHANGE_SECONDS)
 
@@ -70,13 +70,13 @@ def test_an_occupant_turns_an_alias_to_another_address(host: MailHost, subject: 
     assert change(host.slapd, POSTMASTER, added(alias(address, "user2@domain2.example"))) == ""
     try:
         assert eventually(lambda: host.postfix.rcpt(address)[0] == 250, CHANGE_SECONDS)
-        host.postfix.send([address], subject)
+        host.send(address, subject)
         host.expect(subject, "domain2.example/user2/")
 
         assert change(host.slapd, POSTMASTER, replaced(dn(address), "maildrop", "user3@domain2.example")) == ""
 
         def turned() -> bool:
-            host.postfix.send([address], where)
+            host.send(address, where)
             eventually(lambda: not host.postfix.queued(), DELIVERY_SECONDS)
             return "domain2.example/user3/" in host.landed(where)
 
@@ -165,7 +165,7 @@ def test_a_rename_to_another_s_address_takes_no_mail(host: MailHost, subject: st
     """slapd 2.5 asks no value rule about a rename; domains are kept apart by where vmaild searches."""
     assert change(host.slapd, POSTMASTER, renamed(thief, f"mail={VICTIM}")) == ""
 
-    host.postfix.send([VICTIM], subject)
+    host.send(VICTIM, subject)
 
     host.expect(subject, VICTIM_MAILBOX)
 
@@ -175,7 +175,7 @@ def test_a_rename_to_another_s_address_stops_no_login(
     host: MailHost, courier: Courier, subject: str, thief: str
 ) -> None:
     assert change(host.slapd, POSTMASTER, renamed(thief, f"mail={VICTIM}")) == ""
-    host.postfix.send([VICTIM], subject)
+    host.send(VICTIM, subject)
     host.expect(subject, VICTIM_MAILBOX)
 
     assert subject in courier.subjects(VICTIM, ACCOUNT_PW)
@@ -203,7 +203,7 @@ def test_an_alias_to_an_account_with_another_s_mailbox_delivers_nothing_there(
     way = alias("way@domain3.example", "thief@domain2.example")
     assert change(host.slapd, dn("user2@domain3.example"), added(way)) == ""
     try:
-        host.postfix.send(["way@domain3.example"], subject)
+        host.send("way@domain3.example", subject)
         put_off = ("to=<thief@domain2.example>", "orig_to=<way@domain3.example>", "status=deferred")
         assert eventually(lambda: host.logged(*put_off), DELIVERY_SECONDS), host.postfix.log_text()[-3000:]
         assert host.landed(subject) == {}
@@ -226,7 +226,7 @@ def test_an_alias_runs_no_command_and_writes_no_file(host: MailHost, subject: st
     target = drop.format(file=file)
     assert change(host.slapd, POSTMASTER, added(alias(address, f'"{target}"@{HOST}', target))) == ""
     try:
-        host.postfix.send([address], subject)
+        host.send(address, subject)
         assert eventually(lambda: host.logged(f"orig_to=<{address}>", "status=bounced"), DELIVERY_SECONDS)
         assert not file.exists()
     finally:
@@ -239,7 +239,7 @@ def test_a_login_shows_no_mailbox_of_another_domain(
     host: MailHost, courier: Courier, subject: str, thief: str, by_rename: bool
 ) -> None:
     """Courier would open whatever mailbox the entry names, so slapd does not show it one outside of the domain."""
-    host.postfix.send([VICTIM], subject)
+    host.send(VICTIM, subject)
     host.expect(subject, VICTIM_MAILBOX)
     if by_rename:
         into_the_victim_s_mailbox(host, thief)
@@ -255,7 +255,7 @@ def test_a_login_shows_no_mailbox_of_another_domain(
 def test_a_login_shows_nothing_below_another_base_directory(
     host: MailHost, courier: Courier, subject: str, thief: str
 ) -> None:
-    host.postfix.send([VICTIM], subject)
+    host.send(VICTIM, subject)
     host.expect(subject, VICTIM_MAILBOX)
     host.slapd.modify(replaced(thief, "homeDirectory", f"{host.mail}/domain1.example/user1"))
     host.slapd.modify(f"dn: {thief}\nchangetype: modify\nreplace: mailbox\nmailbox: ./\n")

@@ -33,7 +33,7 @@ def log_in(browser: Browser, webmail: Webmail, password: str = ACCOUNT_PW) -> No
 
 
 def test_a_message_is_seen_and_answered(host: MailHost, webmail: Webmail, browser: Browser, subject: str) -> None:
-    host.postfix.send([USER], subject, CORRESPONDENT)
+    host.send(USER, subject, CORRESPONDENT)
     host.expect(subject, "domain2.example/user2/")
 
     log_in(browser, webmail)
@@ -54,7 +54,7 @@ def test_another_s_address_is_refused_in_the_page(
     host: MailHost, webmail: Webmail, browser: Browser, subject: str
 ) -> None:
     # Courier lets nobody in whose mailbox is not there yet: the first message makes it.
-    host.postfix.send([USER], f"{subject}, before")
+    host.send(USER, f"{subject}, before")
     host.expect(f"{subject}, before", "domain2.example/user2/")
     log_in(browser, webmail)
     browser.wait_for("document.querySelector('#messagelist') !== null")
