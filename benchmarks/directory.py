@@ -31,7 +31,7 @@ from benchmarks.machine import ROOT, machine
 from benchmarks.population import address, write_ldif
 from vmaild.demo.slapd import Slapd, Tls
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
-from vmaild.directory import Directory, DirectorySettings
+from vmaild.directory import DirectorySettings, Pool
 from vmaild.directory.transport import Transport
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import Scope, Search
@@ -88,7 +88,7 @@ async def vmaild_speeds(settings: DirectorySettings, entries: int, seconds: floa
     for connections in CONNECTIONS:
         directory = await _filled(dataclasses.replace(settings, pool_size=connections))
 
-        def ask(mail: str, directory: Directory = directory) -> Awaitable[object]:
+        def ask(mail: str, directory: Pool = directory) -> Awaitable[object]:
             return directory.search(Search(SEARCH_BASE, Scope.SUB, f"(mail={mail})", ("mailbox",)))
 
         speeds.append(await measure(ask, connections, entries, seconds, slapd))
@@ -96,8 +96,8 @@ async def vmaild_speeds(settings: DirectorySettings, entries: int, seconds: floa
     return speeds
 
 
-async def _filled(settings: DirectorySettings) -> Directory:
-    directory = Directory(settings)
+async def _filled(settings: DirectorySettings) -> Pool:
+    directory = Pool(settings)
     await directory.start()
     while directory.status().servers[0].connections < settings.pool_size:  # noqa: ASYNC110 - nobody tells
         await asyncio.sleep(0.01)

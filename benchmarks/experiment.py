@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.machine import machine
 from benchmarks.measure import MeasurementFailed
 from benchmarks.postmap import PostmapFailed
-from vmaild.control import ControlError
+from vmaild.admin import ControlError
 from vmaild.demo.process import ProcessError
 
 EXIT_FAILED, EXIT_USAGE = 1, 2

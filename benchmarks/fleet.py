@@ -16,7 +16,7 @@ from typing import Protocol
 from benchmarks.connection import Connection
 from benchmarks.protocols import Codec
 from benchmarks.tally import Tally
-from vmaild.listening.address import Address, UnixAddress
+from vmaild.listening import Address, UnixAddress
 
 CONNECTING_AT_ONCE = 50
 """Half of the smallest listen backlog in use: more at once could fill it, and measure the kernel's retries."""

@@ -19,7 +19,7 @@ from benchmarks.pace import ClosedLoop, Once, OpenLoop, Schedule
 from benchmarks.protocols import Codec, Question
 from benchmarks.tally import Tally
 from benchmarks.timer import Ticker
-from vmaild.listening.address import Address
+from vmaild.listening import Address
 
 SWEEP_SECONDS = 0.2
 """How often timeouts and idle connections are looked for, and progress may be shown."""

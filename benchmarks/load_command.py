@@ -26,7 +26,7 @@ from benchmarks.load_report import as_json, as_text
 from benchmarks.options import add_directory, directory_source, share
 from benchmarks.progress import Progress
 from benchmarks.protocols import CODECS, Question
-from vmaild.listening.address import parse_address
+from vmaild.listening import parse_address
 
 EXIT_LIMIT, EXIT_USAGE, EXIT_WRONG, EXIT_UNREACHABLE = 1, 2, 3, 4
 

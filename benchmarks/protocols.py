@@ -63,7 +63,7 @@ class Codec:
 
 
 CODECS = {
-    "socketmap": Codec(socketmap.encode_request, socketmap.encode_reply, socketmap.Replies),
-    "tcp_table": Codec(tcp_table.encode_request, tcp_table.encode_reply, tcp_table.Replies),
-    "echo": Codec(socketmap.encode_request, socketmap.encode_reply, socketmap.Replies, echoes=True),
+    "socketmap": Codec(socketmap.encode_request, socketmap.encode_reply, socketmap.SocketmapReplies),
+    "tcp_table": Codec(tcp_table.encode_request, tcp_table.encode_reply, tcp_table.TcpTableReplies),
+    "echo": Codec(socketmap.encode_request, socketmap.encode_reply, socketmap.SocketmapReplies, echoes=True),
 }

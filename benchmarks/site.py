@@ -19,8 +19,8 @@ from types import TracebackType
 from benchmarks.expectation import format_line
 from benchmarks.machine import ROOT
 from benchmarks.population import MAILBOXES, answers, mailboxes, write_ldif
-from vmaild.control import flush, stats
-from vmaild.demo.daemon import CONTROL_SOCKET, Daemon, Listen
+from vmaild.admin import flush, stats
+from vmaild.demo.daemon import CONTROL_SOCKET, DaemonProcess, Listen
 from vmaild.demo.process import Process, free_port
 from vmaild.demo.slapd import Slapd
 from vmaild.listening import InetAddress, parse_address
@@ -63,7 +63,7 @@ class Vmaild:
         cache += "" if life else "stale_ttl = 0\n"
         http = f'[http]\naddress = "inet:127.0.0.1:{free_port()}"\n'
         directory = f"pool_size = {pool_size}\nmax_waiting = 10000\n"
-        self._daemon = Daemon(home, [uri], listens, directory=directory, tables=f"{cache}\n{http}")
+        self._daemon = DaemonProcess(home, [uri], listens, directory=directory, tables=f"{cache}\n{http}")
 
     @property
     def pid(self) -> int:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.machine import ROOT, machine
-from vmaild.demo.daemon import Daemon, Listen
+from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.slapd import Slapd, free_port
 from vmaild.demo.tree import tree
 
@@ -44,7 +44,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
         home = Path(name)
         with Slapd(home / "slapd", ldif=tree()) as slapd:
             for _ in range(rounds + 1):
-                daemon = Daemon(home, [slapd.uri], [Listen(f"inet:127.0.0.1:{free_port()}")])
+                daemon = DaemonProcess(home, [slapd.uri], [Listen(f"inet:127.0.0.1:{free_port()}")])
                 took["first answer"].append(seconds(daemon.start))
                 daemon.stop()
                 took["python"].append(seconds(lambda: python("")))

@@ -19,7 +19,7 @@ import pytest
 
 from vmaild import __version__, cli
 from vmaild.demo.ask import ask
-from vmaild.demo.daemon import Daemon, Listen
+from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.process import Process
 from vmaild.demo.slapd import Slapd, free_port
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE, tree
@@ -34,8 +34,8 @@ def slapd(service_home: Path) -> Iterator[Slapd]:
 
 
 @pytest.fixture(scope="module")
-def daemon(service_home: Path, slapd: Slapd) -> Iterator[Daemon]:
-    running = Daemon(
+def daemon(service_home: Path, slapd: Slapd) -> Iterator[DaemonProcess]:
+    running = DaemonProcess(
         service_home,
         [slapd.uri],
         [Listen(f"inet:127.0.0.1:{free_port()}")],
@@ -57,7 +57,7 @@ def _logging_as_before() -> Iterator[None]:
 
 
 @pytest.fixture
-def run(daemon: Daemon, capfd: pytest.CaptureFixture[str]):
+def run(daemon: DaemonProcess, capfd: pytest.CaptureFixture[str]):
     def run_command(command: str, *arguments: str) -> tuple[int, str, str]:
         capfd.readouterr()
         status = cli.main([command, "-c", str(daemon.configuration), *arguments])
@@ -110,7 +110,7 @@ def test_query_ends_with_75_while_the_directory_is_down(run, slapd: Slapd) -> No
     assert "directory unavailable" in err
 
 
-def test_flush_forgets_one_answer_one_map_or_all(run, daemon: Daemon) -> None:
+def test_flush_forgets_one_answer_one_map_or_all(run, daemon: DaemonProcess) -> None:
     run("flush")
     for name in ("virtual_mailbox_domains", "virtual_uid_maps"):
         for key in ("domain1.example", "user1@domain1.example", "user2@domain2.example"):
@@ -121,7 +121,7 @@ def test_flush_forgets_one_answer_one_map_or_all(run, daemon: Daemon) -> None:
     assert run("flush") == (0, "0 answers forgotten\n", "")
 
 
-def test_stats_are_json_and_count_lookups(run, daemon: Daemon) -> None:
+def test_stats_are_json_and_count_lookups(run, daemon: DaemonProcess) -> None:
     ask(daemon.address, "virtual_uid_maps", "user2@domain2.example")
     status, out, _ = run("stats")
     assert status == 0
@@ -144,11 +144,11 @@ def test_version_is_printed() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
 
 
-def test_the_canary_of_a_map_lets_not_found_through_when_it_is_there(daemon: Daemon) -> None:
+def test_the_canary_of_a_map_lets_not_found_through_when_it_is_there(daemon: DaemonProcess) -> None:
     assert ask(daemon.address, "virtual_mailbox_maps", "nobody@domain2.example") == NOT_FOUND
 
 
-def test_serve_on_a_taken_address_says_which_and_ends_with_71(daemon: Daemon, tmp_path: Path) -> None:
+def test_serve_on_a_taken_address_says_which_and_ends_with_71(daemon: DaemonProcess, tmp_path: Path) -> None:
     path = tmp_path / "v.toml"
     address = str(daemon.address)
     path.write_text(
@@ -168,7 +168,7 @@ def test_serve_on_a_taken_address_says_which_and_ends_with_71(daemon: Daemon, tm
 
 
 def test_sigterm_answers_what_was_asked_and_ends_with_0(service_home: Path, slapd: Slapd, tmp_path: Path) -> None:
-    own = Daemon(tmp_path, [slapd.uri], [Listen(f"inet:127.0.0.1:{free_port()}")])
+    own = DaemonProcess(tmp_path, [slapd.uri], [Listen(f"inet:127.0.0.1:{free_port()}")])
     own.start()
     address = own.address
     host, port = str(address).removeprefix("inet:").split(":")

@@ -1,10 +1,13 @@
-"""Imports point one way: each part imports only parts before it, and only the directory knows bonsai."""
+"""Imports point one way: each part imports only parts before it, no modules import each other in a circle, and only
+the directory knows bonsai."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import pytest
 
 import vmaild
 
@@ -16,14 +19,14 @@ LAYERS = (
     ("wire",),
     ("tables",),
     ("directory",),
-    ("cache", "canaries", "turnstile"),
+    ("cache",),
     ("maps",),
     ("listening",),
     ("server",),
-    ("systemd", "exchange", "watchdog", "collector"),
-    ("metrics", "http", "control"),
+    ("process",),
+    ("admin",),
     ("config",),
-    ("app", "demo"),
+    ("daemon", "demo"),
     ("cli",),
     ("__main__",),
 )
@@ -50,6 +53,39 @@ def imported(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def imports(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
+    """What each module imports of ``trees``, by dotted names. A part of a package runs the whole package first."""
+    graph: dict[str, set[str]] = {}
+    for module, tree in trees.items():
+        found = graph[module] = set()
+        for name in imported(tree):
+            target = name if name in trees else name.rpartition(".")[0]
+            found.update({target} & trees.keys())
+            while (target := target.rpartition(".")[0]) and not f"{module}.".startswith(f"{target}."):
+                found.update({target} & trees.keys())
+    return graph
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """The modules of one circle, the first of them again at the end; empty when there is none."""
+    done: set[str] = set()
+    path: list[str] = []
+
+    def visit(module: str) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return []
+        path.append(module)
+        for other in sorted(graph[module]):
+            if found := visit(other):
+                return found
+        done.add(path.pop())
+        return []
+
+    return next(filter(None, map(visit, sorted(graph))), [])
+
+
 def test_every_part_has_its_place() -> None:
     placed = {name for layer in LAYERS for name in layer}
     assert {part for part, _, _ in modules()} - {"__init__"} == placed
@@ -65,6 +101,40 @@ def test_each_part_imports_only_parts_before_it() -> None:
             if top == "vmaild" and other != part and other in rank and rank[other] >= rank.get(part, -1):
                 wrong.append(f"{path.relative_to(ROOT)} imports {other}")
     assert wrong == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    trees = {}
+    for _, path, tree in modules():
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        trees[".".join(parts).removesuffix(".__init__")] = tree
+    assert " -> ".join(circle(imports(trees))) == ""
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from p.a import x",
+        "from p import a",
+        "import p.a",
+        "def late():\n    from p.a import x",
+        "if TYPE_CHECKING:\n    from p.a import x",
+    ],
+)
+def test_a_circle_is_found_wherever_its_import_stands(back: str) -> None:
+    sources = {"p": "", "p.a": "from p.b import y", "p.b": "import p.c", "p.c": back, "q": "import p.a"}
+    graph = imports({name: ast.parse(source) for name, source in sources.items()})
+    assert circle(graph) == ["p.a", "p.b", "p.c", "p.a"]
+
+
+def test_a_module_that_imports_its_own_package_is_a_circle() -> None:
+    sources = {"p": "from p.a import x", "p.a": "from p import y"}
+    assert circle(imports({name: ast.parse(source) for name, source in sources.items()})) == ["p", "p.a", "p"]
+
+
+def test_a_package_and_its_parts_are_no_circle_by_themselves() -> None:
+    sources = {"p": "from p.a import x", "p.a": "from p import b", "p.b": "import os", "q": "from p.a import x"}
+    assert circle(imports({name: ast.parse(source) for name, source in sources.items()})) == []
 
 
 def test_only_the_directory_knows_bonsai() -> None:

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmaild import __version__, app, control
+from vmaild import __version__, admin, daemon
 from vmaild.config import DEFAULT_PATH, Config, load
 from vmaild.config.section import did_you_mean
 from vmaild.errors import ConfigError
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options)
     except ConfigError as error:
         return _fail(os.EX_CONFIG, *error.problems)
-    except control.ControlError as error:
+    except admin.ControlError as error:
         return _fail(os.EX_UNAVAILABLE, str(error))
     except BrokenPipeError:
         # Whoever read the output has gone; there is nothing left to say, and nowhere to say it.
@@ -53,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     config = _load(options)
-    app.log_to(sys.stderr, config.daemon.log_level)
+    daemon.log_to(sys.stderr, config.daemon.log_level)
     try:
-        app.run(config)
+        daemon.run(config)
     except OSError as error:
         return _fail(os.EX_OSERR, f"{error.filename}: {error.strerror}" if error.filename else str(error))
     return os.EX_OK
@@ -69,14 +69,14 @@ def _check(options: argparse.Namespace) -> int:
 
 def _query(options: argparse.Namespace) -> int:
     config = _load(options)
-    app.log_to(sys.stderr, config.daemon.log_level if options.verbose else "error")
+    daemon.log_to(sys.stderr, config.daemon.log_level if options.verbose else "error")
     names = [name.lower() for name in config.maps.tables]
     if options.map.lower() not in names:
         return _fail(os.EX_USAGE, f"no map named {options.map!r}{did_you_mean(options.map.lower(), names)}")
     request = Request(os.fsencode(options.map), os.fsencode(options.key))
 
     async def ask() -> int:
-        async with app.opened(config) as maps:
+        async with daemon.opened(config) as maps:
             reply = await maps.find(request)
         if reply.status is Status.FOUND:
             sys.stdout.buffer.write(reply.text + b"\n")
@@ -92,12 +92,12 @@ def _flush(options: argparse.Namespace) -> int:
     path = _control_path(_load(options))
     map_name = os.fsencode(options.map) if options.map else None
     key = os.fsencode(options.key) if options.key is not None else None
-    print(f"{control.flush(path, map_name, key)} answers forgotten")
+    print(f"{admin.flush(path, map_name, key)} answers forgotten")
     return os.EX_OK
 
 
 def _stats(options: argparse.Namespace) -> int:
-    print(json.dumps(control.stats(_control_path(_load(options))), indent=2))
+    print(json.dumps(admin.stats(_control_path(_load(options))), indent=2))
     return os.EX_OK
 
 

@@ -17,7 +17,7 @@ from benchmarks.expectation import read_lines
 from benchmarks.protocols import CODECS
 from benchmarks.references.relay import Relay
 from benchmarks.references.servers import DictServer, EchoServer, Requests, Table
-from vmaild.listening.address import Address, InetAddress, UnixAddress, parse_address
+from vmaild.listening import Address, InetAddress, UnixAddress, parse_address
 from vmaild.wire import socketmap, tcp_table
 
 BACKLOG = 1024
@@ -59,8 +59,8 @@ def _table(arguments: argparse.Namespace) -> Table:
 
 def _requests(arguments: argparse.Namespace) -> Callable[[], Requests]:
     if arguments.protocol == "socketmap":
-        return socketmap.Requests
-    return partial(tcp_table.Requests, arguments.map.encode())
+        return socketmap.SocketmapRequests
+    return partial(tcp_table.TcpTableRequests, arguments.map.encode())
 
 
 async def _serve(factory: Callable[[], asyncio.Protocol], address: Address) -> None:

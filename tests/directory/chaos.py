@@ -25,7 +25,7 @@ from tests.directory.certificates import Authority
 from tests.directory.rig import LATE, SETTINGS, Stalls, descriptors, until
 from vmaild.demo.slapd import Slapd, Tls
 from vmaild.demo.tree import SEARCH_BASE, tree
-from vmaild.directory import Directory
+from vmaild.directory import Pool
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import Scope, Search
 
@@ -75,7 +75,7 @@ class Outcome:
 class Chaos:
     """One run on the running loop. ``servers`` are two started slapds."""
 
-    def __init__(self, servers: list[Slapd], directory: Directory, outcome: Outcome, seed: int) -> None:
+    def __init__(self, servers: list[Slapd], directory: Pool, outcome: Outcome, seed: int) -> None:
         self._servers = servers
         self._directory = directory
         self._outcome = outcome
@@ -172,11 +172,11 @@ def run(home: Path, *, seconds: float, loop: str, seed: int) -> Outcome:
             failback_after=0.5,
         )
         with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
-            runner.run(_run(home, Directory(settings), servers, outcome, seed))
+            runner.run(_run(home, Pool(settings), servers, outcome, seed))
     return outcome
 
 
-async def _run(home: Path, directory: Directory, servers: list[Slapd], outcome: Outcome, seed: int) -> None:
+async def _run(home: Path, directory: Pool, servers: list[Slapd], outcome: Outcome, seed: int) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: outcome.unseen.append(str(context)))
     # The threads that start and stop slapd, and their descriptors, are there from now on.

@@ -1,4 +1,4 @@
-"""What the directory's tests share: a running Directory, a probe for loop stalls, and the lookups they make."""
+"""What the directory's tests share: a running Pool, a probe for loop stalls, and the lookups they make."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
-from vmaild.directory import Directory, DirectorySettings
+from vmaild.directory import DirectorySettings, Pool
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import Entry, Scope, Search
 
@@ -84,8 +84,8 @@ def descriptors() -> int:
 
 
 @contextlib.asynccontextmanager
-async def running(*uris: str, ready: bool = True, **changes: object) -> AsyncIterator[Directory]:
-    """A started Directory on ``uris``, with ``changes`` to ``SETTINGS``; waits until it is filled.
+async def running(*uris: str, ready: bool = True, **changes: object) -> AsyncIterator[Pool]:
+    """A started Pool on ``uris``, with ``changes`` to ``SETTINGS``; waits until it is filled.
 
     Afterwards: the loop was never held up, no task is left, and no exception went unseen.
     """
@@ -95,7 +95,7 @@ async def running(*uris: str, ready: bool = True, **changes: object) -> AsyncIte
     loop.set_exception_handler(lambda _, context: unseen.append(context))
     before = asyncio.all_tasks()
     stalls = Stalls()
-    directory = Directory(settings)
+    directory = Pool(settings)
     await directory.start()
     probe = asyncio.create_task(stalls.watch())
     try:
@@ -128,7 +128,7 @@ class Answer:
     seconds: float
 
 
-async def ask(directory: Directory, search: Search | None = None, *, timeout: float = 1.0) -> Answer:
+async def ask(directory: Pool, search: Search | None = None, *, timeout: float = 1.0) -> Answer:
     """One lookup, which must keep its deadline whatever happens."""
     began = time.monotonic()
     deadline = asyncio.get_running_loop().time() + timeout
@@ -146,7 +146,7 @@ def is_right(answer: Answer) -> bool:
     return answer.entries is not None and [e.values("mail")[0] for e in answer.entries] == [ADDRESS.encode()]
 
 
-async def ask_until_right(directory: Directory, seconds: float = 8.0) -> list[str]:
+async def ask_until_right(directory: Pool, seconds: float = 8.0) -> list[str]:
     """Ask for ``ADDRESS`` until it is found; returns the kinds of the failures before. Never NOTFOUND on the way."""
     kinds = []
     end = time.monotonic() + seconds

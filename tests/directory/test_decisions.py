@@ -8,10 +8,10 @@ import pytest
 
 from tests.support.loops import on_each_loop
 from vmaild.directory.backoff import FIRST_PAUSE, LONGEST_PAUSE, SPREAD, STRIKES, Backoff, Strikes
-from vmaild.directory.choice import GRACE, Standing, choose, hopeless, look_again
+from vmaild.directory.base_check import RENEWAL, TRUST, BaseCheck
 from vmaild.directory.counters import Counters
-from vmaild.directory.suffix import BELIEF, RENEWAL, Suffix
-from vmaild.directory.waiting import Waiting
+from vmaild.directory.failover import GRACE, Standing, choose, hopeless, next_change
+from vmaild.directory.wait_queue import WaitQueue
 from vmaild.errors import DirectoryFailure, Overloaded
 from vmaild.lookup import Entry, Search
 
@@ -92,17 +92,17 @@ def test_which_server_serves(standings: list[Standing], current: int | None, exp
     assert choose(standings, current, 100.0, AFTER) == expected
 
 
-def test_time_alone_changes_the_choice_when_look_again_says_so():
+def test_time_alone_changes_the_choice_when_next_change_says_so():
     standings = [up(well_since=95.0), up()]
-    pause = look_again(standings, 1, 100.0, AFTER)
+    pause = next_change(standings, 1, 100.0, AFTER)
     assert pause == pytest.approx(5.0)
     assert choose(standings, 1, 100.0 + pause, AFTER) == 0
     returning = [Standing(lost_at=99.9), up()]
-    pause = look_again(returning, 0, 100.0, AFTER)
+    pause = next_change(returning, 0, 100.0, AFTER)
     assert pause == pytest.approx(GRACE - 0.1)
     assert choose(returning, 0, 100.0 + pause + 1e-6, AFTER) == 1
-    assert look_again([up(), up()], 0, 100.0, AFTER) is None
-    assert look_again([down(), down()], None, 100.0, AFTER) is None
+    assert next_change([up(), up()], 0, 100.0, AFTER) is None
+    assert next_change([down(), down()], None, 100.0, AFTER) is None
 
 
 def test_there_is_no_hope_only_when_every_server_has_failed():
@@ -129,7 +129,7 @@ def test_a_server_is_well_since_it_came_back_and_for_ever_at_the_start():
 
 @on_each_loop
 async def test_waiters_are_served_in_order_and_never_one_that_gave_up():
-    waiting: Waiting[int] = Waiting(10)
+    waiting: WaitQueue[int] = WaitQueue(10)
     end = asyncio.get_running_loop().time() + 5
     first, second, third = (waiting.join(end) for _ in range(3))
     first.cancel()
@@ -141,7 +141,7 @@ async def test_waiters_are_served_in_order_and_never_one_that_gave_up():
 
 @on_each_loop
 async def test_waiting_ends_at_the_deadline():
-    waiting: Waiting[int] = Waiting(10)
+    waiting: WaitQueue[int] = WaitQueue(10)
     waiter = waiting.join(asyncio.get_running_loop().time() + 0.02)
     with pytest.raises(DirectoryFailure) as caught:
         await waiter
@@ -152,7 +152,7 @@ async def test_waiting_ends_at_the_deadline():
 
 @on_each_loop
 async def test_each_waits_to_its_own_deadline():
-    waiting: Waiting[int] = Waiting(10)
+    waiting: WaitQueue[int] = WaitQueue(10)
     now = asyncio.get_running_loop().time()
     ends = (now + 0.04, now + 0.02, now + 60, now + 0.06)
     waiters = [waiting.join(end) for end in ends]
@@ -168,7 +168,7 @@ async def test_each_waits_to_its_own_deadline():
 
 @on_each_loop
 async def test_the_bound_counts_only_those_who_still_wait():
-    waiting: Waiting[int] = Waiting(2)
+    waiting: WaitQueue[int] = WaitQueue(2)
     end = asyncio.get_running_loop().time() + 5
     first, second = waiting.join(end), waiting.join(end)
     with pytest.raises(Overloaded):
@@ -198,45 +198,45 @@ class Slow:
 
 
 @pytest.fixture
-def believed():
-    """A suffix that was seen at 100.0, the clock to turn, and a slow connection."""
+def trusted():
+    """A search base that was seen at 100.0, the clock to turn, and a slow connection."""
 
-    async def at(age: float) -> tuple[Suffix, Slow]:
+    async def at(age: float) -> tuple[BaseCheck, Slow]:
         now = [100.0]
-        suffix = Suffix("o=x", Counters(), lambda why: None, lambda: now[0])
+        base_check = BaseCheck("o=x", Counters(), lambda why: None, lambda: now[0])
         seen = Slow()
         seen.gate.set()
-        await suffix.find(seen, 0.0)
+        await base_check.probe(seen, 0.0)
         now[0] += age
-        return suffix, Slow()
+        return base_check, Slow()
 
     return at
 
 
 @on_each_loop
-async def test_an_empty_answer_is_believed_without_a_look_when_the_last_is_new(believed):
-    suffix, connection = await believed(RENEWAL)
-    await suffix.confirm(connection, 0.0)
+async def test_an_empty_answer_is_trusted_without_a_probe_when_the_last_is_new(trusted):
+    base_check, connection = await trusted(RENEWAL)
+    await base_check.confirm(connection, 0.0)
     assert connection.searches == 0
 
 
 @on_each_loop
-async def test_one_looks_again_while_the_others_still_believe(believed):
-    suffix, connection = await believed(RENEWAL + 0.01)
-    first = asyncio.create_task(suffix.confirm(connection, 0.0))
+async def test_one_probes_again_while_the_others_still_trust(trusted):
+    base_check, connection = await trusted(RENEWAL + 0.01)
+    first = asyncio.create_task(base_check.confirm(connection, 0.0))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    await suffix.confirm(Slow(), 0.0)  # would wait for ever
+    await base_check.confirm(Slow(), 0.0)  # would wait for ever
     assert (connection.searches, first.done()) == (1, False)
     connection.gate.set()
     await first
 
 
 @on_each_loop
-async def test_all_wait_for_one_look_when_the_last_is_old(believed):
-    suffix, connection = await believed(BELIEF + 0.01)
+async def test_all_wait_for_one_probe_when_the_last_is_old(trusted):
+    base_check, connection = await trusted(TRUST + 0.01)
     end = asyncio.get_running_loop().time() + 5
-    waiting = [asyncio.create_task(suffix.confirm(connection, end)) for _ in range(3)]
+    waiting = [asyncio.create_task(base_check.confirm(connection, end)) for _ in range(3)]
     for _ in range(3):
         await asyncio.sleep(0)
     assert not any(one.done() for one in waiting)

@@ -14,9 +14,9 @@ from tests.directory.proxy import Mode, blackhole, proxied, silent
 from tests.directory.rig import ABSENT, AT_ONCE, SETTINGS, ask, ask_until_right, by_mail, is_right, running, until
 from tests.support.loops import on_each_loop
 from vmaild.demo.tree import SEARCH_BASE
-from vmaild.directory import Directory
+from vmaild.directory import Pool
 from vmaild.directory.backoff import MIN_LIFE
-from vmaild.directory.connection import Connection
+from vmaild.directory.connection import LdapConnection
 from vmaild.lookup import Scope, Search
 
 EVERYTHING = Search(SEARCH_BASE, Scope.SUB, "(objectClass=*)", ("mail", "maildrop", "objectClass"))
@@ -145,7 +145,7 @@ async def test_a_search_has_its_own_time_whatever_the_one_before_had(slapd):
 async def test_a_dead_connection_is_freed_without_the_garbage_collector(slapd):
     async with running(slapd.uri, pool_size=1) as directory:
         assert is_right(await ask(directory))
-        before = [weakref.ref(one) for one in gc.get_objects() if isinstance(one, Connection) and not one.dead]
+        before = [weakref.ref(one) for one in gc.get_objects() if isinstance(one, LdapConnection) and not one.dead]
         assert len(before) == 1
         gc.disable()
         try:
@@ -306,7 +306,7 @@ async def test_old_connections_are_replaced(slapd):
         assert directory.counters.lost == 0
 
 
-def when_handed_over(directory: Directory, action: Callable[[], None]) -> None:
+def when_handed_over(directory: Pool, action: Callable[[], None]) -> None:
     """Does ``action`` once, in the moment in which a waiting lookup is given its connection."""
     take_turn = directory._waiting.next
 

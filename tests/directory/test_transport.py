@@ -214,7 +214,7 @@ async def test_sasl_external_over_ldapi_and_by_client_certificate(tls_slapd, aut
 
 
 @on_each_loop
-async def test_an_anonymous_bind_that_may_not_read_is_not_believed(slapd, make_slapd):
+async def test_an_anonymous_bind_that_may_not_read_is_not_trusted(slapd, make_slapd):
     await is_refused("suffix", slapd.uri, bind="none", bind_dn="", bind_pw="")
     server = make_slapd(access="")
     async with running(server.uri, bind="none", bind_dn="", bind_pw="") as directory:

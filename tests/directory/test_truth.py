@@ -1,4 +1,4 @@
-"""When an empty answer is believed, what becomes of referrals and limits, and that values arrive as they are.
+"""When an empty answer is trusted, what becomes of referrals and limits, and that values arrive as they are.
 
 All against real slapd: what it answers is the measure.
 """
@@ -15,7 +15,7 @@ from tests.directory.rig import ABSENT, ADDRESS, ask, ask_until_right, by_mail, 
 from tests.support.loops import on_each_loop
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import BASE, SEARCH_BASE, tree
-from vmaild.directory.suffix import BELIEF
+from vmaild.directory.base_check import TRUST
 from vmaild.lookup import Scope, Search
 from vmaild.tables import dn, filter
 from vmaild.tables.template import Parts, Template
@@ -36,7 +36,7 @@ def entry(rdn: str, *lines: str) -> str:
 
 
 @on_each_loop
-async def test_nothing_found_and_no_such_base_are_both_believed_from_a_server_that_holds_the_suffix(slapd):
+async def test_nothing_found_and_no_such_base_are_both_trusted_from_a_server_that_holds_the_search_base(slapd):
     async with running(slapd.uri) as directory:
         assert (await ask(directory, by_mail(ABSENT))).entries == []
         unknown_domain = by_mail("x@unknown.example", base=f"o=unknown.example,{SEARCH_BASE}")
@@ -74,11 +74,11 @@ async def test_a_replica_that_is_not_loaded_yet_does_not_serve(make_slapd, slapd
 
 
 @on_each_loop
-async def test_an_emptied_directory_is_noticed_before_an_empty_answer_is_believed(make_slapd):
+async def test_an_emptied_directory_is_noticed_before_an_empty_answer_is_trusted(make_slapd):
     server = make_slapd()
     async with running(server.uri, check_interval=60.0) as directory:
         assert is_right(await ask(directory))
-        await asyncio.sleep(BELIEF + 0.1)
+        await asyncio.sleep(TRUST + 0.1)
         dns = [line[4:] for line in reversed(tree().splitlines()) if line.startswith("dn: ")]
         gone = "".join(f"dn: {name}\nchangetype: delete\n\n" for name in dns if name.endswith(SEARCH_BASE))
         await asyncio.to_thread(server.modify, gone)
@@ -110,7 +110,7 @@ async def test_a_stream_of_empty_answers_costs_about_one_check_a_second(slapd):
         before = directory.counters.checks
         loop = asyncio.get_running_loop()
         began = loop.time()
-        while loop.time() - began < 2.5 * BELIEF:
+        while loop.time() - began < 2.5 * TRUST:
             answers = await asyncio.gather(*(ask(directory, by_mail(ABSENT)) for _ in range(8)))
             assert all(answer.entries == [] for answer in answers)
         assert 2 <= directory.counters.checks - before <= 4
@@ -137,7 +137,7 @@ async def test_an_answer_with_a_continuation_reference_is_a_failure_even_with_en
 
 
 @on_each_loop
-async def test_a_server_that_refers_for_the_suffix_is_down(make_slapd):
+async def test_a_server_that_refers_for_the_search_base_is_down(make_slapd):
     server = make_slapd(config=["referral ldap://127.0.0.1:1"])
     async with running(server.uri, ready=False, search_base="o=hosting,dc=other,dc=example") as directory:
         assert (await ask(directory)).kind == "unavailable"

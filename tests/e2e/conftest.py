@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.directory import mailbox_table
 from tests.support.postfix import Postfix
-from vmaild.demo.daemon import Daemon, Listen
+from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.slapd import Slapd, free_port
 from vmaild.demo.tree import tree
 
@@ -29,7 +29,7 @@ class Site:
     """The three services, and the name of each table as main.cf takes it, by transport and map."""
 
     slapd: Slapd
-    daemon: Daemon
+    daemon: DaemonProcess
     postfix: Postfix
     tables: dict[str, dict[str, str]]
 
@@ -43,7 +43,7 @@ def slapd(service_home: Path) -> Iterator[Slapd]:
 @pytest.fixture(scope="module")
 def site(service_home: Path, slapd: Slapd) -> Iterator[Site]:
     listens, tables = listeners(service_home)
-    daemon = Daemon(service_home, [slapd.uri], listens)
+    daemon = DaemonProcess(service_home, [slapd.uri], listens)
     postfix = Postfix(
         service_home / "postfix",
         {name: tables["inet"][name] for name in MAPS[:3]},

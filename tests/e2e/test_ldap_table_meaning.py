@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.directory import ldap_table
 from tests.support.postfix import Answer, Postfix
-from vmaild.demo.daemon import Daemon, Listen
+from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.slapd import Slapd, free_port
 from vmaild.demo.tree import SEARCH_BASE, tree
 
@@ -112,7 +112,7 @@ def both(service_home: Path) -> Iterator[Both]:
             text = file.read_text().replace(f"search_base = {SEARCH_BASE}\n", "")
             file.write_text(text + "\n".join([*lines, ""]))
             tables[name] = (own, f"socketmap:inet:127.0.0.1:{port}:{name}")
-        daemon = Daemon(home, [slapd.uri], [Listen(f"inet:127.0.0.1:{port}")], tables="\n".join(maps))
+        daemon = DaemonProcess(home, [slapd.uri], [Listen(f"inet:127.0.0.1:{port}")], tables="\n".join(maps))
         postfix = Postfix(home / "postfix", {})
         postfix.configure()
         daemon.start()

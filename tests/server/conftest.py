@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from vmaild.cache import Cache
+from vmaild.cache import Cache, CacheSettings
 from vmaild.listening import InetAddress, UnixAddress
 from vmaild.lookup import Reply, Request, found
 from vmaild.server import ListenSettings, Server
@@ -29,10 +30,13 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 
 class FakeLookups:
-    """Answers ``v:KEY``. A key that begins with ``slow`` waits for its gate, one with ``cached`` is learnt."""
+    """Answers ``v:KEY``. A key that begins with ``slow`` waits for its gate, one with ``cached`` is learnt.
 
-    def __init__(self) -> None:
-        self.cache = Cache()
+    ``clock`` is the server's: the hot path compares its time with that of the cache.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.cache = Cache(CacheSettings(ttl=3600), clock=clock)
         self.known = self.cache.known
         self.asked: list[Request] = []
         self.replies: dict[bytes, Reply | Exception] = {}
@@ -106,7 +110,7 @@ class Site:
     """A server with a listener of each kind, and its clients."""
 
     def __init__(self, home: Path, **limits: Any) -> None:
-        self.lookups = FakeLookups()
+        self.lookups = FakeLookups(limits.get("clock", time.monotonic))
         self.path = home / "socket"
         self.clients: list[Client] = []
         self.stray: list[dict[str, Any]] = []

@@ -117,7 +117,7 @@ async def test_a_segment_that_looks_like_a_cached_request_may_be_the_rest_of_ano
     whole = ask(b"outer " + inner)
     client.send(whole[: -len(inner) - 1])
     await client.writer.drain()
-    await until(lambda: bool(site.server._shared.connections))
+    await until(lambda: bool(site.server._context.connections))
     await asyncio.sleep(0.05)
     client.send(inner)
     await asyncio.sleep(0.05)

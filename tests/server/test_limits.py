@@ -101,7 +101,7 @@ def test_no_idle_connection_is_closed_within_six_minutes():
 async def test_small_answers_are_not_held_back_by_the_kernel(site, listener):
     client = await site.client(listener)
     await client.ask(*((ask(b"a"), ok(b"v:a")) if listener == 0 else (b"get a\n", b"200 v:a\n")))
-    (connection,) = site.server._shared.connections
+    (connection,) = site.server._context.connections
     sock = connection._transport.get_extra_info("socket")
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 

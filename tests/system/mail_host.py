@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.support.directory import mailbox_table
 from tests.support.postfix import Postfix
 from vmaild.demo.ask import ask
-from vmaild.demo.daemon import Daemon, Listen
+from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.process import free_port
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import access_rules, tree
@@ -82,14 +82,14 @@ class MailHost:
             self.home / "slapd", ldif=tree(mail_home=mail_home), access=access_rules(mail_home=mail_home)
         )
         self.postfix: Postfix
-        self.daemon: Daemon
+        self.daemon: DaemonProcess
 
     def start(self) -> None:
         """Start slapd, vmaild and Postfix, in this order. Raises ``ProcessError`` when one does not start."""
         self.slapd.start()
         vmaild = f"inet:127.0.0.1:{free_port()}"
         cache = f"[cache]\nttl = {CACHE_SECONDS}\nnegative_ttl = {CACHE_SECONDS}\n"
-        self.daemon = Daemon(self.home, [self.slapd.uri], [Listen(vmaild)], tables=cache)
+        self.daemon = DaemonProcess(self.home, [self.slapd.uri], [Listen(vmaild)], tables=cache)
         self.daemon.start()
         self._make_local()
         self.postfix = self._postfix(vmaild)

@@ -49,16 +49,16 @@ TCP_REPLIES = [
 ]
 
 CASES = [
-    pytest.param(socketmap.Requests, socketmap.encode_request, SOCKETMAP_REQUESTS, id="socketmap requests"),
-    pytest.param(socketmap.Replies, socketmap.encode_reply, SOCKETMAP_REPLIES, id="socketmap replies"),
-    pytest.param(lambda: tcp_table.Requests(MAP), tcp_table.encode_request, TCP_REQUESTS, id="tcp requests"),
-    pytest.param(tcp_table.Replies, tcp_table.encode_reply, TCP_REPLIES, id="tcp replies"),
+    pytest.param(socketmap.SocketmapRequests, socketmap.encode_request, SOCKETMAP_REQUESTS, id="socketmap requests"),
+    pytest.param(socketmap.SocketmapReplies, socketmap.encode_reply, SOCKETMAP_REPLIES, id="socketmap replies"),
+    pytest.param(lambda: tcp_table.TcpTableRequests(MAP), tcp_table.encode_request, TCP_REQUESTS, id="tcp requests"),
+    pytest.param(tcp_table.TcpTableReplies, tcp_table.encode_reply, TCP_REPLIES, id="tcp replies"),
 ]
 READERS: list[Callable[[], Reader[Any]]] = [
-    socketmap.Requests,
-    socketmap.Replies,
-    lambda: tcp_table.Requests(MAP),
-    tcp_table.Replies,
+    socketmap.SocketmapRequests,
+    socketmap.SocketmapReplies,
+    lambda: tcp_table.TcpTableRequests(MAP),
+    tcp_table.TcpTableReplies,
 ]
 
 
@@ -139,7 +139,7 @@ def pieces(draw, encoded):
 
 @given(requests=st.lists(st.builds(Request, names, keys), max_size=8), data=st.data())
 def test_any_split_of_socketmap_requests_gives_the_same_requests(requests, data):
-    reader = socketmap.Requests()
+    reader = socketmap.SocketmapRequests()
     came = []
     for piece in data.draw(pieces([socketmap.encode_request(request) for request in requests])):
         reader.feed(piece)
@@ -150,7 +150,7 @@ def test_any_split_of_socketmap_requests_gives_the_same_requests(requests, data)
 
 @given(requests=st.lists(st.builds(Request, st.just(MAP), keys), max_size=8), data=st.data())
 def test_any_split_of_tcp_table_requests_gives_the_same_requests(requests, data):
-    reader = tcp_table.Requests(MAP)
+    reader = tcp_table.TcpTableRequests(MAP)
     came = []
     for piece in data.draw(pieces([tcp_table.encode_request(request) for request in requests])):
         reader.feed(piece)
@@ -164,7 +164,7 @@ any_reply = st.builds(Reply, st.sampled_from(Status), st.binary(max_size=50))
 
 @pytest.mark.parametrize(
     ("encode", "new_reader"),
-    [(socketmap.encode_reply, socketmap.Replies), (tcp_table.encode_reply, tcp_table.Replies)],
+    [(socketmap.encode_reply, socketmap.SocketmapReplies), (tcp_table.encode_reply, tcp_table.TcpTableReplies)],
 )
 @given(replies=st.lists(any_reply, max_size=6))
 def test_no_reply_text_can_break_the_framing(encode, new_reader, replies):
@@ -182,10 +182,10 @@ def test_no_reply_text_can_break_the_framing(encode, new_reader, replies):
 @pytest.mark.parametrize(
     ("new_reader", "good", "bad"),
     [
-        (socketmap.Requests, b"5:m key,", b"x:m key,"),
-        (socketmap.Requests, b"5:m key,", b"4:mkey,"),
-        (lambda: tcp_table.Requests(b"m"), b"get key\n", b"get %4\n"),
-        (lambda: tcp_table.Requests(b"m"), b"get key\n", b"set key\n"),
+        (socketmap.SocketmapRequests, b"5:m key,", b"x:m key,"),
+        (socketmap.SocketmapRequests, b"5:m key,", b"4:mkey,"),
+        (lambda: tcp_table.TcpTableRequests(b"m"), b"get key\n", b"get %4\n"),
+        (lambda: tcp_table.TcpTableRequests(b"m"), b"get key\n", b"set key\n"),
     ],
 )
 def test_the_good_requests_come_before_the_error_and_the_error_stays(new_reader, good, bad):

@@ -8,7 +8,7 @@ from vmaild.wire import netstring, socketmap
 
 
 def read(data: bytes) -> Request | None:
-    reader = socketmap.Requests()
+    reader = socketmap.SocketmapRequests()
     reader.feed(data)
     return reader.next()
 
@@ -61,7 +61,7 @@ def test_a_client_refuses_what_is_no_reply(payload):
 
 
 def test_a_client_refuses_a_reply_over_the_limit():
-    reader = socketmap.Replies()
+    reader = socketmap.SocketmapReplies()
     reader.feed(b"100001:")
     with pytest.raises(ProtocolError):
         reader.next()

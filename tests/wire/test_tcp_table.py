@@ -10,7 +10,7 @@ from vmaild.wire import tcp_table
 
 
 def read(data: bytes) -> Request | Reply | None:
-    reader = tcp_table.Requests(b"m")
+    reader = tcp_table.TcpTableRequests(b"m")
     reader.feed(data)
     return reader.next()
 
@@ -47,7 +47,7 @@ def test_any_white_space_separates_words(line):
 
 @pytest.mark.parametrize("line", [b"put key value", b"put key", b"put", b"put %zz 1 2 3"])
 def test_put_is_rejected_and_the_next_line_is_read(line):
-    reader = tcp_table.Requests(b"m")
+    reader = tcp_table.TcpTableRequests(b"m")
     reader.feed(line + b"\nget key\n")
     rejection = reader.next()
     assert isinstance(rejection, Reply)

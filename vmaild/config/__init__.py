@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from vmaild import systemd
 from vmaild.cache import CacheSettings
 from vmaild.config.maps import Common, MapSet, read_maps
 from vmaild.config.section import Problems, Section, did_you_mean
@@ -21,6 +20,7 @@ from vmaild.directory import DirectorySettings
 from vmaild.directory import problems as directory_problems
 from vmaild.errors import ConfigError
 from vmaild.listening import parse_address
+from vmaild.process import systemd
 from vmaild.server import ListenSettings
 from vmaild.tables.presets import PRESETS
 

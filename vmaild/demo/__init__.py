@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 from vmaild.demo import mail
-from vmaild.demo.daemon import Daemon, Listen
+from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.lookups import ask_all, failures, table
 from vmaild.demo.postfix import Postfix, check_postfix
 from vmaild.demo.process import ProcessError
@@ -97,13 +97,13 @@ def run(once: bool, port: int, *, with_mail: bool = False) -> int:
 
 def _run_in(home: Path, port: int, once: bool, with_mail: bool, told: _Told) -> int:
     with Slapd(home / "slapd", ldif=tree(), syncprov=True) as slapd, contextlib.ExitStack() as started:
-        daemon = Daemon(home, [slapd.uri], [Listen(f"inet:127.0.0.1:{port}")])
+        daemon = DaemonProcess(home, [slapd.uri], [Listen(f"inet:127.0.0.1:{port}")])
         started.callback(daemon.stop)
         if told.to_end:
             return os.EX_OK
         daemon.start()
         status = _show(slapd, daemon, port)
-        services: dict[str, Slapd | Daemon | Postfix] = {"slapd": slapd, "vmaild": daemon}
+        services: dict[str, Slapd | DaemonProcess | Postfix] = {"slapd": slapd, "vmaild": daemon}
         if with_mail and not told.to_end and status == os.EX_OK:
             services["Postfix"] = postfix = mail.postfix(home, slapd, port)
             started.callback(postfix.close)
@@ -115,7 +115,7 @@ def _run_in(home: Path, port: int, once: bool, with_mail: bool, told: _Told) -> 
         return _stay(services, told)
 
 
-def _show(slapd: Slapd, daemon: Daemon, port: int) -> int:
+def _show(slapd: Slapd, daemon: DaemonProcess, port: int) -> int:
     try:
         rows = ask_all(daemon.address)
     except (OSError, ProtocolError) as error:
@@ -135,7 +135,7 @@ def _show_mail(postfix: Postfix) -> int:
     return 1 if mail.failures(messages) else os.EX_OK
 
 
-def _stay(services: Mapping[str, Slapd | Daemon | Postfix], told: _Told) -> int:
+def _stay(services: Mapping[str, Slapd | DaemonProcess | Postfix], told: _Told) -> int:
     while not told.to_end:
         for name, service in services.items():
             if not service.running:

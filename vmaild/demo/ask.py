@@ -17,7 +17,7 @@ _CHUNK = 65536
 
 def ask(address: Address, map_name: str, key: str) -> Reply:
     """One lookup on a connection of its own. Raises ``OSError`` or ``ProtocolError`` when there is no answer."""
-    replies = socketmap.Replies()
+    replies = socketmap.SocketmapReplies()
     with _connect(address) as connection:
         connection.sendall(socketmap.encode_request(Request(map_name.encode(), key.encode())))
         while True:

@@ -43,7 +43,7 @@ class Listen:
         return "\n".join([*lines, self.extra, ""])
 
 
-class Daemon:
+class DaemonProcess:
     """One vmaild. ``listens`` begins with a socketmap listener; ``directory`` and ``tables`` are TOML to add.
 
     Its files go to ``home``, which must exist: configuration, password and log.

@@ -1,7 +1,28 @@
 """The directory: the only part of vmaild that knows bonsai and speaks LDAP.
 
-``Directory.search`` is what the rest calls; ``DirectorySettings`` and ``problems`` are what the configuration
-fills and checks.
+In the order of reading:
+
+==================  ================================================================================
+pool                what the rest calls: one coroutine that searches, on whichever server is up
+server              one server: its connections, kept up in the background, and its checks
+failover            which server serves: the order of the URIs, failing over and back
+backoff             when a server that fails is tried again, and when one that hangs is taken out
+base_check          whether a server still holds the search base, so that its empty answers count
+wait_queue          the lookups that wait for a free connection, first come first served
+connection          one LDAP connection: a search, its deadline, its result code
+bind                from nothing to a bound connection, step by step on the loop
+deadline_timer      one timer of the loop for many deadlines
+bonsai_patches      what takes the place of some of bonsai's classes, and why
+ber                 the few bytes of LDAP that vmaild writes and reads itself
+failures            bonsai's exceptions and LDAP's result codes as ``DirectoryFailure``
+transport           the way to a server: directly, or through the relay
+relay               TLS and remote servers, so that libldap never blocks the loop
+dial                name resolution, TCP connect, and whether an LDAP server answers there
+tls                 the TLS context, made and checked
+uri                 LDAP URIs as vmaild accepts them
+settings            what the configuration fills, and ``problems`` that checks it
+counters            what is counted, and the state of the moment
+==================  ================================================================================
 
 libldap reads ldap.conf(5) and LDAP* variables when it is first used; they can make it dereference aliases, and a
 KEEPALIVE_IDLE there crashes libldap 2.5.13. vmaild is configured by its own file only, so importing this
@@ -12,8 +33,9 @@ import os
 
 os.environ.setdefault("LDAPNOINIT", "1")
 
-from vmaild.directory.counters import Counters, ServerStatus, Status
-from vmaild.directory.directory import Directory
+from vmaild.directory.counters import Counters, PoolStatus, ServerStatus
+from vmaild.directory.failures import KINDS
+from vmaild.directory.pool import Pool
 from vmaild.directory.settings import DirectorySettings, problems
 
-__all__ = ["Counters", "Directory", "DirectorySettings", "ServerStatus", "Status", "problems"]
+__all__ = ["KINDS", "Counters", "DirectorySettings", "Pool", "PoolStatus", "ServerStatus", "problems"]

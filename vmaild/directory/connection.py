@@ -25,11 +25,11 @@ from bonsai._bonsai import ldapconnection
 from bonsai.errors import LDAPError
 
 from vmaild.directory import ber
-from vmaild.directory.alarm import Alarm
+from vmaild.directory.bind import Bind
+from vmaild.directory.bonsai_patches import Client, Fields
+from vmaild.directory.deadline_timer import DeadlineTimer
 from vmaild.directory.dial import set_keepalive
-from vmaild.directory.opening import Opening
-from vmaild.directory.substitutes import Client, Fields
-from vmaild.directory.translate import (
+from vmaild.directory.failures import (
     BROKEN,
     FOREIGN,
     INVALID,
@@ -61,12 +61,12 @@ class Credentials:
     password: str | None = None
 
 
-def _ignore(connection: Connection) -> None:
+def _ignore(connection: LdapConnection) -> None:
     """The ``on_dead`` of a connection that no server owns yet."""
 
 
-class Connection(ldapconnection):  # type: ignore[misc]
-    """A bound connection, made by ``Connection.open``.
+class LdapConnection(ldapconnection):  # type: ignore[misc]
+    """A bound connection, made by ``LdapConnection.open``.
 
     ``dead`` turns true once and for ever; ``on_dead`` is called then, and ``lost`` is true when the server ended it.
     ``born`` and ``expires`` are times by ``clock``; the second is for the owner to set and to heed.
@@ -82,9 +82,9 @@ class Connection(ldapconnection):  # type: ignore[misc]
         self._head = self._head_before = b""
         self._pending: asyncio.Future[list[Fields]] | None = None
         self._end_at = 0.0
-        self._alarm = Alarm(self._expire)
+        self._deadline = DeadlineTimer(self._expire)
         self.dead = False
-        self.on_dead: Callable[[Connection], None] = _ignore
+        self.on_dead: Callable[[LdapConnection], None] = _ignore
         self.lost = False
         self.born = clock()
         self.expires = float("inf")
@@ -92,7 +92,7 @@ class Connection(ldapconnection):  # type: ignore[misc]
     @classmethod
     async def open(
         cls, address: str, credentials: Credentials, clock: Callable[[], float] = time.monotonic
-    ) -> Connection:
+    ) -> LdapConnection:
         """Connect to ``address`` (an ldap:// or ldapi:// URL that accepts at once) and bind.
 
         The caller sets the time limit by cancelling. Raises ``DirectoryFailure``.
@@ -101,7 +101,7 @@ class Connection(ldapconnection):  # type: ignore[misc]
         client.set_credentials(credentials.mechanism, credentials.name, credentials.password)
         try:
             connection = cls(client, clock)
-            connection._adopt(await Opening(connection).run())
+            connection._adopt(await Bind(connection).run())
         except FOREIGN as error:
             raise failure(error) from None
         return connection
@@ -116,7 +116,8 @@ class Connection(ldapconnection):  # type: ignore[misc]
     async def search(self, search: Search, end: float) -> list[Entry]:
         """The entries, all of them, read by ``end`` (loop time). Raises ``DirectoryFailure``.
 
-        An empty list says only that this server had nothing: whether it holds the suffix is for the caller to know.
+        An empty list says only that this server had nothing: whether it holds the search base is for the caller to
+        know.
         """
         attributes, names = _attributes(search.attributes)
         self._client.raw_attributes = attributes
@@ -138,7 +139,7 @@ class Connection(ldapconnection):  # type: ignore[misc]
         self._head_before = self._head = b""
         self._pending = pending = self._loop.create_future()
         self._end_at = end
-        self._alarm.set(end)
+        self._deadline.set(end)
         try:
             found = await pending
         except asyncio.CancelledError:
@@ -146,9 +147,9 @@ class Connection(ldapconnection):  # type: ignore[misc]
             raise
         finally:
             self._pending = None
-        return self._believe(found, names, search)
+        return self._checked(found, names, search)
 
-    def _believe(self, found: list[Fields], names: frozenset[str], search: Search) -> list[Entry]:
+    def _checked(self, found: list[Fields], names: frozenset[str], search: Search) -> list[Entry]:
         code = ber.search_result(self._head, self._message)
         if code is None:
             # The last message came in two pieces, and the code was in the first.
@@ -210,7 +211,7 @@ class Connection(ldapconnection):  # type: ignore[misc]
         if self.dead:
             return
         self.dead = True
-        self._alarm.close()
+        self._deadline.close()
         if self._socket is not None:
             self._loop.remove_reader(self._fd)
             self._socket.detach()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Counters:
-    """Events since the start, over all servers. ``Counter`` fields are by kind of failure (``translate.KINDS``).
+    """Events since the start, over all servers. ``Counter`` fields are by kind of failure (``failures.KINDS``).
 
     searches          lookups that asked the directory
     empty             ... and were answered with no entry
@@ -16,14 +16,14 @@ class Counters:
     retries           second tries after a broken connection or a server that hung
     failed_fast       lookups failed at once because no server was up
     waited            lookups that found no free connection and waited
-    cancelled         lookups given up by whoever asked
+    cancelled         lookups given up by the caller
     connects          connections made
     connect_failures  connections that could not be made, by kind
     lost              connections that ended by themselves or were found broken
     retired           connections closed for their age
-    checks            checks that a server holds the suffix
+    checks            checks that a server holds the search base
     check_failures    ... and it did not, or did not answer
-    taken_out         servers taken out with connections still open: they hung, or lost the suffix
+    taken_out         servers taken out with connections still open: they hung, or lost the search base
     failovers         changes to a less preferred server
     failbacks         changes to a more preferred one
     """
@@ -61,7 +61,7 @@ class ServerStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class PoolStatus:
     """The directory at this moment. ``waiting`` counts lookups that wait for a connection."""
 
     servers: tuple[ServerStatus, ...]

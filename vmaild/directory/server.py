@@ -1,8 +1,8 @@
-"""One directory server: its connections, kept up in the background, and whether it can be believed.
+"""One directory server: its connections, kept up in the background, and whether its answers can be trusted.
 
 - ``pool_size`` connections; a missing one is opened at once, or after a pause while the server fails, one at a time.
-- A new connection counts only after the suffix was found on it. The same is checked on a timer, and again before an
-  empty answer is believed when the last good check is old.
+- A new connection counts only after the search base was found on it. The same is checked on a timer, and again
+  before an empty answer is trusted when the last good check is old.
 - A server that does not hold it, or that timed out ``STRIKES`` times in a row, is taken out as a whole: all
   its connections are closed, and the searches on them fail over.
 - A connection is replaced when it is older than ``max_lifetime`` less up to a tenth, so that not all go together.
@@ -16,21 +16,21 @@ import random
 from collections.abc import Callable
 
 from vmaild.directory.backoff import MIN_LIFE, Backoff, Strikes
-from vmaild.directory.choice import Standing
-from vmaild.directory.connection import Connection
+from vmaild.directory.base_check import BaseCheck
+from vmaild.directory.connection import LdapConnection
 from vmaild.directory.counters import Counters, ServerStatus
+from vmaild.directory.failover import Standing
+from vmaild.directory.failures import SUFFIX, TIMEOUT
 from vmaild.directory.settings import DirectorySettings
-from vmaild.directory.suffix import Suffix
-from vmaild.directory.translate import SUFFIX, TIMEOUT
 from vmaild.directory.transport import Transport
 from vmaild.errors import DirectoryFailure
 
-log = logging.getLogger("vmaild.directory")
+logger = logging.getLogger("vmaild.directory")
 
 LIFETIME_SPREAD = 0.1
 
 
-class Server:
+class LdapServer:
     """``changed`` is called whenever a connection became free or the standing changed."""
 
     def __init__(
@@ -44,14 +44,14 @@ class Server:
     ) -> None:
         self.uri = uri
         self.standing = Standing()
-        self.idle: list[Connection] = []
+        self.idle: list[LdapConnection] = []
         self._transport = transport
         self._settings = settings
         self._counters = counters
         self._changed = changed
         self._clock = clock
-        self._suffix = Suffix(settings.search_base, counters, self.take_out, clock)
-        self._all: set[Connection] = set()
+        self._base_check = BaseCheck(settings.search_base, counters, self.take_out, clock)
+        self._all: set[LdapConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._backoff = Backoff()
         self._strikes = Strikes()
@@ -74,7 +74,7 @@ class Server:
         tasks = [task for task in (self._watcher, *self._opening) if task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, self._suffix.close(), return_exceptions=True)
+        await asyncio.gather(*tasks, self._base_check.close(), return_exceptions=True)
         for connection in list(self._all):
             connection.kill()
 
@@ -91,7 +91,7 @@ class Server:
             last_failure=self._last_failure,
         )
 
-    def take(self) -> Connection | None:
+    def take(self) -> LdapConnection | None:
         """A free live connection, the one used last; the caller gives it back by ``release``."""
         while self.idle:
             connection = self.idle.pop()
@@ -99,7 +99,7 @@ class Server:
                 return connection
         return None
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: LdapConnection) -> None:
         """Take back a connection, dead or alive."""
         if connection.dead:
             return
@@ -121,7 +121,7 @@ class Server:
         """Close every connection: searches on them fail with ``BROKEN`` and may go to another server."""
         self._backoff.failed(self._clock())
         self._last_failure = why.kind
-        self._suffix.forget()
+        self._base_check.forget()
         self._counters.taken_out += 1
         self._down(why)
         for connection in list(self._all):
@@ -129,9 +129,9 @@ class Server:
         self._fill()
         self._changed()
 
-    async def confirm(self, connection: Connection, end: float) -> None:
-        """Make sure that an empty answer got on ``connection`` may be believed, see ``Suffix.confirm``."""
-        await self._suffix.confirm(connection, end)
+    async def confirm(self, connection: LdapConnection, end: float) -> None:
+        """Make sure that an empty answer got on ``connection`` may be trusted, see ``BaseCheck.confirm``."""
+        await self._base_check.confirm(connection, end)
 
     def _fill(self) -> None:
         """Open what is missing, as far as it is allowed now; come back when more will be."""
@@ -178,8 +178,8 @@ class Server:
             self.take_out(why)
         self._changed()
 
-    async def _connect(self) -> Connection:
-        """A connection on which the suffix was found."""
+    async def _connect(self) -> LdapConnection:
+        """A connection on which the search base was found."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._settings.connect_timeout
         try:
@@ -188,13 +188,13 @@ class Server:
         except TimeoutError:
             raise DirectoryFailure("no connection in time", TIMEOUT) from None
         try:
-            await self._suffix.find(connection, end)
+            await self._base_check.probe(connection, end)
         except BaseException:
             connection.kill()
             raise
         return connection
 
-    def _join(self, connection: Connection) -> None:
+    def _join(self, connection: LdapConnection) -> None:
         connection.on_dead = self._died
         self._all.add(connection)
         self._backoff.succeeded()
@@ -204,7 +204,7 @@ class Server:
         self.release(connection)
         self._changed()
 
-    def _died(self, connection: Connection) -> None:
+    def _died(self, connection: LdapConnection) -> None:
         self._all.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)
@@ -218,7 +218,7 @@ class Server:
             self._changed()
         self._fill()
 
-    def _retire(self, connection: Connection) -> None:
+    def _retire(self, connection: LdapConnection) -> None:
         self._counters.retired += 1
         connection.kill()
 
@@ -232,10 +232,10 @@ class Server:
         if state != self._logged:
             self._logged = state
             level = logging.INFO if state == "up" else logging.WARNING
-            log.log(level, "directory server %s is %s", self.uri, state)
+            logger.log(level, "directory server %s is %s", self.uri, state)
 
     async def _watch(self) -> None:
-        """Check the suffix on the timer, and retire idle connections that are too old."""
+        """Check the search base on the timer, and retire idle connections that are too old."""
         while True:
             await asyncio.sleep(self._settings.check_interval)
             now = self._clock()
@@ -246,10 +246,10 @@ class Server:
             if connection is not None:
                 await self._check_idle(connection)
 
-    async def _check_idle(self, connection: Connection) -> None:
+    async def _check_idle(self, connection: LdapConnection) -> None:
         try:
             end = asyncio.get_running_loop().time() + self._settings.connect_timeout
-            await self._suffix.check(connection, end)
+            await self._base_check.check(connection, end)
             self.answered()
         except DirectoryFailure as wrong:
             if wrong.kind == TIMEOUT:

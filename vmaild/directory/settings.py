@@ -38,11 +38,11 @@ class DirectorySettings:
     tls_require_cert    check the server's certificate and its host name
     allow_cleartext_bind  let the password cross the network unencrypted
     timeout             one lookup: waiting for a connection, searching, and one retry
-    connect_timeout     one connection: name, TCP, TLS, bind, and the check of the suffix
+    connect_timeout     one connection: name, TCP, TLS, bind, and the check of the search base
     pool_size           connections to each server
     max_waiting         lookups that may wait for a connection; past it they fail at once
     max_lifetime        age at which a connection is replaced, less up to a tenth by chance
-    check_interval      between two checks that a server still holds the suffix
+    check_interval      between two checks that a server still holds the search base
     failback_after      how long a preferred server must have been well before it is used again
     """
 

@@ -1,6 +1,6 @@
 """The way to one server: directly, or through the relay; and from there to a bound connection.
 
-Directly go ``ldapi://`` and plain ``ldap://`` on loopback, after a look whether the server answers. Everything
+Directly go ``ldapi://`` and plain ``ldap://`` on loopback, after a check whether the server answers. Everything
 else goes through the relay: remote servers, StartTLS and ``ldaps://``.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vmaild.directory import tls
-from vmaild.directory.connection import Connection, Credentials
+from vmaild.directory.connection import Credentials, LdapConnection
 from vmaild.directory.dial import answers
+from vmaild.directory.failures import BROKEN, CERTIFICATE, REFUSED, TIMEOUT, UNAVAILABLE
 from vmaild.directory.relay import passage
 from vmaild.directory.settings import DirectorySettings
-from vmaild.directory.translate import BROKEN, CERTIFICATE, REFUSED, TIMEOUT, UNAVAILABLE
 from vmaild.directory.uri import Endpoint
 from vmaild.errors import DirectoryFailure
 
@@ -56,12 +56,12 @@ class Transport:
         """True when no relay is needed."""
         return self._endpoint.is_local and self._context is None
 
-    async def connect(self) -> Connection:
+    async def connect(self) -> LdapConnection:
         """A bound connection. The caller bounds the time as a whole. Raises ``DirectoryFailure``."""
         try:
             if self.is_direct:
                 address = await answers(self._endpoint, self._seconds)
-                return await Connection.open(address, self._credentials, self._clock)
+                return await LdapConnection.open(address, self._credentials, self._clock)
             way = passage(
                 self._endpoint,
                 self._context,
@@ -70,7 +70,7 @@ class Transport:
                 seconds=self._seconds,
             )
             async with way as address:
-                return await Connection.open(address, self._credentials, self._clock)
+                return await LdapConnection.open(address, self._credentials, self._clock)
         except (OSError, ValueError) as error:
             raise _failure(error) from None
 

@@ -7,12 +7,12 @@ Postfix keeps a connection per process and sends one request at a time over it. 
 answer is answered from ``data_received`` itself. Everything else (requests in pieces, several in one segment, a
 search) goes the longer way, on which answers wait in a queue so that they leave in order.
 
-A client that sends what is no request gets the answers still due to it, and then its connection is closed.
+A client that sends what is no request gets the answers still pending, and then its connection is closed.
 One that goes away does not stop the search it began: others may wait for it, and its answer is worth keeping.
 """
 
-from vmaild.server.counters import Latency, ServerCounters
+from vmaild.server.counters import LATENCY_BOUNDS, Latency, ServerCounters
 from vmaild.server.server import Server
 from vmaild.server.settings import ListenSettings
 
-__all__ = ["Latency", "ListenSettings", "Server", "ServerCounters"]
+__all__ = ["LATENCY_BOUNDS", "Latency", "ListenSettings", "Server", "ServerCounters"]

@@ -9,29 +9,29 @@ from __future__ import annotations
 
 from vmaild.cache import Answer
 from vmaild.lookup import Reply
-from vmaild.server.connection import Connection
+from vmaild.server.connection import ClientConnection
+from vmaild.server.context import Context
 from vmaild.server.recent import Recent, RecentLines
-from vmaild.server.shared import Shared
 from vmaild.wire import socketmap, tcp_table
 
 
-class SocketmapConnection(Connection):
+class SocketmapConnection(ClientConnection):
     """A connection that speaks socketmap."""
 
     __slots__ = ("_forget", "_recall", "_recent")
 
-    def __init__(self, shared: Shared, recent: Recent) -> None:
-        super().__init__(shared, socketmap.Requests())
+    def __init__(self, context: Context, recent: Recent) -> None:
+        super().__init__(context, socketmap.SocketmapRequests())
         self._recent = recent.get
         self._recall = recent.recall
         self._forget = recent.forget
 
     def data_received(self, data: bytes) -> None:
-        """Answer a request from the cache, or leave it to ``Connection``."""
+        """Answer a request from the cache, or leave it to ``ClientConnection``."""
         if self._quiet:
             answer = self._recent(data) or self._recall(data)
             if answer is not None:
-                now = self._shared.now
+                now = self._context.now
                 if now < answer.refresh_at:
                     self._write(answer.socketmap)
                     answer.tally.hits += 1
@@ -47,23 +47,23 @@ class SocketmapConnection(Connection):
         return answer.socketmap
 
 
-class TcpTableConnection(Connection):
+class TcpTableConnection(ClientConnection):
     """A connection that speaks tcp_table, about one map."""
 
     __slots__ = ("_forget", "_recall", "_recent")
 
-    def __init__(self, shared: Shared, recent: RecentLines) -> None:
-        super().__init__(shared, tcp_table.Requests(recent.map_name))
+    def __init__(self, context: Context, recent: RecentLines) -> None:
+        super().__init__(context, tcp_table.TcpTableRequests(recent.map_name))
         self._recent = recent.get
         self._recall = recent.recall
         self._forget = recent.forget
 
     def data_received(self, data: bytes) -> None:
-        """Answer a request from the cache, or leave it to ``Connection``."""
+        """Answer a request from the cache, or leave it to ``ClientConnection``."""
         if self._quiet:
             answer = self._recent(data) or self._recall(data)
             if answer is not None:
-                now = self._shared.now
+                now = self._context.now
                 line = answer.tcp_table
                 if now < answer.refresh_at and line is not None:
                     self._write(line)

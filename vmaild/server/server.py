@@ -19,12 +19,12 @@ from vmaild.listening import (
     parse_address,
     remove_unix,
 )
-from vmaild.server.connection import Connection
+from vmaild.server.connection import ClientConnection
+from vmaild.server.context import Context, Lookups
 from vmaild.server.counters import Latency, ServerCounters
 from vmaild.server.hot_path import SocketmapConnection, TcpTableConnection
 from vmaild.server.recent import RecentLines, RecentNetstrings
 from vmaild.server.settings import IDLE_TIMEOUT, MAX_CONNECTIONS, MAX_PIPELINED, SWEEP_INTERVAL, TICK, ListenSettings
-from vmaild.server.shared import Lookups, Shared
 
 logger = logging.getLogger("vmaild.server")
 
@@ -44,7 +44,7 @@ class Server:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._listens = tuple(listens)
-        self._shared = Shared(lookups, clock, max_connections=max_connections, max_pipelined=max_pipelined)
+        self._context = Context(lookups, clock, max_connections=max_connections, max_pipelined=max_pipelined)
         self._idle_timeout = idle_timeout
         self._sweep_interval = sweep_interval
         self._listeners: list[asyncio.Server] = []
@@ -57,22 +57,22 @@ class Server:
     @property
     def counters(self) -> ServerCounters:
         """Events since the start."""
-        return self._shared.counters
+        return self._context.counters
 
     @property
     def connections(self) -> int:
         """How many connections are open."""
-        return len(self._shared.connections)
+        return len(self._context.connections)
 
     @property
     def cached_latency(self) -> Latency:
         """How long cached answers took, from a sample of them."""
-        return self._shared.cached_latency
+        return self._context.cached_latency
 
     @property
     def lookup_latency(self) -> Latency:
         """How long all other lookups took."""
-        return self._shared.lookup_latency
+        return self._context.lookup_latency
 
     async def start(self, inherited: list[socket.socket] | None = None) -> None:
         """Listen. Sockets of these addresses are taken out of ``inherited``, the others are bound.
@@ -90,11 +90,11 @@ class Server:
     async def drain(self, timeout: float) -> None:
         """Accept no more, answer what was asked, and close; after ``timeout`` seconds, close without answers."""
         self._stop_listening()
-        for connection in tuple(self._shared.connections):
+        for connection in tuple(self._context.connections):
             connection.finish()
         try:
             async with asyncio.timeout(timeout):
-                await self._shared.empty.wait()
+                await self._context.empty.wait()
         except TimeoutError:
             logger.warning("%d connections had to be closed with lookups unanswered", self.connections)
         await self.close()
@@ -102,9 +102,9 @@ class Server:
     async def close(self) -> None:
         """Close everything at once."""
         self._stop_listening()
-        for connection in tuple(self._shared.connections):
+        for connection in tuple(self._context.connections):
             connection.abort()
-        tasks = tuple(self._shared.tasks)
+        tasks = tuple(self._context.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -120,13 +120,13 @@ class Server:
             self.addresses.append(address_of(sock))
             self._listeners.append(await _serve(sock, self._factory(listen)))
 
-    def _factory(self, listen: ListenSettings) -> Callable[[], Connection]:
-        shared = self._shared
+    def _factory(self, listen: ListenSettings) -> Callable[[], ClientConnection]:
+        context = self._context
         if listen.protocol == "socketmap":
-            netstrings = RecentNetstrings(shared.known)
-            return lambda: SocketmapConnection(shared, netstrings)
-        lines = RecentLines(shared.known, listen.map.encode())
-        return lambda: TcpTableConnection(shared, lines)
+            netstrings = RecentNetstrings(context.known)
+            return lambda: SocketmapConnection(context, netstrings)
+        lines = RecentLines(context.known, listen.map.encode())
+        return lambda: TcpTableConnection(context, lines)
 
     def _stop_listening(self) -> None:
         for listener in self._listeners:
@@ -139,18 +139,18 @@ class Server:
             self._ticker.cancel()
 
     def _tick(self) -> None:
-        self._shared.tick()
-        if self._shared.now >= self._sweep_at:
+        self._context.tick()
+        if self._context.now >= self._sweep_at:
             self._sweep()
         self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
 
     def _sweep(self) -> None:
-        self._sweep_at = self._shared.now + self._sweep_interval
-        for connection in tuple(self._shared.connections):
-            connection.close_if_idle(self._shared.now - self._idle_timeout)
+        self._sweep_at = self._context.now + self._sweep_interval
+        for connection in tuple(self._context.connections):
+            connection.close_if_idle(self._context.now - self._idle_timeout)
 
 
-async def _serve(sock: socket.socket, factory: Callable[[], Connection]) -> asyncio.Server:
+async def _serve(sock: socket.socket, factory: Callable[[], ClientConnection]) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     # Both functions call listen() again, and without a backlog of ours with one of 100.
     if sock.family != socket.AF_UNIX:

@@ -29,14 +29,14 @@ UNUSABLE = temporary("the value cannot be sent")
 _STATUS = {status.value: status for status in Status} | {b"TIMEOUT": Status.TEMPORARY}
 
 
-class Requests(Reader[Request]):
+class SocketmapRequests(Reader[Request]):
     """The server's reader: netstrings in, requests out."""
 
     def __init__(self) -> None:
         super().__init__(netstring.Netstrings(MAX_REQUEST), decode_request)
 
 
-class Replies(Reader[Reply]):
+class SocketmapReplies(Reader[Reply]):
     """The client's reader: netstrings in, replies out."""
 
     def __init__(self) -> None:

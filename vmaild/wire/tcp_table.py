@@ -63,7 +63,7 @@ class Lines(Framing):
         return line
 
 
-class Requests(Reader[Request | Reply]):
+class TcpTableRequests(Reader[Request | Reply]):
     """The server's reader: lines in, requests for the map ``map_name`` out.
 
     ``next()`` returns a ``Reply`` for a command that is no lookup and has its answer already.
@@ -73,7 +73,7 @@ class Requests(Reader[Request | Reply]):
         super().__init__(Lines(MAX_LINE), lambda line: decode_request(map_name, line))
 
 
-class Replies(Reader[Reply]):
+class TcpTableReplies(Reader[Reply]):
     """The client's reader: lines in, replies out."""
 
     def __init__(self) -> None:

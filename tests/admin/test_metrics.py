@@ -1,0 +1,276 @@
+"""The metrics, read from counters that are set to known numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from vmaild.admin.metrics import UNKNOWN_MAP, Metrics
+from vmaild.cache import Cache, CacheCounters, CacheSettings
+from vmaild.directory import Counters, PoolStatus, ServerStatus
+from vmaild.errors import DirectoryFailure
+from vmaild.lookup import NO_RESULT, NOT_FOUND, found
+from vmaild.maps import MapCounters
+from vmaild.server import Latency, ServerCounters
+from vmaild.server.counters import LATENCY_BOUNDS
+
+ALIAS = "virtual_alias_maps"
+MAILBOX = "virtual_mailbox_maps"
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Daemon:
+    """The four parts, of which only the cache is real."""
+
+    def __init__(self):
+        self.clock = Clock()
+        settings = CacheSettings(max_entries=300, max_negative_entries=20)
+        self.cache = Cache(settings, clock=self.clock, jitter=lambda: 0.0)
+        self.server = SimpleNamespace(
+            counters=ServerCounters(), connections=17, cached_latency=Latency(), lookup_latency=Latency()
+        )
+        self.maps = SimpleNamespace(
+            counters={ALIAS: MapCounters(), MAILBOX: MapCounters()},
+            unknown=MapCounters(),
+            canaries=SimpleNamespace(missing={ALIAS: ("a@d.example", "b@d.example")}),
+        )
+        self.status = PoolStatus(
+            (
+                ServerStatus("ldap://one", True, True, 4, 3, 1, 0, ""),
+                ServerStatus("ldap://two", False, False, 0, 0, 0, 5, "timeout"),
+            ),
+            9,
+        )
+        self.directory = SimpleNamespace(counters=Counters(), status=lambda: self.status)
+        self.metrics = Metrics(cache=self.cache, server=self.server, directory=self.directory, maps=self.maps)
+
+    def samples(self):
+        """Every sample of the exposition: name and labels, as they are written, to value."""
+        return dict(
+            re.fullmatch(r"(.+?) ([^ ]+)", line).groups()
+            for line in self.metrics.exposition().decode().splitlines()
+            if not line.startswith("#")
+        )
+
+    def value(self, sample):
+        return float(self.samples()[f"vmaild_{sample}"])
+
+    def families(self):
+        return list(text_string_to_metric_families(self.metrics.exposition().decode()))
+
+    def hit(self, key):
+        """What the server does on the hot path."""
+        self.cache.fresh(key, self.clock()).tally.hits += 1
+
+
+@pytest.fixture
+def daemon():
+    return Daemon()
+
+
+def distinct_numbers(counters, first):
+    """Gives every integer field of ``counters`` a number of its own; returns them by field."""
+    numbers = {}
+    for number, field in enumerate(fields(counters), first):
+        if isinstance(getattr(counters, field.name), int):
+            setattr(counters, field.name, number)
+            numbers[field.name] = number
+    return numbers
+
+
+@pytest.mark.parametrize(
+    ("part", "counters", "of_its_own"),
+    [
+        (
+            "cache",
+            CacheCounters,
+            {"evicted": 'evictions{kind="entry"}', "evicted_not_found": 'evictions{kind="not_found"}'},
+        ),
+        ("server", ServerCounters, {}),
+        ("directory", Counters, {}),
+    ],
+)
+def test_every_counter_of_a_part_is_exported(daemon, part, counters, of_its_own):
+    numbers = distinct_numbers(getattr(daemon, part).counters, 70001)
+    exported = [float(value) for value in daemon.samples().values() if 70001 <= float(value) < 80000]
+    assert sorted(exported) == sorted(numbers.values())
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "sample"),
+    [
+        ("cache", "misses", "cache_misses_total"),
+        ("cache", "prefetches", "cache_prefetches_total"),
+        ("cache", "slow", "cache_slow_total"),
+        ("cache", "shared", "cache_shared_total"),
+        ("cache", "evicted", 'cache_evictions_total{kind="entry"}'),
+        ("cache", "evicted_not_found", 'cache_evictions_total{kind="not_found"}'),
+        ("server", "protocol_errors", "protocol_errors_total"),
+        ("server", "refused", "connections_refused_total"),
+        ("server", "failed", "requests_failed_total"),
+        ("directory", "searches", "ldap_searches_total"),
+        ("directory", "retries", "ldap_retries_total"),
+        ("directory", "failovers", "ldap_failovers_total"),
+        ("directory", "failbacks", "ldap_failbacks_total"),
+        ("directory", "check_failures", "ldap_check_failures_total"),
+    ],
+)
+def test_a_counter_is_exported_under_its_own_name(daemon, part, field, sample):
+    setattr(getattr(daemon, part).counters, field, 12345)
+    assert daemon.value(sample) == 12345
+
+
+def test_failures_are_told_by_kind_and_every_kind_is_there_from_the_start(daemon):
+    assert daemon.value('ldap_failures_total{kind="timeout"}') == 0
+    daemon.directory.counters.failures["timeout"] += 3
+    daemon.directory.counters.failures["new_kind"] += 1
+    daemon.directory.counters.connect_failures["certificate"] += 2
+    assert daemon.value('ldap_failures_total{kind="timeout"}') == 3
+    assert daemon.value('ldap_failures_total{kind="new_kind"}') == 1
+    assert daemon.value('ldap_connect_failures_total{kind="certificate"}') == 2
+    assert daemon.value('ldap_connect_failures_total{kind="timeout"}') == 0
+
+
+def test_lookups_are_those_of_the_hot_path_and_those_of_the_maps(daemon):
+    daemon.cache.learn(b"virtual_alias_maps a@d.example", found(b"b@d.example"))
+    for _ in range(5):
+        daemon.hit(b"virtual_alias_maps a@d.example")
+    daemon.maps.counters[ALIAS].found = 2
+    daemon.maps.counters[MAILBOX].not_found = 3
+    daemon.maps.counters[MAILBOX].temporary = 4
+    daemon.maps.unknown.permanent = 6
+    assert daemon.value(f'lookups_total{{map="{ALIAS}",status="found"}}') == 7
+    assert daemon.value(f'lookups_total{{map="{MAILBOX}",status="not_found"}}') == 3
+    assert daemon.value(f'lookups_total{{map="{MAILBOX}",status="temporary"}}') == 4
+    assert daemon.value(f'lookups_total{{map="{MAILBOX}",status="found"}}') == 0
+    assert daemon.value(f'lookups_total{{map="{UNKNOWN_MAP}",status="permanent"}}') == 6
+
+
+async def test_an_answer_that_the_maps_got_from_the_cache_is_one_lookup(daemon):
+    key = b"virtual_alias_maps a@d.example"
+    daemon.cache.learn(key, found(b"b@d.example"))
+    daemon.clock.now += 400
+
+    async def down():
+        raise DirectoryFailure("down")
+
+    await daemon.cache.answer(key, down)
+    daemon.maps.counters[ALIAS].found += 1
+    daemon.hit(key)
+    assert daemon.value(f'lookups_total{{map="{ALIAS}",status="found"}}') == 2
+    assert daemon.value(f'cache_hits_total{{age="stale",map="{ALIAS}",status="found"}}') == 2
+    await daemon.cache.close()
+
+
+def test_hits_that_differ_only_inside_are_one_sample(daemon):
+    daemon.cache.learn(b"virtual_alias_maps a@d.example", NOT_FOUND)
+    daemon.cache.learn(b"virtual_alias_maps b@d.example", NO_RESULT)
+    daemon.hit(b"virtual_alias_maps a@d.example")
+    daemon.hit(b"virtual_alias_maps b@d.example")
+    assert daemon.value(f'cache_hits_total{{age="fresh",map="{ALIAS}",status="not_found"}}') == 2
+    assert daemon.value('cache_answers{kind="entry"}') == 1
+    assert daemon.value('cache_answers{kind="not_found"}') == 1
+    assert daemon.value('cache_answers_max{kind="entry"}') == 300
+    assert daemon.value('cache_answers_max{kind="not_found"}') == 20
+
+
+def test_refusals_of_a_map_stand_under_its_name(daemon):
+    daemon.maps.counters[ALIAS].canary_refusals = 4
+    daemon.maps.counters[MAILBOX].data_errors = 5
+    assert daemon.value(f'canary_refusals_total{{map="{ALIAS}"}}') == 4
+    assert daemon.value(f'data_errors_total{{map="{MAILBOX}"}}') == 5
+    assert daemon.value(f'canaries_missing{{map="{ALIAS}"}}') == 2
+    assert daemon.value(f'canaries_missing{{map="{MAILBOX}"}}') == 0
+
+
+def test_latency_is_a_cumulative_histogram_in_seconds(daemon):
+    for seconds in (0.000009, 0.0009, 0.001, 0.3, 60.0):
+        daemon.server.lookup_latency.observe(seconds)
+    assert daemon.value('lookup_seconds_bucket{le="1e-05"}') == 1
+    assert daemon.value('lookup_seconds_bucket{le="0.0005"}') == 1
+    assert daemon.value('lookup_seconds_bucket{le="0.001"}') == 3
+    assert daemon.value('lookup_seconds_bucket{le="5.0"}') == 4
+    assert daemon.value('lookup_seconds_bucket{le="+Inf"}') == 5
+    assert daemon.value("lookup_seconds_count") == 5
+    assert daemon.value("lookup_seconds_sum") == pytest.approx(60.301909)
+    assert daemon.value("cached_answer_seconds_count") == 0
+    buckets = [sample for sample in daemon.samples() if sample.startswith("vmaild_lookup_seconds_bucket")]
+    assert len(buckets) == len(LATENCY_BOUNDS) + 1
+
+
+def test_each_server_of_the_directory_has_its_state(daemon):
+    assert daemon.value('ldap_server_up{server="ldap://one"}') == 1
+    assert daemon.value('ldap_server_up{server="ldap://two"}') == 0
+    assert daemon.value('ldap_server_current{server="ldap://two"}') == 0
+    assert daemon.value('ldap_connections{server="ldap://one",state="idle"}') == 1
+    assert daemon.value('ldap_connections{server="ldap://one",state="in_use"}') == 3
+    assert daemon.value('ldap_connections{server="ldap://one",state="opening"}') == 1
+    assert daemon.value("ldap_searches_waiting") == 9
+    assert daemon.value("connections") == 17
+
+
+def test_process_metrics_are_on_a_registry_of_the_daemons_own(daemon):
+    other = Daemon()
+    assert other.metrics.registry is not daemon.metrics.registry
+    assert float(daemon.samples()["process_resident_memory_bytes"]) > 1_000_000
+
+
+def test_names_follow_the_rules_of_prometheus(daemon):
+    families = [family for family in daemon.families() if family.name.startswith("vmaild_")]
+    assert len({family.name for family in families}) == len(families)
+    for family in families:
+        assert re.fullmatch(r"vmaild(_[a-z]+)+", family.name)
+        assert not re.search(r"_(total|count|sum|bucket)$", family.name.removesuffix("_total"))
+        assert family.documentation[0].isupper()
+        assert family.documentation[-1] != "."
+        assert family.type in ("counter", "gauge", "histogram")
+        assert family.type != "histogram" or family.name.endswith("_seconds")
+        for sample in family.samples:
+            assert sample.name.endswith("_total") == (family.type == "counter")
+
+
+def test_the_table_in_the_readme_names_every_metric_with_its_labels(daemon):
+    daemon.cache.learn(b"virtual_alias_maps a@d.example", found(b"b@d.example"))
+    exported = {}
+    for family in daemon.families():
+        if family.name.startswith("vmaild_"):
+            name = family.name + "_total" * (family.type == "counter")
+            labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+            exported[name] = (family.type, labels)
+    documented = {
+        name: (kind, set(re.findall(r"\w+", labels)))
+        for name, kind, labels in re.findall(r"^\| `(vmaild_\w+)` \| (\w+) \| ([^|]*) \|", README, re.MULTILINE)
+    }
+    assert documented == exported
+
+
+def test_stats_hold_the_same_numbers_as_json(daemon):
+    daemon.maps.counters[ALIAS].found = 2
+    daemon.directory.counters.failures["timeout"] += 3
+    daemon.server.counters.accepted = 8
+    daemon.cache.learn(b"virtual_alias_maps a@d.example", found(b"b@d.example"))
+    daemon.hit(b"virtual_alias_maps a@d.example")
+    stats = json.loads(json.dumps(daemon.metrics.stats()))
+    assert stats["lookups"][ALIAS]["found"] == 3
+    assert stats["lookups"][UNKNOWN_MAP]["permanent"] == 0
+    assert stats["missing_canaries"] == {ALIAS: ["a@d.example", "b@d.example"]}
+    assert stats["cache"]["answers"] == 1
+    assert stats["server"] | {"accepted": 8, "connections": 17} == stats["server"]
+    assert stats["directory"]["failures"] == {"timeout": 3}
+    assert [server["uri"] for server in stats["directory"]["servers"]] == ["ldap://one", "ldap://two"]

@@ -1,0 +1,12 @@
+"""What an administrator asks the daemon: the HTTP endpoint, the control socket, and the numbers behind both.
+
+``HttpServer`` serves the pages for monitors, ``ControlServer`` the commands of ``vmaild flush`` and ``vmaild stats``;
+``flush`` and ``stats`` are its client. ``Metrics`` reads what the parts of the daemon have counted.
+``request_server`` is the server under both: one request, one response, one connection.
+"""
+
+from vmaild.admin.control import ControlError, ControlServer, flush, stats
+from vmaild.admin.http import HttpServer, Readiness, readiness
+from vmaild.admin.metrics import Metrics
+
+__all__ = ["ControlError", "ControlServer", "HttpServer", "Metrics", "Readiness", "flush", "readiness", "stats"]

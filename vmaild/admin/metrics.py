@@ -1,0 +1,243 @@
+"""What the daemon has counted, for Prometheus and for ``vmaild stats``.
+
+The parts of the daemon count in plain integers; nothing is counted here. ``Metrics`` reads them when it is asked
+and makes the exposition for ``/metrics``, or a JSON-able dict for the control socket. The README has the
+table of all names.
+
+The registry is the daemon's own, with the process metrics of prometheus_client beside the daemon's.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+import vmaild
+from vmaild.directory import KINDS
+from vmaild.lookup import Status
+from vmaild.server import LATENCY_BOUNDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from _typeshed import DataclassInstance
+
+    from vmaild.cache import Cache
+    from vmaild.directory import Pool, ServerStatus
+    from vmaild.maps import MapCounters, Maps
+    from vmaild.server import Latency, Server
+
+# The label of requests that named no map of this daemon. No map can be called so.
+UNKNOWN_MAP = "(unknown)"
+
+# Field of the counters, name of the metric (without vmaild_ and _total), help.
+_CACHE = (
+    ("misses", "cache_misses", "Lookups without an answer in the cache that could serve"),
+    ("prefetches", "cache_prefetches", "Searches begun because an answer neared the end of its life"),
+    ("expired", "cache_expired", "Lookups whose answer in the cache had expired"),
+    ("slow", "cache_slow", "Lookups given a stale answer because the directory took too long"),
+    ("learnt", "cache_learnt", "Answers stored or renewed"),
+    ("failures", "cache_search_failures", "Searches for the cache that failed"),
+    ("shared", "cache_shared", "Lookups that waited for the search of another"),
+)
+_SERVER = (
+    ("accepted", "connections_accepted", "Connections of clients taken on"),
+    ("refused", "connections_refused", "Connections of clients refused because there were too many"),
+    ("idle_closed", "connections_idle_closed", "Connections of clients closed because they were silent"),
+    ("protocol_errors", "protocol_errors", "Connections closed because of bytes that were no request"),
+    ("lookups", "requests_looked_up", "Requests that the cache could not answer at once"),
+    ("pipelined", "requests_pipelined", "Requests in pieces or several at a time that the cache answered"),
+    ("failed", "requests_failed", "Lookups that ended in a bug; the connection was closed"),
+)
+_LDAP = (
+    ("searches", "ldap_searches", "Searches that the directory was asked for"),
+    ("empty", "ldap_empty_answers", "Searches that found no entry"),
+    ("retries", "ldap_retries", "Searches tried a second time"),
+    ("failed_fast", "ldap_failed_fast", "Searches failed at once because no server was up"),
+    ("waited", "ldap_waited", "Searches that had to wait for a connection"),
+    ("cancelled", "ldap_cancelled", "Searches given up by whoever asked"),
+    ("connects", "ldap_connects", "LDAP connections made"),
+    ("lost", "ldap_connections_lost", "LDAP connections that broke"),
+    ("retired", "ldap_connections_retired", "LDAP connections closed because of their age"),
+    ("checks", "ldap_checks", "Checks that a server holds the search base"),
+    ("check_failures", "ldap_check_failures", "Checks that failed"),
+    ("taken_out", "ldap_servers_taken_out", "Servers taken out with connections open"),
+    ("failovers", "ldap_failovers", "Changes to a less preferred server"),
+    ("failbacks", "ldap_failbacks", "Changes to a more preferred server"),
+)
+
+
+class Metrics(Collector):
+    """Reads the counters of the four parts. Nothing here blocks or waits."""
+
+    def __init__(self, *, cache: Cache, server: Server, directory: Pool, maps: Maps) -> None:
+        self._cache = cache
+        self._server = server
+        self._directory = directory
+        self._maps = maps
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+
+    def exposition(self) -> bytes:
+        """The page for /metrics, in the text format of ``prometheus_client.CONTENT_TYPE_LATEST``."""
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """The daemon's own metrics, for the registry."""
+        info = GaugeMetricFamily("vmaild_info", "Always 1; the version is in the label", labels=["version"])
+        info.add_metric([vmaild.__version__], 1)
+        yield info
+        yield from self._of_maps()
+        yield from self._of_the_cache()
+        yield from self._of_the_server()
+        yield from self._of_the_directory()
+
+    def lookups(self) -> Counter[tuple[str, str]]:
+        """Replies so far, by map and status (``found``, ``not_found``, ``temporary``, ``permanent``).
+
+        What the cache gave when the maps asked it is counted by both, and here once.
+        """
+        replies: Counter[tuple[str, str]] = Counter()
+        for name, counters in self._map_counters():
+            for status in Status:
+                replies[name, status.name.lower()] += getattr(counters, status.name.lower())
+        for tally in self._cache.tallies:
+            replies[tally.map_name.decode(), tally.status.name.lower()] += tally.hits - tally.late
+        return replies
+
+    def stats(self) -> dict[str, Any]:
+        """The same numbers as a dict that JSON can carry, by part."""
+        lookups: dict[str, dict[str, int]] = {name: {} for name, _ in self._map_counters()}
+        for (name, status), count in self.lookups().items():
+            lookups.setdefault(name, {})[status] = count
+        directory, cache = self._directory.status(), self._cache
+        return {
+            "version": vmaild.__version__,
+            "lookups": lookups,
+            "maps": {name: _as_dict(counters) for name, counters in self._map_counters()},
+            "missing_canaries": {name: list(keys) for name, keys in self._maps.canaries.missing.items()},
+            "cache": _as_dict(cache.counters) | {"answers": len(cache), "searches_in_flight": cache.searches},
+            "server": _as_dict(self._server.counters) | {"connections": self._server.connections},
+            "directory": _as_dict(self._directory.counters)
+            | {"waiting": directory.waiting, "servers": [_as_dict(server) for server in directory.servers]},
+        }
+
+    def _map_counters(self) -> Iterable[tuple[str, MapCounters]]:
+        return itertools.chain(self._maps.counters.items(), [(UNKNOWN_MAP, self._maps.unknown)])
+
+    def _of_maps(self) -> Iterator[Metric]:
+        replies = _counter("lookups", "Replies to clients", "map", "status")
+        for labels, count in self.lookups().items():
+            replies.add_metric(labels, count)
+        yield replies
+        data_errors = _counter("data_errors", "Lookups refused because the directory's data was unsafe", "map")
+        refusals = _counter("canary_refusals", "NOTFOUND answers turned into TEMP for a missing canary", "map")
+        missing = _gauge("canaries_missing", "Canaries that the directory does not show", "map")
+        for name, counters in self._maps.counters.items():
+            data_errors.add_metric([name], counters.data_errors)
+            refusals.add_metric([name], counters.canary_refusals)
+            missing.add_metric([name], len(self._maps.canaries.missing.get(name, ())))
+        yield from (data_errors, refusals, missing)
+
+    def _of_the_cache(self) -> Iterator[Metric]:
+        cache = self._cache
+        yield from _plain(cache.counters, _CACHE)
+        hits = _counter("cache_hits", "Answers given from the cache", "map", "status", "age")
+        for labels, count in _hits(cache).items():
+            hits.add_metric(labels, count)
+        yield hits
+        answers = _gauge("cache_answers", "Answers in the cache", "kind")
+        limits = _gauge("cache_answers_max", "Most answers that the cache holds", "kind")
+        evictions = _counter("cache_evictions", "Answers that made room for others", "kind")
+        for kind, held, limit, evicted in (
+            ("entry", cache.entries[True], cache.settings.max_entries, cache.counters.evicted),
+            (
+                "not_found",
+                cache.entries[False],
+                cache.settings.max_negative_entries,
+                cache.counters.evicted_not_found,
+            ),
+        ):
+            answers.add_metric([kind], held)
+            limits.add_metric([kind], limit)
+            evictions.add_metric([kind], evicted)
+        yield from (answers, limits, evictions)
+        yield _gauge("cache_searches_in_flight", "Searches under way for the cache", value=cache.searches)
+
+    def _of_the_server(self) -> Iterator[Metric]:
+        yield _gauge("connections", "Connections of clients", value=self._server.connections)
+        yield from _plain(self._server.counters, _SERVER)
+        yield _histogram(
+            "cached_answer_seconds", "Time that answers from the cache took, of a sample", self._server.cached_latency
+        )
+        yield _histogram("lookup_seconds", "Time that all other lookups took", self._server.lookup_latency)
+
+    def _of_the_directory(self) -> Iterator[Metric]:
+        counters, status = self._directory.counters, self._directory.status()
+        yield from _plain(counters, _LDAP)
+        for name, documentation, by_kind in (
+            ("ldap_failures", "Searches that failed", counters.failures),
+            ("ldap_connect_failures", "LDAP connections that could not be made", counters.connect_failures),
+        ):
+            family = _counter(name, documentation, "kind")
+            for kind in dict.fromkeys((*KINDS, *by_kind)):
+                family.add_metric([kind], by_kind[kind])
+            yield family
+        yield _gauge("ldap_searches_waiting", "Searches that wait for a connection", value=status.waiting)
+        yield from _of_servers(status.servers)
+
+
+def _of_servers(servers: Iterable[ServerStatus]) -> Iterator[Metric]:
+    up = _gauge("ldap_server_up", "Whether lookups can be sent to the server, 1 or 0", "server")
+    current = _gauge("ldap_server_current", "Whether lookups go to the server now, 1 or 0", "server")
+    connections = _gauge("ldap_connections", "LDAP connections", "server", "state")
+    for server in servers:
+        up.add_metric([server.uri], server.up)
+        current.add_metric([server.uri], server.current)
+        connections.add_metric([server.uri, "idle"], server.connections - server.in_use)
+        connections.add_metric([server.uri, "in_use"], server.in_use)
+        connections.add_metric([server.uri, "opening"], server.opening)
+    yield from (up, current, connections)
+
+
+def _hits(cache: Cache) -> Counter[tuple[str, str, str]]:
+    """What the cache's tallies say, with those that differ in nothing visible added up."""
+    hits: Counter[tuple[str, str, str]] = Counter()
+    for tally in cache.tallies:
+        age = "stale" if tally.stale else "fresh"
+        hits[tally.map_name.decode(), tally.status.name.lower(), age] += tally.hits
+    return hits
+
+
+def _as_dict(counters: DataclassInstance) -> dict[str, Any]:
+    # dataclasses.asdict() makes nonsense of a Counter.
+    values = ((field.name, getattr(counters, field.name)) for field in fields(counters))
+    return {name: dict(value) if isinstance(value, Counter) else value for name, value in values}
+
+
+def _plain(counters: object, fields: Iterable[tuple[str, str, str]]) -> Iterator[Metric]:
+    for field, name, documentation in fields:
+        yield _counter(name, documentation, value=getattr(counters, field))
+
+
+def _counter(name: str, documentation: str, *labels: str, value: float | None = None) -> CounterMetricFamily:
+    return CounterMetricFamily(f"vmaild_{name}", documentation, labels=labels or None, value=value)
+
+
+def _gauge(name: str, documentation: str, *labels: str, value: float | None = None) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"vmaild_{name}", documentation, labels=labels or None, value=value)
+
+
+def _histogram(name: str, documentation: str, latency: Latency) -> HistogramMetricFamily:
+    bounds = [*map(str, LATENCY_BOUNDS), "+Inf"]
+    cumulated = list(itertools.accumulate(latency.counts))
+    return HistogramMetricFamily(
+        f"vmaild_{name}", documentation, buckets=list(zip(bounds, cumulated, strict=True)), sum_value=latency.total
+    )

@@ -1,0 +1,141 @@
+"""One request, one response, one connection: the server under the HTTP and the control endpoint.
+
+A ``RequestProtocol`` knows the protocol as pure functions of bytes. ``RequestServer`` runs it on listening sockets, and
+bounds whatever a client can do: how much it sends, how long it takes, and how many there are at once.
+
+A request ends where ``RequestProtocol.end`` first stands. What follows it is read and dropped, so that closing does
+not reset the connection while the response is still on its way. The client closes after the response, or the
+deadline does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from typing import TYPE_CHECKING, Protocol, cast
+
+from vmaild.listening import address_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vmaild.listening import Address
+
+logger = logging.getLogger("vmaild.admin")
+
+# Seconds a connection may last, from its first moment to its last. Prometheus gives up after 10.
+DEADLINE = 5.0
+
+# Connections at once. The clients are a few monitors and an administrator, not Postfix.
+MAX_CONNECTIONS = 32
+
+
+class RequestProtocol(Protocol):
+    """The protocol of a connection. Nothing here may block or raise, but for ``answer``: see ``failed``."""
+
+    end: bytes
+    limit: int  # bytes of a request, with its end
+
+    def answer(self, request: bytes) -> bytes:
+        """The response to ``request``, which comes without its end."""
+
+    def too_long(self) -> bytes:
+        """The response to a request that passed the limit."""
+
+    def busy(self) -> bytes:
+        """The response when there are too many connections."""
+
+    def failed(self) -> bytes:
+        """The response when ``answer`` raised; the exception itself is logged, and not told."""
+
+
+class RequestServer:
+    """Serves one protocol on any number of listening sockets. ``deadline``: seconds for a whole connection."""
+
+    def __init__(
+        self, protocol: RequestProtocol, *, deadline: float = DEADLINE, max_connections: int = MAX_CONNECTIONS
+    ) -> None:
+        self.protocol = protocol
+        self.deadline = deadline
+        self.max_connections = max_connections
+        self.connections: set[_RequestConnection] = set()
+        self.addresses: tuple[Address, ...] = ()
+        self._servers: list[asyncio.Server] = []
+
+    async def start(self, sockets: Iterable[socket.socket]) -> None:
+        """Begin to accept on ``sockets``, which belong to the server from now on."""
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            self.addresses += (address_of(sock),)
+            if sock.family == socket.AF_UNIX:
+                server = await loop.create_unix_server(lambda: _RequestConnection(self), sock=sock)
+            else:
+                server = await loop.create_server(lambda: _RequestConnection(self), sock=sock)
+            self._servers.append(server)
+
+    async def close(self) -> None:
+        """Stop accepting, and cut the connections that are left."""
+        for server in self._servers:
+            server.close()
+        for connection in tuple(self.connections):
+            connection.cut()
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
+
+
+class _RequestConnection(asyncio.Protocol):
+    def __init__(self, server: RequestServer) -> None:
+        self._server = server
+        self._protocol = server.protocol
+        self._received = bytearray()
+        self._responded = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        server = self._server
+        self._timer = asyncio.get_running_loop().call_later(server.deadline, self.cut)
+        if len(server.connections) >= server.max_connections:
+            self._responded = True
+            self._transport.write(self._protocol.busy())
+            # No place means no waiting for the client to close either.
+            self._transport.close()
+        else:
+            server.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._responded:
+            return
+        # The end may have begun in what came before.
+        start = max(0, len(self._received) - len(self._protocol.end) + 1)
+        self._received += data
+        end = self._received.find(self._protocol.end, start, self._protocol.limit)
+        if end >= 0:
+            self._respond(self._answer(bytes(self._received[:end])))
+        elif len(self._received) >= self._protocol.limit:
+            self._respond(self._protocol.too_long())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._timer.cancel()
+        self._server.connections.discard(self)
+
+    def cut(self) -> None:
+        """End the connection now, whatever was still to be sent."""
+        self._transport.abort()
+
+    def _answer(self, request: bytes) -> bytes:
+        try:
+            return self._protocol.answer(request)
+        except Exception:
+            logger.exception("a request could not be answered")
+            return self._protocol.failed()
+
+    def _respond(self, response: bytes) -> None:
+        self._responded = True
+        self._received.clear()
+        self._transport.write(response)
+        # A client that is gone already makes shutdown(2) fail.
+        with contextlib.suppress(OSError):
+            self._transport.write_eof()

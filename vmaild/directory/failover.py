@@ -1,0 +1,77 @@
+"""Which server serves: the order of the URIs, failover, and failback. Pure, handed the time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+GRACE = 0.25
+"""Seconds that a server which lost all its connections, but has not failed since, stays the chosen one: slapd's
+``idletimeout`` closes all at once, and they are back in milliseconds."""
+
+NEVER = float("-inf")
+
+
+@dataclass(slots=True)
+class Standing:
+    """How one server stands. Times are by the clock that the caller uses.
+
+    ``up``: has a live connection. ``well_since``: since when it is up without a break; ``NEVER`` for one that had none
+    yet. ``lost_at``: when it lost its last connection. ``failing``: a connect failed after that.
+    """
+
+    up: bool = False
+    failing: bool = False
+    well_since: float = NEVER
+    lost_at: float = NEVER
+
+    def went_up(self, now: float) -> None:
+        """A new connection is there."""
+        if not self.up and (self.failing or self.lost_at != NEVER):
+            self.well_since = now
+        self.up = True
+        self.failing = False
+
+    def lost(self, now: float) -> None:
+        """The last live connection is gone."""
+        self.up = False
+        self.lost_at = now
+
+    def failed(self) -> None:
+        """It could not be reached, or is taken out."""
+        self.failing = True
+
+    def returning(self, now: float) -> bool:
+        """Without a connection, but likely to have one in a moment."""
+        return not self.up and not self.failing and now - self.lost_at < GRACE
+
+
+def choose(standings: Sequence[Standing], current: int | None, now: float, failback_after: float) -> int | None:
+    """The index of the server to use now, None when there is none.
+
+    The current one is kept as long as it is up or returning; a preferred one takes over again after
+    ``failback_after`` seconds without a failure.
+    """
+    if current is not None:
+        for index in range(current):
+            standing = standings[index]
+            if standing.up and now - standing.well_since >= failback_after:
+                return index
+        if standings[current].up or standings[current].returning(now):
+            return current
+    return next((index for index, standing in enumerate(standings) if standing.up), None)
+
+
+def hopeless(standings: Sequence[Standing]) -> bool:
+    """True when every server has failed and none is up: lookups fail at once then."""
+    return all(standing.failing and not standing.up for standing in standings)
+
+
+def next_change(standings: Sequence[Standing], current: int | None, now: float, failback_after: float) -> float | None:
+    """Seconds after which ``choose`` may say something else by time alone, None when it will not."""
+    if current is None:
+        return None
+    pauses = [failback_after - (now - standing.well_since) for standing in standings[:current] if standing.up]
+    if standings[current].returning(now):
+        pauses.append(GRACE - (now - standings[current].lost_at))
+    return max(0.0, min(pauses)) if pauses else None
