@@ -76,3 +76,6 @@ def test_without_a_directory_logins_come_back_with_it(host: MailHost, courier: C
             return False
 
     assert eventually(let_in, DELIVERY_SECONDS)
+    # Each of authdaemond's processes fails once more on its old connection: new ones for the tests that follow.
+    courier.stop_logins()
+    courier.start_logins()
