@@ -106,7 +106,7 @@ def _demo(options: argparse.Namespace) -> int:
     # Not at the top: the daemon starts without it in a twentieth less time.
     from vmaild import demo
 
-    return demo.run(options.once, options.port)
+    return demo.run(options.once, options.port, with_mail=options.mail)
 
 
 def _import_postfix(options: argparse.Namespace) -> int:
@@ -166,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     stats.set_defaults(run=_stats)
     showing = commands.add_parser("demo", help="run a private slapd and vmaild in front of it")
     showing.add_argument("--once", action="store_true", help="end after the table of lookups")
+    showing.add_argument("--mail", action="store_true", help="with Postfix too, and a message along each lookup")
     showing.add_argument("--port", type=int, default=DEMO_PORT, help=f"port to listen on ({DEMO_PORT})")
     showing.set_defaults(run=_demo)
     moving = commands.add_parser("import-postfix", help="print a vmaild.toml made from the ldap: tables of a Postfix")

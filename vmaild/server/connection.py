@@ -212,7 +212,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _take_up(self, item: Request | Reply, data: bytes | None = None) -> bytes | None:
         """The reply to one request, or None when it is pending. ``data`` are its bytes if they may be remembered."""
-        self._patience.whole(self)
+        if data is None:
+            self._patience.whole(self)
         counters = self._context.counters
         if isinstance(item, Reply):
             counters.lookups += 1
