@@ -2,8 +2,11 @@
 #
 #   make demo             slapd with a small hosting company's tree, and vmaild in front of it, until Ctrl-C
 #   make demo ONCE=1      the same, ending after the table of lookups; PORT=... takes another port than 10143
+#   make demo MAIL=1      with Postfix too: a message along each row, and where it landed (as root)
 #   make test             formatting, lint, types and every test, against real slapd and Postfix
+#   make system           the HOWTO's whole system: slapd, Postfix, vmaild, Courier, procmail, webmail in a browser (as root)
 #   make chaos            five minutes of failing directory servers
+#   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
 #   make lint             formatting, lint and types only
 #   make clean            remove what these made
 #
@@ -14,7 +17,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos lint clean demo-packages test-packages
+.PHONY: help demo test system chaos fuzz lint clean demo-packages mail-packages test-packages system-packages
 
 PYTHON := python3
 VENV := .venv
@@ -22,24 +25,43 @@ RUN := $(VENV)/bin/python
 
 # slapd and ldap-utils run; the rest builds bonsai.
 DEMO_PACKAGES := slapd ldap-utils gcc libc6-dev libldap-dev libsasl2-dev
+# Postfix delivers what the demo sends.
+MAIL_PACKAGES := $(DEMO_PACKAGES) postfix postfix-ldap
 # systemd-analyze checks the units, openssl makes certificates; nothing of them is started.
-TEST_PACKAGES := $(DEMO_PACKAGES) postfix postfix-ldap systemd openssl
+TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl
+# Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail.
+SYSTEM_PACKAGES := $(TEST_PACKAGES) libsasl2-modules procmail courier-authdaemon courier-authlib-ldap courier-imap \
+    courier-pop roundcube-core roundcube-sqlite3 php-cli chromium chromium-driver
 # Debian's python3 comes without these; another python3 on PATH has them.
 PYTHON_PACKAGES := python3 python3-venv python3-dev
 # The address of bonsai's headers is asked of Python, so that a Python without them is noticed before pip does.
 PYTHON_COMPLETE := import ensurepip, pathlib, sysconfig; pathlib.Path(sysconfig.get_path('include'), 'Python.h').stat()
 
 help:
-	@sed -n '3,8s/^# *//p' Makefile
+	@sed -n '3,11s/^# *//p' Makefile
 
-demo: demo-packages $(VENV)/demo
-	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
+demo: $(if $(MAIL),mail,demo)-packages $(VENV)/demo
+	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(MAIL),--mail) $(if $(PORT),--port $(PORT))
 
 test: test-packages lint
 	$(RUN) -m pytest -q
 
+# The marker system is what `make test` leaves out; here everything of the folder runs.
+system: system-packages $(VENV)/test
+	$(RUN) -m pytest -q -m '' --durations=0 --durations-min=1 tests/system
+
 chaos: test-packages $(VENV)/test
 	$(RUN) -m tests.directory.chaos --seconds 300
+
+fuzz: SECONDS := 60
+fuzz: test-packages $(VENV)/fuzz
+	for target in requests replies values admin lines settings configuration; do
+	    echo "$$target"
+	    log=$$(mktemp)
+	    $(RUN) -m tests.fuzz $$target $(SECONDS) > $$log 2>&1 || { tail -n 40 $$log; exit 1; }
+	    grep -E 'Done|cov:' $$log | tail -n 2
+	    rm $$log
+	done
 
 lint: test-packages $(VENV)/test
 	$(VENV)/bin/ruff format --check .
@@ -53,7 +75,8 @@ clean:
 # An environment is made anew only when pyproject.toml or Python has changed.
 $(VENV)/demo: WANTED := .
 $(VENV)/test: WANTED := .[dev,bench]
-$(VENV)/demo $(VENV)/test: .FORCE
+$(VENV)/fuzz: WANTED := .[dev,fuzz]
+$(VENV)/demo $(VENV)/test $(VENV)/fuzz: .FORCE
 	@mark=$$(cat pyproject.toml <($(PYTHON) -VV) | sha256sum)
 	if [ -x $(RUN) ] && [ "$$(cat $@ 2>/dev/null)" = "$$mark" ]; then exit 0; fi
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vmaild needs Python 3.11 or newer")'
@@ -64,8 +87,10 @@ $(VENV)/demo $(VENV)/test: .FORCE
 .FORCE:
 
 demo-packages: PACKAGES := $(DEMO_PACKAGES)
+mail-packages: PACKAGES := $(MAIL_PACKAGES)
 test-packages: PACKAGES := $(TEST_PACKAGES)
-demo-packages test-packages:
+system-packages: PACKAGES := $(SYSTEM_PACKAGES)
+demo-packages mail-packages test-packages system-packages:
 	@command -v dpkg-query > /dev/null || exit 0
 	wanted="$(PACKAGES)"
 	$(PYTHON) -c "$(PYTHON_COMPLETE)" 2>/dev/null || wanted="$$wanted $(PYTHON_PACKAGES)"
@@ -93,10 +118,13 @@ demo-packages test-packages:
 	case "$$missing " in *" postfix "*)
 	    echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections;;
 	esac
+	case "$$missing " in *" roundcube-core "*)
+	    echo "roundcube-core roundcube/dbconfig-install boolean false" | debconf-set-selections;;
+	esac
 	echo "Installing$$missing"
 	apt-get -q -y update > /dev/null
 	apt-get -q -y install --no-install-recommends $$missing > /dev/null
 	# Nor shall they start at the next boot.
-	for service in slapd postfix; do
+	for service in slapd postfix courier-authdaemon courier-imap courier-pop; do
 	    case "$$missing " in *" $$service "*) update-rc.d $$service disable > /dev/null;; esac
 	done

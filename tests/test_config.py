@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from vmaild.config import DEFAULT_LISTEN, Config, load
+from vmaild.cache import CacheSettings
+from vmaild.config import DEFAULT_LISTEN, Config, DaemonSettings, load
+from vmaild.config.ranges import RANGES
+from vmaild.directory import DirectorySettings
 from vmaild.errors import ConfigError
 
 MINIMAL = """
@@ -89,7 +93,7 @@ address = "unix:/tmp/control"
     assert (first.address, first.mode, first.group) == ("unix:/run/vmaild/socketmap", 0o660, "postfix")
     assert (second.protocol, second.map) == ("tcp_table", "virtual_alias_maps")
     assert (config.cache.ttl, config.cache.max_entries) == (60, 10)
-    assert (config.http, config.control) == ("inet:127.0.0.1:9143", "unix:/tmp/control")
+    assert (config.http.address, config.control) == ("inet:127.0.0.1:9143", "unix:/tmp/control")
 
 
 def test_every_problem_is_told_at_once_with_its_table_and_key(read) -> None:
@@ -131,8 +135,8 @@ result_attribute = 5
         "[listen 1] address: is missing",
         "[listen 1] protocol: must be one of socketmap, tcp_table, not 'tcp'",
         found[13],
-        "[cache] ttl: must be at least 0",
-        "[cache] max_entries: must be at least 1",
+        "[cache] ttl: must be 0 to 2592000 seconds, not -1",
+        "[cache] max_entries: must be 1 to 100000000, not 0",
     ]
     assert found[13].startswith("[listen 2] address: ")
 
@@ -186,7 +190,7 @@ address = "inet:127.0.0.1:1"
         "[listen 2] map: no map named 'virtual_alias_map'; did you mean 'virtual_alias_maps'?",
         '[listen 3] map: is only for protocol = "tcp_table"; socketmap clients name the map',
         "[listen 3] mode: is only for unix: addresses",
-        "[listen] address: 'inet:127.0.0.1:1' stands here twice",
+        "[listen 4] address: 'inet:127.0.0.1:1' is the address of [listen 1]: write another port or path",
     ]
 
 
@@ -259,7 +263,8 @@ def test_words_may_be_written_as_postfix_does(read) -> None:
         ('[maps.own]\nquery_filter = "(a=b)"\nsize_limit = -1', "[maps.own] size_limit: must not be negative"),
         ('[maps.own]\nquery_filter = "(a=b)"\nrecursion_limit = 0', "[maps.own] recursion_limit: must be at least 1"),
         ('[maps.own]\nquery_filter = "(a=b)"\ndomain = "hash:/etc/x"',
-         "[maps.own] domain: 'hash:/etc/x': only domain names can stand here, no tables"),
+         "[maps.own] domain: 'hash:/etc/x': an indexed file is not read; name its source as texthash:FILE, or write the"
+         " domains out"),
         ('[maps."a b"]\nquery_filter = "(a=b)"', "[maps.a b]: a map's name is printable ASCII without spaces"),
         ('[maps.Virtual_alias_maps]\nquery_filter = "(a=b)"',
          "[maps.Virtual_alias_maps]: the same name stands here twice but for letter case, which is not significant"),
@@ -278,3 +283,117 @@ def test_a_file_without_maps_is_a_problem(read) -> None:
     assert problems(read, MINIMAL.replace('preset = "courier"', "")) == [
         "maps: no map is defined: set preset, or add a [maps.NAME] table"
     ]
+
+
+def test_every_number_of_the_settings_has_its_range() -> None:
+    for table, kind in (("", DaemonSettings), ("directory", DirectorySettings), ("cache", CacheSettings)):
+        numbers = {field.name for field in dataclasses.fields(kind) if str(field.type) in ("int", "float")}
+        assert numbers == set(RANGES[table]), table
+        defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+        assert [key for key in numbers if RANGES[table][key].problem(defaults[key])] == []
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e308", "9" * 400])
+def test_no_number_may_be_infinite_or_none_at_all(read, value: str) -> None:
+    found = problems(
+        read,
+        f"watchdog = {value}\ndrain_timeout = {value}\n"
+        + MINIMAL
+        + f"timeout = {value}\nmax_lifetime = {value}\n[cache]\nttl = {value}\nstale_ttl = {value}\n",
+    )
+    assert [problem.partition(": must be ")[0] for problem in found] == [
+        "watchdog",
+        "drain_timeout",
+        "[directory] timeout",
+        "[directory] max_lifetime",
+        "[cache] ttl",
+        "[cache] stale_ttl",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("watchdog = 0.001\n" + MINIMAL, "watchdog: must be 0 (never), or 1 to 3600 seconds, not 0.001"),
+        ("max_connections = 0\n" + MINIMAL, "max_connections: must be 1 to 1000000, not 0"),
+        (MINIMAL + "[cache]\nttl = inf\n", "[cache] ttl: must be 0 to 2592000 seconds, not inf"),
+        (MINIMAL + "[cache]\nttl = nan\n", "[cache] ttl: must be 0 to 2592000 seconds, not nan"),
+        (MINIMAL.replace("o=hosting,dc=x", "hosting"),
+         "[directory] search_base: 'hosting' is no DN: write attribute=value pairs such as"
+         ' "o=hosting,dc=example,dc=com"'),
+        (MINIMAL + '[maps.own]\nquery_filter = "(a=b)"\nsearch_base = "%d,dc=x"',
+         "[maps.own] search_base: '%d,dc=x' is no DN: write attribute=value pairs such as \"o=%d,o=hosting\""),
+        (MINIMAL + '[maps.virtual_mailbox_maps]\ncanary = ""',
+         "[maps.virtual_mailbox_maps] canary: '' is no address: write one that must always be found,"
+         ' "you@example.com"'),
+        (MINIMAL + '[maps.virtual_mailbox_maps]\ncanary = ["a@b", "notanaddress"]',
+         "[maps.virtual_mailbox_maps] canary: 'notanaddress' is no address: write one that must always be found,"
+         ' "you@example.com"'),
+        (MINIMAL + '[maps.virtual_mailbox_domains]\ncanary = "a@b.example"',
+         "[maps.virtual_mailbox_domains] canary: 'a@b.example' is no domain: write one that must always be found,"
+         ' "example.com"'),
+        (MINIMAL + '[http]\naddress = "inet:127.0.0.1:10143"',
+         "[http] address: 'inet:127.0.0.1:10143' is the address of [listen 1]: write another port or path"),
+        (MINIMAL + '[http]\naddress = "inet:localhost:10143"',
+         "[http] address: 'inet:localhost:10143' collides with 'inet:127.0.0.1:10143', the address of [listen 1]:"
+         " write another port or path"),
+        (MINIMAL + '[[listen]]\naddress = "unix:/run/a"\n[control]\naddress = "unix:/run//a"',
+         "[control] address: 'unix:/run//a' collides with 'unix:/run/a', the address of [listen 1]: write another"
+         " port or path"),
+        (MINIMAL + '[[listen]]\naddress = "inet:0.0.0.0:10143"',
+         "[listen 1] allow: is missing: everybody who reaches inet:0.0.0.0:10143 could ask. Add the networks of the"
+         ' hosts that ask, such as allow = ["192.0.2.0/24"], or listen on 127.0.0.1'),
+        (MINIMAL + '[http]\naddress = "inet:[::]:9143"',
+         "[http] allow: is missing: everybody who reaches inet:[::]:9143 could ask. Add the networks of the hosts that"
+         ' ask, such as allow = ["192.0.2.0/24"], or listen on 127.0.0.1'),
+        (MINIMAL + '[[listen]]\naddress = "inet:0.0.0.0:10143"\nallow = "0.0.0.0/0"',
+         "[listen 1] allow: '0.0.0.0/0' is everybody: write the networks of the hosts that ask"),
+        (MINIMAL + '[[listen]]\naddress = "inet:0.0.0.0:10143"\nallow = "192.0.2.1/24"',
+         "[listen 1] allow: '192.0.2.1/24' has bits set behind its prefix: write '192.0.2.0/24'"),
+        (MINIMAL + '[[listen]]\naddress = "inet:127.0.0.1:10143"\nallow = []',
+         "[listen 1] allow: is empty: nobody could connect. Write the networks of the hosts that ask"),
+        (MINIMAL + '[[listen]]\naddress = "inet:127.0.0.1:10143"\nallow_uid = "root"',
+         "[listen 1] allow_uid: is only for unix: addresses; for inet: ones there is allow"),
+        (MINIMAL + '[[listen]]\naddress = "unix:/run/a"\nallow = "127.0.0.1"',
+         "[listen 1] allow: is only for inet: addresses; for unix: ones there are allow_uid and allow_gid"),
+        (MINIMAL + '[[listen]]\naddress = "unix:/run/a"\nallow_gid = ["root", "no-such-group"]',
+         "[listen 1] allow_gid: no such group: no-such-group"),
+        (MINIMAL + '[[listen]]\naddress = "unix:/run/a"\nallow_uid = true',
+         "[listen 1] allow_uid: must be names or numbers, not a boolean"),
+        (MINIMAL + '[http]\naddress = "inet:127.0.0.1:9143"\nmode = "0660"',
+         "[http] mode: is only for unix: addresses"),
+    ],
+)  # fmt: skip
+def test_what_would_harm_is_refused_with_what_to_write_instead(read, text: str, problem: str) -> None:
+    assert problems(read, text) == [problem]
+
+
+def test_a_problem_is_one_line_whatever_the_file_holds(read) -> None:
+    (problem,) = problems(read, MINIMAL + '"a\\nb\\u001b" = 1\n[http]\n')
+    assert problem.startswith(r"[directory] a\nb\x1b: unknown key")
+
+
+def test_who_may_connect_arrives(read) -> None:
+    config = read(
+        MINIMAL
+        + """
+[[listen]]
+address = "inet:0.0.0.0:10143"
+allow = ["192.0.2.0/24", "2001:db8::1"]
+[[listen]]
+address = "unix:/run/lookups"
+allow_uid = ["root", 4242]
+allow_gid = 7
+[http]
+address = "unix:/run/pages"
+mode = "0660"
+owner = "root"
+group = "root"
+allow_gid = "root"
+"""
+    )
+    first, second = config.listen
+    assert [str(network) for network in first.access.networks] == ["192.0.2.0/24", "2001:db8::1/128"]
+    assert (second.access.uids, second.access.gids) == ({0, 4242}, {7})
+    assert (config.http.mode, config.http.owner, config.http.group) == (0o660, "root", "root")
+    assert config.http.access.gids == {0}

@@ -24,9 +24,10 @@ LAYERS = (
     ("maps",),
     ("listening",),
     ("server",),
-    ("admin",),
+    ("admin", "postfix"),
     ("config",),
     ("daemon", "demo"),
+    ("migration",),
     ("cli",),
     ("__main__",),
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.directory import BAD_MAILBOXES, account
 from tests.support.postfix import Postfix
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import BASE, READER_DN, READER_PW, SEARCH_BASE, tree
@@ -92,12 +93,15 @@ def test_a_table_snippet_and_a_delivery_snippet_go_together(configuration, names
 
 def test_master_snippet_gives_virtual_its_own_table(configuration):
     directory = configuration("main.cf", "main.cf.virtual", master="master.cf.virtual")
-    table = directory / "ldap-mailbox.cf"
-    table.write_text((SNIPPETS / table.name).read_text())
+    tables = [directory / "ldap-mailbox.cf", directory / "ldap-mailbox-wait.cf"]
+    for table in tables:
+        table.write_text((SNIPPETS / table.name).read_text())
     master = directory / "master.cf"
     # postconf opens the table and warns about what it does not know in there.
     master.write_text(master.read_text().replace("/etc/postfix", str(directory)))
-    assert postconf(directory, "-P") == {"virtual/unix/virtual_mailbox_maps": f"ldap:{table}"}
+    assert postconf(directory, "-P") == {
+        "virtual/unix/virtual_mailbox_maps": ",".join(f"ldap:{table}" for table in tables)
+    }
 
 
 def test_every_table_type_is_one_that_this_postfix_has(configuration):
@@ -131,25 +135,46 @@ def slapd(home):
 
 @pytest.fixture(scope="module")
 def mailbox_table(slapd, home):
-    """The snippet's table, with this server and its password."""
-    text = (SNIPPETS / "ldap-mailbox.cf").read_text()
+    """virtual(8)'s tables as the snippets have them, with this server and its password."""
+    return ",".join(f"ldap:{filled_in(slapd, home, name)}" for name in ("ldap-mailbox.cf", "ldap-mailbox-wait.cf"))
+
+
+def filled_in(slapd, home, name):
+    text = (SNIPPETS / name).read_text()
     assert READER_DN in text
     assert SEARCH_BASE in text
     assert SEARCH_BASE.endswith(BASE)
-    path = home / "ldap-mailbox.cf"
+    path = home / name
     path.write_text(text.replace("ldap://127.0.0.1:389", slapd.uri).replace("CHANGE-ME", READER_PW))
     # As the snippet says: virtual(8) has given up root when it reads the table.
     shutil.chown(path, "root", "postfix")
     path.chmod(0o640)
-    return f"ldap:{path}"
+    return path
 
 
 def test_the_mailbox_table_finds_accounts_and_nothing_else(mailbox_table, home):
     postfix = Postfix(home / "lookup", {})
     postfix.configure()
-    assert postfix.lookup(mailbox_table, "user1@domain1.example").value == "domain1.example/user1/"
+    first, wait = mailbox_table.split(",")
+    assert postfix.lookup(first, "user1@domain1.example").value == "domain1.example/user1/"
     for absent in ("sales@domain1.example", "nobody@domain1.example", "user1@elsewhere.example", "user1"):
-        assert postfix.lookup(mailbox_table, absent).not_found
+        assert postfix.lookup(first, absent).not_found
+        assert postfix.lookup(wait, absent).not_found
+
+
+@pytest.mark.parametrize("mailbox", BAD_MAILBOXES.values(), ids=BAD_MAILBOXES)
+def test_an_account_whose_mailbox_leaves_its_domain_is_put_off_and_never_found(slapd, mailbox_table, home, mailbox):
+    """The first table does not show where it points, and the second makes virtual(8) try again later."""
+    postfix = Postfix(home / "lookup", {})
+    postfix.configure()
+    first, wait = mailbox_table.split(",")
+    slapd.add(account("thief@domain2.example", mailbox=mailbox))
+    try:
+        assert postfix.lookup(first, "thief@domain2.example").not_found
+        answer = postfix.lookup(wait, "thief@domain2.example")
+        assert (answer.status, answer.value, answer.not_found) == (1, "", False), answer
+    finally:
+        slapd.modify(f"dn: mail=thief@domain2.example,o=domain2.example,{SEARCH_BASE}\nchangetype: delete\n")
 
 
 def test_virtual_delivers_into_the_maildir_that_the_table_names(mailbox_table, home):

@@ -1,4 +1,4 @@
-"""The commands: serve, check, query, flush, stats, demo.
+"""The commands: serve, check, query, flush, stats, demo, import-postfix, compare.
 
 Exit status, after sysexits.h where it has one:
 
@@ -24,10 +24,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmaild import __version__, admin, daemon
-from vmaild.config import DEFAULT_PATH, Config, load
+from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH, Config, load
 from vmaild.config.section import did_you_mean
 from vmaild.errors import ConfigError
 from vmaild.lookup import Request, Status
+from vmaild.process import open_log
 
 EX_NOT_FOUND = 1
 
@@ -53,11 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     config = _load(options)
-    daemon.log_to(sys.stderr, config.daemon.log_level)
-    try:
-        daemon.run(config)
-    except OSError as error:
-        return _fail(os.EX_OSERR, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    with open_log(sys.stderr, config.daemon.log_level) as log:
+        try:
+            daemon.run(config, log)
+        except OSError as error:
+            return _fail(os.EX_OSERR, f"{error.filename}: {error.strerror}" if error.filename else str(error))
     return os.EX_OK
 
 
@@ -69,7 +70,6 @@ def _check(options: argparse.Namespace) -> int:
 
 def _query(options: argparse.Namespace) -> int:
     config = _load(options)
-    daemon.log_to(sys.stderr, config.daemon.log_level if options.verbose else "error")
     names = [name.lower() for name in config.maps.tables]
     if options.map.lower() not in names:
         return _fail(os.EX_USAGE, f"no map named {options.map!r}{did_you_mean(options.map.lower(), names)}")
@@ -85,7 +85,8 @@ def _query(options: argparse.Namespace) -> int:
             return EX_NOT_FOUND
         return _fail(os.EX_TEMPFAIL, reply.text.decode())
 
-    return asyncio.run(ask())
+    with open_log(sys.stderr, config.daemon.log_level if options.verbose else "error"):
+        return asyncio.run(ask())
 
 
 def _flush(options: argparse.Namespace) -> int:
@@ -105,7 +106,19 @@ def _demo(options: argparse.Namespace) -> int:
     # Not at the top: the daemon starts without it in a twentieth less time.
     from vmaild import demo
 
-    return demo.run(options.once, options.port)
+    return demo.run(options.once, options.port, with_mail=options.mail)
+
+
+def _import_postfix(options: argparse.Namespace) -> int:
+    from vmaild.migration import import_command
+
+    return import_command.run(options)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from vmaild.migration import compare_command
+
+    return compare_command.run(options)
 
 
 def _load(options: argparse.Namespace) -> Config:
@@ -153,6 +166,20 @@ def _parser() -> argparse.ArgumentParser:
     stats.set_defaults(run=_stats)
     showing = commands.add_parser("demo", help="run a private slapd and vmaild in front of it")
     showing.add_argument("--once", action="store_true", help="end after the table of lookups")
+    showing.add_argument("--mail", action="store_true", help="with Postfix too, and a message along each lookup")
     showing.add_argument("--port", type=int, default=DEMO_PORT, help=f"port to listen on ({DEMO_PORT})")
     showing.set_defaults(run=_demo)
+    moving = commands.add_parser("import-postfix", help="print a vmaild.toml made from the ldap: tables of a Postfix")
+    moving.add_argument("directory", metavar="DIR", nargs="?", type=Path, default=Path("/etc/postfix"))
+    moving.add_argument("--listen", default=DEFAULT_LISTEN, metavar="ADDRESS", help=f"({DEFAULT_LISTEN})")
+    moving.add_argument("--output", type=Path, metavar="FILE", help="write the vmaild.toml there")
+    moving.add_argument("--diff", type=Path, metavar="FILE", help="write the diff of main.cf there")
+    moving.set_defaults(run=_import_postfix)
+    comparing = commands.add_parser(
+        "compare", parents=[configured], help="ask Postfix's table and vmaild the same keys"
+    )
+    comparing.add_argument("map", metavar="MAP|FILE.cf")
+    comparing.add_argument("keys", metavar="KEYS", help="a file of keys, or a mail log; - for stdin")
+    comparing.add_argument("--postfix-config", default="", metavar="DIR", help="Postfix's directory, as postmap -c")
+    comparing.set_defaults(run=_compare)
     return parser

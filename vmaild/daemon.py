@@ -13,20 +13,19 @@ import logging
 import os
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Coroutine, MutableMapping
 from typing import Any
 
 import uvloop
 
-from vmaild.admin import ControlServer, HttpServer, Metrics, readiness
+from vmaild.admin import MOST_CONNECTIONS, ControlServer, HttpServer, Metrics, readiness
 from vmaild.cache import Cache
 from vmaild.config import Config
 from vmaild.directory import Pool
 from vmaild.errors import ConfigError
 from vmaild.listening import parse_address
 from vmaild.maps import Maps
-from vmaild.process import GcTuning, Watchdog, systemd
+from vmaild.process import GcTuning, Log, LogOnce, Watchdog, descriptors, systemd
 from vmaild.server import Server
 
 logger = logging.getLogger("vmaild")
@@ -64,10 +63,19 @@ async def opened(config: Config) -> AsyncIterator[Maps]:
         await directory.close()
 
 
-class Daemon:
-    """One running vmaild. ``environ`` is what systemd passes things in."""
+def places(config: Config) -> int:
+    """How many clients there may be: ``max_connections``, or what the open files allow after all that is kept back."""
+    directory = config.directory
+    admin = MOST_CONNECTIONS * (bool(config.http.address) + bool(config.control))
+    kept = descriptors.kept_back(len(directory.uri), directory.pool_size, admin)
+    return descriptors.for_clients(config.daemon.max_connections, descriptors.raise_limit(), kept)
 
-    def __init__(self, config: Config, environ: MutableMapping[str, str] = os.environ) -> None:
+
+class Daemon:
+    """One running vmaild. ``environ`` is what systemd passes things in, ``log`` where its log lines go."""
+
+    def __init__(self, config: Config, environ: MutableMapping[str, str] = os.environ, log: Log | None = None) -> None:
+        self._once = LogOnce(logger)
         self._config = config
         self._environ = environ
         self._notifier = systemd.Notifier(environ)
@@ -76,8 +84,14 @@ class Daemon:
         self.directory = Pool(config.directory)
         self.cache = Cache(config.cache)
         self.maps = make_maps(config, self.directory, self.cache)
-        self.server = Server(self.maps, config.listen, max_connections=config.daemon.max_connections)
-        self.metrics = Metrics(cache=self.cache, server=self.server, directory=self.directory, maps=self.maps)
+        self.server = Server(self.maps, config.listen, max_connections=places(config))
+        self.metrics = Metrics(
+            cache=self.cache,
+            server=self.server,
+            directory=self.directory,
+            maps=self.maps,
+            log_dropped=lambda: log.dropped if log is not None else 0,
+        )
 
     def stop(self) -> None:
         """End ``run``: no new connections, the lookups under way are answered, then everything is closed."""
@@ -131,12 +145,17 @@ class Daemon:
         self._begin(self._tune_gc())
 
     async def _start_http(self, stack: contextlib.AsyncExitStack, inherited: list[socket.socket]) -> None:
-        if not self._config.http:
+        settings = self._config.http
+        if not settings.address:
             return
         http = HttpServer(
-            parse_address(self._config.http),
+            parse_address(settings.address),
             metrics=self.metrics.exposition,
             ready=lambda: readiness(directory_ready=self.directory.ready, cached_records=len(self.cache)),
+            mode=settings.mode,
+            owner=settings.owner,
+            group=settings.group,
+            access=settings.access,
         )
         stack.push_async_callback(http.close)
         await http.start(inherited)
@@ -162,7 +181,9 @@ class Daemon:
             raise ConfigError([f"{self._config.path}: listen: systemd passes a socket that no table names: {names}"])
 
     def _begin(self, work: Coroutine[Any, Any, object]) -> None:
-        self._tasks.append(asyncio.create_task(work))
+        task = asyncio.create_task(work)
+        task.add_done_callback(_report_end)
+        self._tasks.append(task)
 
     async def _end_tasks(self) -> None:
         for task in self._tasks:
@@ -171,7 +192,12 @@ class Daemon:
 
     async def _watch_canaries(self) -> None:
         while self.maps.canaries.keys:
-            await self.maps.canaries.check()
+            try:
+                await self.maps.canaries.check()
+            except Exception as error:
+                # Whatever it is, the canaries are to be checked again: a directory may be emptied meanwhile.
+                if self._once.log(logging.ERROR, "canaries", f"the canaries could not be checked: {error!r}"):
+                    logger.debug("the canaries could not be checked", exc_info=error)
             await asyncio.sleep(self._config.directory.check_interval if self.directory.ready else CANARY_RETRY)
 
     async def _tune_gc(self) -> None:
@@ -188,41 +214,16 @@ class Daemon:
             self._notifier.status(f"directory {up}, {len(self.cache)} records cached")
 
 
-def log_to(stream: Any, level: str) -> None:
-    """Log to ``stream``; under systemd, which adds time and name itself, with the priority of sd-daemon(3)."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(_JournalFormatter() if "JOURNAL_STREAM" in os.environ else _PlainFormatter())
-    root = logging.getLogger("vmaild")
-    root.handlers[:] = [handler]
-    root.propagate = False
-    root.setLevel(level.upper())
+def _report_end(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("a background task ended: %s", task.get_coro(), exc_info=error)
 
 
-class _PlainFormatter(logging.Formatter):
-    """Time in UTC, level, text."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        return time.strftime(datefmt or "%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
-
-
-class _JournalFormatter(logging.Formatter):
-    """The text behind its syslog priority, sd-daemon(3)."""
-
-    _PRIORITY = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
-
-    def format(self, record: logging.LogRecord) -> str:
-        priority = next((number for level, number in self._PRIORITY if record.levelno >= level), 7)
-        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
-
-
-def run(config: Config) -> None:
+def run(config: Config, log: Log | None = None) -> None:
     """Serve until told to stop, on uvloop."""
 
     async def main() -> None:
-        await Daemon(config).run()
+        await Daemon(config, log=log).run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import stat
 
 import pytest
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from tests.support.loops import SECONDS, on_each_loop
 from vmaild.admin.http import MAX_REQUEST, HttpProtocol, HttpServer, Readiness, parse_request, readiness
-from vmaild.listening import InetAddress, UnixAddress, bind_inet
+from vmaild.listening import Access, InetAddress, UnixAddress, bind_inet, parse_networks
 
 EPOCH_DATE = b"Date: Thu, 01 Jan 1970 00:00:00 GMT"
 
@@ -294,3 +296,19 @@ async def test_closing_cuts_open_connections_and_removes_the_socket_file(tmp_pat
     assert await read_to_end(reader) == b""
     assert list(tmp_path.iterdir()) == []
     writer.close()
+
+
+@on_each_loop
+async def test_a_unix_socket_has_the_mode_and_owner_asked_for(service_home):
+    path = service_home / "pages"
+    async with serving(UnixAddress(str(path)), mode=0o620, owner=str(os.getuid()), group=str(os.getgid())) as server:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o620
+        assert status_of(await fetch(server, get("/health") + b"\r\n\r\n")) == 200
+    assert not path.exists()
+
+
+@on_each_loop
+async def test_who_is_not_allowed_gets_no_page():
+    async with serving(access=Access(parse_networks(["192.0.2.0/24"]))) as server:
+        assert await fetch(server, get("/health") + b"\r\n\r\n") == b""
+        assert server._server.denied_connections == 1

@@ -47,7 +47,7 @@ def site(service_home: Path, slapd: Slapd) -> Iterator[Site]:
     postfix = Postfix(
         service_home / "postfix",
         {name: tables["inet"][name] for name in MAPS[:3]},
-        mailbox_table=mailbox_table(service_home / "mailbox.cf", slapd),
+        mailbox_table=mailbox_table(service_home, slapd),
     )
     daemon.start()
     try:

@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
 
 from tests.support.directory import account, alias
-from vmaild.demo.process import ProcessError, run
+from tests.support.ldap_client import added, change, dn, replaced, search
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import ACCOUNT_PW, BASE, READER_DN, READER_PW, SEARCH_BASE
 
-
-def dn(address: str) -> str:
-    return f"mail={address},o={address.rpartition('@')[2]},{SEARCH_BASE}"
-
-
 POSTMASTER = dn("user1@domain2.example")
 USER = dn("user2@domain2.example")
-
-
-def search(slapd: Slapd, who: str, password: str, base: str, *arguments: str) -> str:
-    bind = ["-D", who, "-w", password] if who else []
-    command = ["ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-H", slapd.uri, *bind, "-b", base, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
-
-
-def change(slapd: Slapd, who: str, ldif: str, password: str = ACCOUNT_PW) -> str:
-    """Apply a change as ``who``; "" when slapd did it, else what it said."""
-    try:
-        run(["ldapmodify", "-x", "-H", slapd.uri, "-D", who, "-w", password], stdin=ldif)
-    except ProcessError as error:
-        return str(error)
-    return ""
-
-
-def added(entry: str) -> str:
-    first, rest = entry.split("\n", 1)
-    return f"{first}\nchangetype: add\n{rest}"
-
-
-def replaced(target: str, attribute: str, value: str) -> str:
-    return f"dn: {target}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n"
 
 
 def test_vmaild_reads_every_mail_entry(slapd: Slapd) -> None:

@@ -5,18 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.e2e.conftest import Site
-from tests.support.directory import account, alias
+from tests.support.directory import BAD_MAILBOXES, account, alias
 from vmaild.demo.tree import SEARCH_BASE
-
-BAD_MAILBOXES = {
-    "absolute": "/etc/",
-    "another-domain": "domain1.example/user1/",
-    "upward": "domain2.example/../domain1.example/user1/",
-    "no-slash": "domain2.example/no-slash",
-    "longer-domain": "domain2.example.org/user/",
-    "domain-alone": "domain2.example",
-    "missing": "",
-}
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import postfix as postfix_module
 from tests.support.postfix import Postfix
 from vmaild import demo
+from vmaild.demo import postfix as postfix_module
 from vmaild.demo import slapd as slapd_module
 from vmaild.demo.process import PORTS, Process, ProcessError, free_port
 from vmaild.demo.slapd import Slapd, SlapdError

@@ -7,6 +7,8 @@ import fcntl
 import os
 import socket
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -19,6 +21,7 @@ from vmaild.listening import (
     bind_unix,
     binding,
     claim,
+    overlap,
     parse_address,
     remove_unix,
 )
@@ -204,13 +207,91 @@ def test_a_file_that_is_no_socket_is_refused_and_stays(tmp_path):
 
 
 def test_a_start_at_the_same_moment_is_refused(tmp_path):
+    path = str(tmp_path / "lookups")
+    with binding._start_lock(path), pytest.raises(OSError, match="another process is binding here"):
+        bind_unix(path)
+    with bind_unix(path):
+        assert [file.name for file in tmp_path.iterdir()] == ["lookups"]
+
+
+def test_a_lock_on_the_directory_which_any_user_can_take_keeps_nothing_from_starting(tmp_path):
     directory = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)
-        with pytest.raises(OSError, match="another process is binding here"):
-            bind_unix(str(tmp_path / "lookups"))
+        bind_unix(str(tmp_path / "lookups")).close()
     finally:
         os.close(directory)
+
+
+def test_the_lock_is_a_file_that_no_other_user_can_open(tmp_path):
+    lock = tmp_path / "lookups.lock"
+    lock.touch(mode=0o666)
+    lock.chmod(0o666)
+    with binding._start_lock(str(tmp_path / "lookups")):
+        assert stat.S_IMODE(lock.stat().st_mode) == 0o600
+    assert not lock.exists()
+
+
+def test_a_lock_whose_file_is_gone_is_taken_again(tmp_path, monkeypatch):
+    lock, flock = tmp_path / "lookups.lock", fcntl.flock
+    removals = [lock.unlink]
+
+    def flock_too_late(descriptor, operation):
+        flock(descriptor, operation)
+        if removals:
+            removals.pop()()
+
+    monkeypatch.setattr(fcntl, "flock", flock_too_late)
+    with binding._start_lock(str(tmp_path / "lookups")):
+        assert lock.exists()
+
+
+def test_another_users_file_in_the_place_of_the_lock_is_named(tmp_path):
+    (tmp_path / "lookups.lock").touch()
+    os.chown(tmp_path / "lookups.lock", 65534, -1)
+    with pytest.raises(OSError, match=r"lookups\.lock"):
+        bind_unix(str(tmp_path / "lookups"))
+
+
+def test_twenty_starts_at_once_leave_one_listener(tmp_path):
+    path = str(tmp_path / "lookups")
+    bind_unix(path).close()
+    together = threading.Barrier(20)
+
+    def start(_):
+        together.wait(10)
+        try:
+            return bind_unix(path)
+        except OSError:
+            return None
+
+    with ThreadPoolExecutor(20) as threads:
+        won = [sock for sock in threads.map(start, range(20)) if sock is not None]
+    assert len(won) == 1
+    with won[0], socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("inet:127.0.0.1:25", "inet:127.0.0.1:25", True),
+        ("inet:127.0.0.1:25", "inet:127.0.0.1:26", False),
+        ("inet:127.0.0.1:25", "inet:127.0.0.2:25", False),
+        ("inet:127.0.0.1:25", "inet:0.0.0.0:25", True),
+        ("inet:127.0.0.1:25", "inet:localhost:25", True),
+        ("inet:[::1]:25", "inet:localhost:25", True),
+        ("inet:[::1]:25", "inet:[::]:25", True),
+        ("inet:[::]:25", "inet:0.0.0.0:25", False),
+        ("inet:127.0.0.1:0", "inet:127.0.0.1:0", False),
+        ("unix:/run/a", "unix:/run//b/../a", True),
+        ("unix:/run/a", "unix:/run/b", False),
+        ("unix:/run/a", "inet:127.0.0.1:25", False),
+    ],
+)
+def test_addresses_that_cannot_both_be_listened_on_overlap(one, other, same):
+    assert overlap(parse_address(one), parse_address(other)) is same
+    assert overlap(parse_address(other), parse_address(one)) is same
 
 
 def test_removing_takes_a_dead_file_and_leaves_a_live_one(tmp_path):

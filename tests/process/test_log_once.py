@@ -1,4 +1,4 @@
-"""A complaint that comes again and again is in the log now and then, and each one that is new at once."""
+"""One line a minute for a complaint, by what it is about."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from vmaild.process.log_once import INTERVAL, REMEMBERED, LogOnce
+from vmaild.process import LogOnce
 
 logger = logging.getLogger("vmaild.test")
 
@@ -23,43 +23,36 @@ def clock() -> Clock:
     return Clock()
 
 
-def texts(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records]
-
-
-def test_one_complaint_is_logged_once_in_the_interval(clock, caplog):
+def test_a_complaint_is_logged_once_in_its_interval_and_then_with_its_number(caplog, clock: Clock) -> None:
     once = LogOnce(logger, clock)
-    for second in range(int(2 * INTERVAL)):
-        clock.now = 1000.0 + second
-        once.log(logging.WARNING, "entry a", f"second {second}")
-    assert texts(caplog) == ["second 0", f"second {INTERVAL:.0f}"]
+    assert once.log(logging.ERROR, ("unsafe", "dn"), "first")
+    for n in range(5):
+        clock.now += 10
+        assert not once.log(logging.ERROR, ("unsafe", "dn"), f"key {n}")
+    clock.now += 10
+    assert once.log(logging.ERROR, ("unsafe", "dn"), "second")
+    assert caplog.messages == ["first", "second (5 more like it since the last such line)"]
+    assert caplog.records[0].levelname == "ERROR"
+    assert once.suppressed == 5
 
 
-def test_the_interval_can_be_set(clock, caplog):
-    once = LogOnce(logger, clock, 10.0)
-    for clock.now in (1000.0, 1009.9, 1010.0):
-        once.log(logging.WARNING, "a", f"{clock.now}")
-    assert texts(caplog) == ["1000.0", "1010.0"]
-
-
-def test_each_thing_is_complained_about_by_itself_and_at_its_level(clock, caplog):
+def test_complaints_about_different_things_are_kept_apart(caplog, clock: Clock) -> None:
     once = LogOnce(logger, clock)
-    once.log(logging.WARNING, "a", "first")
-    once.log(logging.ERROR, "b", "second")
-    once.log(logging.ERROR, "a", "the first again, in other words")
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "first"),
-        ("ERROR", "second"),
-    ]
+    for kind in ("unsafe", "missing"):
+        for entry in ("a", "b"):
+            assert once.log(logging.WARNING, (kind, entry), f"{kind} {entry}")
+    assert len(caplog.messages) == 4
 
 
-def test_a_percent_sign_in_a_complaint_is_text(clock, caplog):
-    LogOnce(logger, clock).log(logging.WARNING, "a", "key 100%s %d")
-    assert texts(caplog) == ["key 100%s %d"]
+def test_a_flood_of_different_complaints_is_bounded_in_lines_and_memory(caplog, clock: Clock) -> None:
+    once = LogOnce(logger, clock, max_remembered=3)
+    assert [once.log(logging.WARNING, n, str(n)) for n in range(10)] == [True] * 3 + [False] * 7
+    clock.now += 60
+    assert once.log(logging.WARNING, 9, "9")
+    assert caplog.messages[-1] == "9 (7 other complaints were not logged: there are too many different ones)"
+    assert len(once._known) == 3
 
 
-def test_what_is_remembered_is_bounded(clock):
-    once = LogOnce(logger, clock)
-    for number in range(3 * REMEMBERED):
-        once.log(logging.DEBUG, f"{number}", "text")
-    assert len(once._logged) == REMEMBERED
+def test_text_with_percent_signs_is_text(caplog, clock: Clock) -> None:
+    LogOnce(logger, clock).log(logging.WARNING, 1, "100%s")
+    assert caplog.messages == ["100%s"]

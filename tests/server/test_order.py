@@ -102,7 +102,7 @@ def test_each_request_is_answered_once_and_in_order(steps: list[tuple[str, objec
             assert one.expected.startswith(one.transport.sent)
         await one.end()
         assert one.transport.sent == one.expected
-        assert not one.connection._in_flight
+        assert not one.connection.in_flight
         one.connection.eof_received()
         assert (one.connection._state, one.transport.ended) == (ENDING, "closed")
         one.connection.connection_lost(None)

@@ -5,7 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from vmaild.demo.slapd import Slapd
-from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
+from vmaild.demo.tree import MAIL_HOME, READER_DN, READER_PW, SEARCH_BASE
+
+SNIPPETS = Path(__file__).parents[2] / "postfix-snippets"
+
+BAD_MAILBOXES = {
+    "absolute": "/etc/",
+    "another-domain": "domain1.example/user1/",
+    "upward": "domain2.example/../domain1.example/user1/",
+    "no-slash": "domain2.example/no-slash",
+    "longer-domain": "domain2.example.org/user/",
+    "domain-alone": "domain2.example",
+    "missing": "",
+}
+"""Mailboxes that an account of domain2.example must get no mail in, each by what is wrong with it."""
 
 
 def ldap_table(file: Path, slapd: Slapd, query_filter: str, result_attribute: str, *more: str) -> str:
@@ -25,13 +38,30 @@ def ldap_table(file: Path, slapd: Slapd, query_filter: str, result_attribute: st
     return f"ldap:{file}"
 
 
-def mailbox_table(file: Path, slapd: Slapd) -> str:
-    """The table for virtual(8)'s own last lookup: mailboxes by address."""
-    return ldap_table(file, slapd, "(&(objectClass=courierMailAccount)(mail=%s))", "mailbox")
+def mailbox_table(home: Path, slapd: Slapd) -> str:
+    """virtual(8)'s own tables, those of ``postfix-snippets``, written below ``home``."""
+    return ",".join(_snippet(home / name, slapd) for name in ("ldap-mailbox.cf", "ldap-mailbox-wait.cf"))
 
 
-def account(address: str, *, domain: str = "", mail: tuple[str, ...] = (), mailbox: str | None = None) -> str:
-    """LDIF of an account below ``o=domain``, by default the address's own; ``mailbox`` "" leaves it out."""
+def _snippet(file: Path, slapd: Slapd) -> str:
+    text = (SNIPPETS / file.name).read_text()
+    file.write_text(text.replace("ldap://127.0.0.1:389", slapd.uri).replace("CHANGE-ME", READER_PW))
+    return f"ldap:{file}"
+
+
+def account(
+    address: str,
+    *,
+    domain: str = "",
+    mail: tuple[str, ...] = (),
+    mailbox: str | None = None,
+    mail_home: str = MAIL_HOME,
+    more: tuple[str, ...] = (),
+) -> str:
+    """LDIF of an account below ``o=domain``, by default the address's own; ``mailbox`` "" leaves it out.
+
+    ``more`` are further lines.
+    """
     localpart, _, own_domain = address.rpartition("@")
     box = f"{own_domain}/{localpart}/" if mailbox is None else mailbox
     return _entry(
@@ -39,10 +69,11 @@ def account(address: str, *, domain: str = "", mail: tuple[str, ...] = (), mailb
         domain or own_domain,
         "objectClass: courierMailAccount",
         *(f"mail: {value}" for value in mail or (address,)),
-        "homeDirectory: /home/vmail/domains",
+        f"homeDirectory: {mail_home}",
         "uidNumber: 101",
         "gidNumber: 101",
         *([f"mailbox: {box}"] if box else []),
+        *more,
     )
 
 

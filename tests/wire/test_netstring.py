@@ -25,6 +25,11 @@ def test_payload_and_netstring_agree(payload, data):
     [
         b":,",
         b"00:,",
+        b"000..0:",
+        b"000000:,",
+        b"-1:",
+        b"+5:",
+        "٥:abcde,".encode(),
         b"01:a,",
         b"+1:a,",
         b"-1:a,",

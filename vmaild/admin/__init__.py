@@ -6,7 +6,22 @@
 """
 
 from vmaild.admin.control import ControlError, ControlServer, flush, stats
-from vmaild.admin.http import HttpServer, Readiness, readiness
+from vmaild.admin.http import HttpServer, HttpSettings, Readiness, readiness
 from vmaild.admin.metrics import Metrics
+from vmaild.admin.request_server import MAX_CONNECTIONS, MAX_TURNED_AWAY
 
-__all__ = ["ControlError", "ControlServer", "HttpServer", "Metrics", "Readiness", "flush", "readiness", "stats"]
+MOST_CONNECTIONS = MAX_CONNECTIONS + MAX_TURNED_AWAY
+"""Connections of one of the two servers at one time: so many descriptors are kept for it."""
+
+__all__ = [
+    "MOST_CONNECTIONS",
+    "ControlError",
+    "ControlServer",
+    "HttpServer",
+    "HttpSettings",
+    "Metrics",
+    "Readiness",
+    "flush",
+    "readiness",
+    "stats",
+]

@@ -11,7 +11,7 @@ path     answer
 HTTP/1.1 (RFC 9112), GET and HEAD, one request per connection (``Connection: close``). Anything else: 404 for
 another path, 405 for another method, 400 for what is no request, 431 for one over ``MAX_REQUEST`` bytes, 503
 when ``max_connections`` are open, 500 when the page could not be made. There is neither TLS nor a
-password: listen on loopback or on a unix socket.
+password: listen on loopback or on a unix socket, or say with ``access`` who may connect.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from vmaild.admin.request_server import DEADLINE, MAX_CONNECTIONS, RequestServer
-from vmaild.listening import Address, UnixAddress, bind, claim, remove_unix
+from vmaild.listening import EVERYONE, Access, Address, UnixAddress, bind, claim, remove_unix
 
 if TYPE_CHECKING:
     import socket
@@ -43,6 +43,17 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/1\.([0-9])")
 _FIELD = re.compile(rf"({_TOKEN}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _ABSOLUTE = re.compile(r"https?://[^/?]*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """The table ``[http]``. ``mode``, ``owner`` and ``group`` are those of a unix socket's file."""
+
+    address: str = ""
+    mode: int | None = None
+    owner: str = ""
+    group: str = ""
+    access: Access = EVERYONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +82,8 @@ class HttpServer:
 
     ``metrics`` returns the exposition (``vmaild.admin.metrics.Metrics.exposition``), ``ready`` the state of the
     moment; both are called in the event loop and must not block. ``clock`` is the time of day for the Date
-    field. ``deadline``: seconds for a whole connection.
+    field. ``deadline``: seconds for a whole connection. ``mode``, ``owner`` and ``group`` are those of a unix
+    socket's file (``vmaild.listening.bind``), ``access`` says who may connect.
     """
 
     def __init__(
@@ -83,11 +95,16 @@ class HttpServer:
         deadline: float = DEADLINE,
         max_connections: int = MAX_CONNECTIONS,
         clock: Callable[[], float] = time.time,
+        mode: int | None = None,
+        owner: str = "",
+        group: str = "",
+        access: Access = EVERYONE,
     ) -> None:
         self.address = address
+        self._file = (mode, owner, group)
         self._bound_path = ""
         self._server = RequestServer(
-            HttpProtocol(metrics, ready, clock), deadline=deadline, max_connections=max_connections
+            HttpProtocol(metrics, ready, clock), deadline=deadline, max_connections=max_connections, access=access
         )
 
     @property
@@ -99,7 +116,7 @@ class HttpServer:
         """Listen on the sockets among ``inherited`` that are bound to the address, else bind it. OSError."""
         sockets = claim(self.address, inherited if inherited is not None else [])
         if not sockets:
-            sockets = bind(self.address)
+            sockets = bind(self.address, *self._file)
             if isinstance(self.address, UnixAddress):
                 self._bound_path = self.address.path
         await self._server.start(sockets)

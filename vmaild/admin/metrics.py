@@ -24,7 +24,7 @@ from vmaild.lookup import Status
 from vmaild.server import LATENCY_BOUNDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from _typeshed import DataclassInstance
 
@@ -51,6 +51,9 @@ _SERVER = (
     ("accepted", "connections_accepted", "Connections of clients taken on"),
     ("refused", "connections_refused", "Connections of clients refused because there were too many"),
     ("idle_closed", "connections_idle_closed", "Connections of clients closed because they were silent"),
+    ("slow_closed", "connections_slow_closed", "Connections of clients closed because they sent or read too slowly"),
+    ("closed_for_room", "connections_closed_for_room", "Connections of clients closed to make room for others"),
+    ("denied", "connections_denied", "Connections closed at once because of where they came from"),
     ("protocol_errors", "protocol_errors", "Connections closed because of bytes that were no request"),
     ("lookups", "requests_looked_up", "Requests that the cache could not answer at once"),
     ("pipelined", "requests_pipelined", "Requests in pieces or several at a time that the cache answered"),
@@ -76,7 +79,11 @@ _LDAP = (
 class Metrics(Collector):
     """Reads the counters of the four parts. Nothing here blocks or waits."""
 
-    def __init__(self, *, cache: Cache, server: Server, directory: Pool, maps: Maps) -> None:
+    def __init__(
+        self, *, cache: Cache, server: Server, directory: Pool, maps: Maps, log_dropped: Callable[[], int] = lambda: 0
+    ) -> None:
+        """``log_dropped``: how many log lines were dropped (``vmaild.process.Log.dropped``)."""
+        self._log_dropped = log_dropped
         self._cache = cache
         self._server = server
         self._directory = directory
@@ -98,6 +105,9 @@ class Metrics(Collector):
         yield from self._of_the_cache()
         yield from self._of_the_server()
         yield from self._of_the_directory()
+        yield _counter(
+            "log_lines_dropped", "Log lines dropped because the log was not read fast enough", value=self._log_dropped()
+        )
 
     def lookups(self) -> Counter[tuple[str, str]]:
         """Replies so far, by map and status (``found``, ``not_found``, ``temporary``, ``permanent``)."""
@@ -122,6 +132,7 @@ class Metrics(Collector):
             "missing_canaries": {name: list(keys) for name, keys in self._maps.canaries.missing.items()},
             "cache": _as_dict(cache.counters) | {"records": len(cache), "lookups_in_flight": self._maps.in_flight},
             "server": _as_dict(self._server.counters) | {"connections": self._server.connections},
+            "log": {"dropped": self._log_dropped()},
             "directory": _as_dict(self._directory.counters)
             | {"waiting": directory.waiting, "servers": [_as_dict(server) for server in directory.servers]},
         }

@@ -13,12 +13,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 from typing import TYPE_CHECKING, Protocol, cast
 
-from vmaild.listening import address_of
+from vmaild.listening import EVERYONE, Acceptor, Access
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterable
 
     from vmaild.listening import Address
@@ -30,6 +30,9 @@ DEADLINE = 5.0
 
 # Connections at once. The clients are a few monitors and an administrator, not Postfix.
 MAX_CONNECTIONS = 32
+
+# Connections beyond these that are told so; one more waits in the kernel's backlog.
+MAX_TURNED_AWAY = 8
 
 
 class RequestProtocol(Protocol):
@@ -55,35 +58,61 @@ class RequestServer:
     """Serves one protocol on any number of listening sockets. ``deadline``: seconds for a whole connection."""
 
     def __init__(
-        self, protocol: RequestProtocol, *, deadline: float = DEADLINE, max_connections: int = MAX_CONNECTIONS
+        self,
+        protocol: RequestProtocol,
+        *,
+        deadline: float = DEADLINE,
+        max_connections: int = MAX_CONNECTIONS,
+        access: Access = EVERYONE,
     ) -> None:
         self.protocol = protocol
         self.deadline = deadline
         self.max_connections = max_connections
         self.connections: set[_RequestConnection] = set()
         self.addresses: tuple[Address, ...] = ()
-        self._servers: list[asyncio.Server] = []
+        self.denied_connections = 0
+        """Connections closed at once because of where, or which user, they came from."""
+        self._access = access
+        self._open = 0
+        self._acceptors: list[Acceptor] = []
 
     async def start(self, sockets: Iterable[socket.socket]) -> None:
         """Begin to accept on ``sockets``, which belong to the server from now on."""
-        loop = asyncio.get_running_loop()
         for sock in sockets:
-            self.addresses += (address_of(sock),)
-            if sock.family == socket.AF_UNIX:
-                server = await loop.create_unix_server(lambda: _RequestConnection(self), sock=sock)
-            else:
-                server = await loop.create_server(lambda: _RequestConnection(self), sock=sock)
-            self._servers.append(server)
+            acceptor = Acceptor(sock, lambda: _RequestConnection(self), self, self._access)
+            self.addresses += (acceptor.address,)
+            self._acceptors.append(acceptor)
 
     async def close(self) -> None:
         """Stop accepting, and cut the connections that are left."""
-        for server in self._servers:
-            server.close()
+        acceptors, self._acceptors = self._acceptors, []
+        for acceptor in acceptors:
+            await acceptor.close()
         for connection in tuple(self.connections):
             connection.cut()
-        for server in self._servers:
-            await server.wait_closed()
-        self._servers.clear()
+
+    # What an acceptor asks (``vmaild.listening.Door``).
+
+    def has_room(self) -> bool:
+        """Whether one more may come in, if only to hear that there are too many."""
+        return self._open < self.max_connections + MAX_TURNED_AWAY
+
+    def make_room(self) -> None:
+        """One waits in the backlog: each connection has its deadline."""
+
+    def coming(self, change: int) -> None:
+        """So many connections more, or less, are on their way in."""
+        self.opened(change)
+
+    def denied(self) -> None:
+        """A connection was closed because of where it came from."""
+        self.denied_connections += 1
+
+    def opened(self, change: int) -> None:
+        """So many connections more, or less, are open."""
+        self._open += change
+        for acceptor in self._acceptors:
+            acceptor.resume()
 
 
 class _RequestConnection(asyncio.Protocol):
@@ -96,6 +125,7 @@ class _RequestConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         server = self._server
+        server.opened(1)
         self._timer = asyncio.get_running_loop().call_later(server.deadline, self.cut)
         if len(server.connections) >= server.max_connections:
             self._responded = True
@@ -120,6 +150,7 @@ class _RequestConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
         self._server.connections.discard(self)
+        self._server.opened(-1)
 
     def cut(self) -> None:
         """End the connection now, whatever was still to be sent."""

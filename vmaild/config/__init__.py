@@ -11,23 +11,28 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from vmaild.admin import HttpSettings
 from vmaild.cache import CacheSettings
+from vmaild.config.addresses import DEFAULT_LISTEN, AddressReader
 from vmaild.config.maps import Common, MapSet, read_maps
-from vmaild.config.section import Problems, Section, did_you_mean
+from vmaild.config.ranges import RANGES
+from vmaild.config.section import Problems, Section
+from vmaild.config.table_files import only_directory
 from vmaild.directory import DirectorySettings
 from vmaild.directory import problems as directory_problems
 from vmaild.errors import ConfigError
-from vmaild.listening import parse_address
-from vmaild.process import systemd
-from vmaild.server import ListenSettings
+from vmaild.postfix.files import CONFIG_DIRECTORY
+from vmaild.process import escape, systemd
+from vmaild.server import MAX_CONNECTIONS, ListenSettings
+from vmaild.tables import dn
 from vmaild.tables.presets import PRESETS
 
+__all__ = ["DEFAULT_CONTROL", "DEFAULT_LISTEN", "DEFAULT_PATH", "Config", "DaemonSettings", "load"]
+
 DEFAULT_PATH = Path("/etc/vmaild/vmaild.toml")
-DEFAULT_LISTEN = "inet:127.0.0.1:10143"
 DEFAULT_CONTROL = "unix:/run/vmaild/control.sock"
-PROTOCOLS = ("socketmap", "tcp_table")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 # The credential that systemd hands over with LoadCredential=bind_pw:..., systemd.exec(5).
@@ -50,8 +55,8 @@ class DaemonSettings:
     """Seconds that the event loop may stand still before the process dumps its stacks and exits; 0 for never."""
     drain_timeout: float = 5.0
     """Seconds that lookups under way get to finish when the daemon is stopped."""
-    max_connections: int = 5000
-    """Clients at one time, over all listeners; one more is closed at once."""
+    max_connections: int = MAX_CONNECTIONS
+    """Clients at one time, over all listeners, or fewer where the process may not have so many open files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Config:
     listen: tuple[ListenSettings, ...]
     cache: CacheSettings
     maps: MapSet
-    http: str = ""
+    http: HttpSettings = field(default_factory=HttpSettings)
     control: str = DEFAULT_CONTROL
     control_is_default: bool = True
     warnings: tuple[str, ...] = field(default=())
@@ -76,9 +81,9 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     try:
         document = tomllib.loads(path.read_bytes().decode())
     except OSError as error:
-        raise ConfigError([f"{path}: {error.strerror or error}"]) from None
+        raise ConfigError([escape(f"{path}: {error.strerror or error}")]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: {error}"]) from None
+        raise ConfigError([escape(f"{path}: {error}")]) from None
     config = _Reader(path, document, environ, problems).config()
     if problems.found:
         raise ConfigError(problems.found)
@@ -97,20 +102,25 @@ class _Reader:
 
     def config(self) -> Config:
         daemon = self._daemon()
-        directory = self._directory()
-        common = Common(directory.search_base, daemon.recipient_delimiter, daemon.owner_request_special)
+        written = None if self._files_only() else self._directory()
+        base = written.search_base if written else ""
+        addresses = AddressReader(self._document, self._problems)
+        # As in Postfix's own programs, postconf(1).
+        postfix = Path(self._environ.get("MAIL_CONFIG", CONFIG_DIRECTORY))
+        common = Common(base, daemon.recipient_delimiter, daemon.owner_request_special, self._path.parent, postfix)
         maps = read_maps(daemon.preset, self._document.get("maps", {}), common, self._problems)
+        directory = only_directory(written, maps.directories, self._problems)
         return Config(
             path=self._path,
             daemon=daemon,
             directory=directory,
-            listen=self._listens(maps),
+            listen=addresses.listens(maps.tables),
             cache=self._cache(),
             maps=maps,
-            http=self._address("http", ""),
-            control=self._address("control", DEFAULT_CONTROL),
+            http=addresses.http(),
+            control=addresses.control(DEFAULT_CONTROL),
             control_is_default="control" not in self._document,
-            warnings=tuple(self._warnings),
+            warnings=(*self._warnings, *self._problems.warnings),
         )
 
     def _section(self, name: str) -> Section:
@@ -125,14 +135,10 @@ class _Reader:
             values["preset"] = section.choice("preset", PRESETS) or ""
         if "log_level" in values:
             values["log_level"] = section.choice("log_level", LOG_LEVELS) or "info"
+        section.within(RANGES[""], values)
         daemon = DaemonSettings(**values)
         if not daemon.recipient_delimiter.isascii() or not daemon.recipient_delimiter.isprintable():
             section.problem("recipient_delimiter", "must be printable ASCII characters")
-        for key in ("watchdog", "drain_timeout"):
-            if not 0 <= getattr(daemon, key) <= 3600:
-                section.problem(key, "must be 0 to 3600 seconds")
-        if daemon.max_connections < 1:
-            section.problem("max_connections", "must be at least 1")
         return daemon
 
     def _directory(self) -> DirectorySettings:
@@ -146,11 +152,31 @@ class _Reader:
             values.setdefault(key, empty)
         if password := self._password(section, values):
             values["bind_pw"] = password
+        self._check_dn(section, values["search_base"])
+        section.within(RANGES["directory"], values)
         settings = DirectorySettings(**values)
-        if len(self._problems.found) == before:
-            for key, text in directory_problems(settings):
+        told = [problem.split(": ")[1] for problem in self._problems.found[before:]]
+        for key, text in directory_problems(settings):
+            if f"[directory] {key}" not in told:
                 section.problem(key, text)
         return settings
+
+    def _check_dn(self, section: Section, text: str) -> None:
+        try:
+            parsed = dn.parse(text)
+        except ValueError:
+            parsed = ()
+        if text.strip() and not parsed:
+            section.problem(
+                "search_base", f'{text!r} is no DN: write attribute=value pairs such as "o=hosting,dc=example,dc=com"'
+            )
+
+    def _files_only(self) -> bool:
+        """Whether table files say it all: then [directory] may be left out."""
+        maps = self._document.get("maps")
+        described = maps.values() if isinstance(maps, dict) else ()
+        without = any(not (isinstance(values, dict) and "cf" in values) for values in described)
+        return bool(described) and not without and not ({"directory", "preset"} & self._document.keys())
 
     def _password(self, section: Section, values: Mapping[str, Any]) -> str:
         """The password from a credential or bind_pw_file; bind_pw in the file itself needs no help.
@@ -181,87 +207,12 @@ class _Reader:
         if path.stat().st_mode & 0o004:
             self._warnings.append(f"{path}: {text}; chmod 0640 it")
 
-    def _listens(self, maps: MapSet) -> tuple[ListenSettings, ...]:
-        written = self._document.get("listen", [{"address": DEFAULT_LISTEN}])
-        if not isinstance(written, list) or not written:
-            self._problems.add("", "listen", "must be one or more [[listen]] tables")
-            return ()
-        found = [
-            self._listen(Section(value, f"listen {n}", self._problems), maps) for n, value in enumerate(written, 1)
-        ]
-        listens = [listen for listen in found if listen is not None]
-        addresses = [listen.address for listen in listens if not listen.address.endswith(":0")]
-        for address in dict.fromkeys(a for a in addresses if addresses.count(a) > 1):
-            self._problems.add("listen", "address", f"{address!r} stands here twice")
-        return tuple(listens)
-
-    def _listen(self, section: Section, maps: MapSet) -> ListenSettings | None:
-        section.only(f.name for f in fields(ListenSettings))
-        address = section.string("address")
-        if "address" not in section:
-            section.problem("address", "is missing")
-        tcp_table = section.choice("protocol", PROTOCOLS) == "tcp_table"
-        name = (section.string("map") or "").lower()
-        if tcp_table and name not in maps.tables:
-            near = did_you_mean(name, maps.tables) if name else "; tcp_table has no map names of its own"
-            section.problem("map", f"no map named {name!r}{near}" if name else f"is missing{near}")
-        if not tcp_table and name:
-            section.problem("map", 'is only for protocol = "tcp_table"; socketmap clients name the map')
-        file_keys = {key: section.string(key) or "" for key in ("owner", "group")}
-        mode = self._mode(section)
-        if not self._valid_address(section, address):
-            return None
-        if not str(address).startswith("unix:"):
-            for key in ("mode", "owner", "group"):
-                if key in section:
-                    section.problem(key, "is only for unix: addresses")
-        protocol: Literal["socketmap", "tcp_table"] = "tcp_table" if tcp_table else "socketmap"
-        return ListenSettings(address=str(address), protocol=protocol, map=name, mode=mode, **file_keys)
-
-    def _mode(self, section: Section) -> int | None:
-        text = section.string("mode")
-        if text is None:
-            return None
-        try:
-            mode = int(text, 8)
-        except ValueError:
-            mode = -1
-        if not 0 <= mode <= 0o777:
-            section.problem("mode", f'{text!r} must be an octal file mode such as "0660"')
-            return None
-        return mode
-
-    def _valid_address(self, section: Section, address: str | None) -> bool:
-        if address is None:
-            return False
-        try:
-            parse_address(address)
-        except ValueError as error:
-            section.problem("address", str(error))
-            return False
-        return True
-
     def _cache(self) -> CacheSettings:
         section = self._section("cache")
         section.only(f.name for f in fields(CacheSettings))
-        settings = CacheSettings(**section.fields(CacheSettings))
-        for f in fields(CacheSettings):
-            least = 1 if f.name.startswith("max_") else 0
-            if getattr(settings, f.name) < least:
-                section.problem(f.name, f"must be at least {least}")
-        return settings
-
-    def _address(self, table: str, default: str) -> str:
-        """The address of [http] or [control]."""
-        section = self._section(table)
-        section.only(("address",))
-        address = section.string("address")
-        if address is None:
-            return default
-        valid = bool(address) and self._valid_address(section, address)
-        if valid and table == "control" and not address.startswith("unix:"):
-            section.problem("address", "must be a unix: address")
-        return address
+        values = section.fields(CacheSettings)
+        section.within(RANGES["cache"], values)
+        return CacheSettings(**values)
 
 
 def _first_line(content: bytes) -> str:

@@ -2,17 +2,24 @@
 
 Keys that ldap_table(5) knows have its names and meaning. They describe a query; ``[[maps.NAME.query]]`` gives a map
 several. In a map that a preset defines, such keys change its first query, and ``[[maps.NAME.query]]`` replaces them
-all.
+all. ``cf = [...]`` takes the queries from ldap_table(5) files instead, one from each (``vmaild.config.table_files``).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from vmaild.config.section import Problems, Section
+from vmaild.config.table_files import Directories, directory_settings, read_entries
 from vmaild.lookup import Scope
+from vmaild.postfix.domains import read_domains
+from vmaild.postfix.files import CONFIG_DIRECTORY
+from vmaild.postfix.filters import canonical
+from vmaild.tables import dn
 from vmaild.tables.filter import FilterTemplate
 from vmaild.tables.presets import PRESETS
 from vmaild.tables.query import Query
@@ -20,8 +27,11 @@ from vmaild.tables.results import Expansion
 from vmaild.tables.table import Group, Table, TableSettings
 from vmaild.tables.template import Template
 
+# A part of a template that stands for something of the key.
+_PART = re.compile("%.")
+
 KEYS = ("address", "domain", "exact")
-# dict_ldap(5): result_attribute's default.
+# ldap_table(5): result_attribute's default, also beside other lists.
 DEFAULT_RESULT_ATTRIBUTE = ("maildrop",)
 
 _ATTRIBUTE_LISTS = (
@@ -44,7 +54,7 @@ QUERY_KEYS = (
     "require_result",
 )
 _FLAGS = ("propagate_extension", "unique", "mailbox_guard")
-MAP_KEYS = ("keys", *_FLAGS, "record", "canary", "query")
+MAP_KEYS = ("keys", *_FLAGS, "record", "canary", "query", "cf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +64,10 @@ class Common:
     search_base: str
     recipient_delimiter: str = ""
     owner_request_special: bool = True
+    home: Path = Path()
+    """What relative paths of table files are relative to."""
+    postfix: Path = CONFIG_DIRECTORY
+    """Where the main.cf is that ``cf = ["ldap:NAME"]`` means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,8 @@ class MapSet:
     tables: Mapping[str, Table]
     groups: tuple[Group, ...]
     canaries: Mapping[str, tuple[str, ...]]
+    directories: Directories = field(default_factory=Directories)
+    """Where maps made of table files are asked; all others are asked in ``[directory]``."""
 
 
 def read_maps(preset: str, values: object, common: Common, problems: Problems) -> MapSet:
@@ -72,16 +88,18 @@ def read_maps(preset: str, values: object, common: Common, problems: Problems) -
     tables: dict[str, Table] = {}
     canaries: dict[str, tuple[str, ...]] = {}
     records: dict[str, list[tuple[Section, Table]]] = {}
+    directories = Directories()
     sections = {name: Section(value, f"maps.{name}", problems) for name, value in merged.items()}
     for name, section in sections.items():
         _check_name(name, section, tables)
-        table = tables[name.lower()] = _table(name.lower(), section, common)
-        canaries[name.lower()] = tuple(key.lower() for key in section.strings("canary") or ())
+        table = tables[name.lower()] = _table(name.lower(), section, common, directories)
+        canaries[name.lower()] = _canaries(section)
         # No record of the file's can have the name of one that a map has to itself.
         records.setdefault(section.string("record") or f" {name}", []).append((section, table))
     if not tables:
         problems.add("", "maps", "no map is defined: set preset, or add a [maps.NAME] table")
-    return MapSet(tables, tuple(_group(members) for members in records.values()), canaries)
+    groups = tuple(_group(members) for members in records.values())
+    return MapSet(tables, groups, canaries, directories)
 
 
 def _group(members: list[tuple[Section, Table]]) -> Group:
@@ -111,6 +129,20 @@ def merge(preset: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
+def _canaries(section: Section) -> tuple[str, ...]:
+    keys = section.values.get("keys", "address")
+    found = section.strings("canary") or ()
+    for key in found:
+        localpart, at, domain = key.rpartition("@")
+        if keys == "address" and not (localpart and domain):
+            section.problem("canary", f'{key!r} is no address: write one that must always be found, "you@example.com"')
+        elif keys == "domain" and (at or not domain):
+            section.problem("canary", f'{key!r} is no domain: write one that must always be found, "example.com"')
+        elif not key:
+            section.problem("canary", "is empty: write a key that must always be found, or leave it out")
+    return tuple(key.lower() for key in found)
+
+
 def _check_name(name: str, section: Section, tables: Mapping[str, Table]) -> None:
     if not name or not name.isascii() or any(not 32 < ord(letter) < 127 for letter in name):
         section.problem("", "a map's name is printable ASCII without spaces")
@@ -118,7 +150,7 @@ def _check_name(name: str, section: Section, tables: Mapping[str, Table]) -> Non
         section.problem("", "the same name stands here twice but for letter case, which is not significant")
 
 
-def _table(name: str, section: Section, common: Common) -> Table:
+def _table(name: str, section: Section, common: Common, directories: Directories) -> Table:
     section.only((*MAP_KEYS, *QUERY_KEYS))
     settings = TableSettings(
         keys=section.choice("keys", KEYS) or "address",
@@ -126,6 +158,8 @@ def _table(name: str, section: Section, common: Common) -> Table:
         owner_request_special=common.owner_request_special,
         **{flag: section.flag(flag) or False for flag in _FLAGS},
     )
+    if "cf" in section:
+        return Table(name, _file_queries(name, section, common, directories), settings)
     written = section.values.get("query")
     if written is None:
         return Table(name, [q] if (q := _query(section, common)) else [], settings)
@@ -143,24 +177,35 @@ def _table(name: str, section: Section, common: Common) -> Table:
     return Table(name, [query for query in queries if query], settings)
 
 
+def _file_queries(name: str, section: Section, common: Common, directories: Directories) -> list[Query]:
+    """The queries of the map's table files; the directory of each is noted in ``directories``."""
+    for key in (*QUERY_KEYS, "query"):
+        if key in section:
+            section.problem(key, "cannot stand beside cf: the table files say it")
+    queries = []
+    for table in read_entries(section, common.home, common.postfix):
+        if table.query:
+            query = _query(Section(table.query, f"{section.name}.cf {table.name}", section.problems), common)
+            directories.add(name, directory_settings(section, table))
+            queries += [query] if query else []
+    return queries
+
+
 def _query(section: Section, common: Common) -> Query | None:
     """One query; None when it cannot be used, which has been noted then."""
-    base = _template(section, "search_base", common.search_base.replace("%", "%%"))
+    base = _search_base(section, common)
     text = section.string("query_filter")
     if text is None and "query_filter" not in section:
         section.problem("query_filter", "is missing")
     query_filter = None
     try:
-        query_filter = FilterTemplate(text) if text is not None else None
+        query_filter = FilterTemplate(canonical(text)) if text is not None else None
     except ValueError as error:
         section.problem("query_filter", f"{text!r}: {error}")
     expansion = _expansion(section)
-    limit = _limit(section, "size_limit")
+    limit = _limit(section, "size_limit" if "size_limit" in section else "expansion_limit")
     scope = Scope(section.choice("scope", [scope.value for scope in Scope]) or "sub")
-    domain, localpart = _lower(section, "domain"), _lower(section, "localpart")
-    for word in domain:
-        if ":" in word or "/" in word:
-            section.problem("domain", f"{word!r}: only domain names can stand here, no tables")
+    domain, localpart = _domains(section), _lower(section, "localpart")
     if base is None or query_filter is None or expansion is None:
         return None
     return Query(
@@ -171,9 +216,7 @@ def _query(section: Section, common: Common) -> Query | None:
 
 def _expansion(section: Section) -> Expansion | None:
     lists: dict[str, Any] = {key: _lower(section, key) for key in _ATTRIBUTE_LISTS if key in section}
-    if "result_attribute" not in lists:
-        others = any(lists.get(key) for key in _ATTRIBUTE_LISTS)
-        lists["result_attribute"] = () if others else DEFAULT_RESULT_ATTRIBUTE
+    lists.setdefault("result_attribute", DEFAULT_RESULT_ATTRIBUTE)
     result_format = _template(section, "result_format", "%s")
     limits: dict[str, Any] = {key: value for key in _LIMITS[1:] if (value := _limit(section, key)) is not None}
     if limits.get("recursion_limit") == 0:
@@ -182,6 +225,35 @@ def _expansion(section: Section) -> Expansion | None:
     if result_format is None:
         return None
     return Expansion(**lists, **limits, result_format=result_format, one_value_per_entry=one)
+
+
+def _search_base(section: Section, common: Common) -> Template | None:
+    template = _template(section, "search_base", common.search_base.replace("%", "%%"))
+    text = section.string("search_base")
+    # A preset's bases end in the common one, which has its own problem then.
+    if template is not None and text and _is_dn(common.search_base) and not _is_dn(_PART.sub("x", text)):
+        section.problem("search_base", f'{text!r} is no DN: write attribute=value pairs such as "o=%d,o=hosting"')
+    return template
+
+
+def _is_dn(text: str) -> bool:
+    try:
+        dn.parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _domains(section: Section) -> tuple[str, ...]:
+    """The domains that may be asked for, with exclusions and files read as Postfix reads them."""
+    if "domain" not in section:
+        return ()
+    found = read_domains(" ".join(section.words("domain") or ()), lambda path: Path(path).read_text())
+    for text in found.problems:
+        section.problem("domain", text)
+    for text in found.warnings:
+        section.warn("domain", text)
+    return tuple(found.names)
 
 
 def _template(section: Section, key: str, default: str) -> Template | None:

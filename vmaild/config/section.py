@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
+
+from vmaild.config.ranges import Range
+from vmaild.process import escape
 
 _T = TypeVar("_T")
 _WORDS = re.compile(r"[\s,]+")
@@ -18,11 +22,21 @@ class Problems:
 
     file: str
     found: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What works but should be mended."""
 
     def add(self, table: str, key: str, text: str) -> None:
         """Note a problem with ``key`` of ``table``; an empty table is the top of the file."""
+        self.found.append(self._line(table, key, text))
+
+    def warn(self, table: str, key: str, text: str) -> None:
+        """Note a warning about ``key`` of ``table``."""
+        self.warnings.append(self._line(table, key, text))
+
+    def _line(self, table: str, key: str, text: str) -> str:
         where = " ".join(part for part in (f"[{table}]" if table else "", key) if part)
-        self.found.append(f"{self.file}: {where}: {text}" if where else f"{self.file}: {text}")
+        # Names and values of the file may hold anything.
+        return escape(f"{self.file}: {where}: {text}" if where else f"{self.file}: {text}")
 
 
 class Section:
@@ -40,6 +54,10 @@ class Section:
     def problem(self, key: str, text: str) -> None:
         """Note what is wrong with ``key``."""
         self.problems.add(self.name, key, text)
+
+    def warn(self, key: str, text: str) -> None:
+        """Note what works with ``key`` but should be mended."""
+        self.problems.warn(self.name, key, text)
 
     def __contains__(self, key: str) -> bool:
         return key in self.values
@@ -61,10 +79,13 @@ class Section:
         return self._typed(key, int, "a whole number")
 
     def number(self, key: str) -> float | None:
-        """A number, whole or not."""
+        """A number, whole or not. Whether it is finite, and sane, is for ``within`` to say."""
         value = self.values.get(key)
         if isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
+            try:
+                return float(value)
+            except OverflowError:
+                return math.inf
         return self._typed(key, float, "a number")
 
     def strings(self, key: str) -> tuple[str, ...] | None:
@@ -75,6 +96,17 @@ class Section:
         listed = [value] if isinstance(value, str) else value
         if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
             self.problem(key, f"must be a string or a list of strings, not {_kind(value)}")
+            return None
+        return tuple(listed)
+
+    def names(self, key: str) -> tuple[str | int, ...] | None:
+        """A list of names or numbers; one of them stands for a list of one."""
+        value = self.values.get(key)
+        if value is None:
+            return None
+        listed = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, str | int) and not isinstance(item, bool) for item in listed):
+            self.problem(key, f"must be names or numbers, not {_kind(value)}")
             return None
         return tuple(listed)
 
@@ -105,6 +137,13 @@ class Section:
                 if value is not None:
                     found[name] = value
         return found
+
+    def within(self, ranges: Mapping[str, Range], values: dict[str, Any]) -> None:
+        """Note each number of ``values`` that is outside its range, and take it out: its default stands in then."""
+        for key, allowed in ranges.items():
+            if key in values and (text := allowed.problem(values[key])):
+                self.problem(key, text)
+                del values[key]
 
     def only(self, known: Iterable[str]) -> None:
         """Note every key that is not among ``known``."""

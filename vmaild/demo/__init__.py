@@ -1,26 +1,31 @@
 """``vmaild demo``: the whole thing on this machine, with nothing to set up.
 
 A private slapd on a free loopback port serves the HOWTO's tree, and vmaild answers in front of it on
-127.0.0.1:10143. A table of lookups is asked through vmaild and printed, with the lines for main.cf. Both stay up
-until SIGINT, SIGTERM or SIGHUP; with ``once`` they end after the table. No process and no file is left behind.
+127.0.0.1:10143. A table of lookups is asked through vmaild and printed, with the lines for main.cf. With ``mail`` a
+private Postfix takes a message along each of them, and a second table shows where it landed. All stay up until
+SIGINT, SIGTERM or SIGHUP; with ``once`` they end after the tables. No process and no file is left behind.
 
-Exit status: 0; 1 when a lookup failed or one of the two ended by itself; 69 when the demo cannot run here (no slapd,
-the port is taken).
+Exit status: 0; 1 when a lookup or a delivery failed or a service ended by itself; 69 when the demo cannot run here (no
+slapd, the port is taken, ``mail`` without Postfix or without root).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
+from vmaild.demo import mail
 from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.lookups import ask_all, failures, table
+from vmaild.demo.postfix import Postfix, check_postfix
 from vmaild.demo.process import ProcessError
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import tree
@@ -46,6 +51,12 @@ virtual_alias_maps      = socketmap:inet:127.0.0.1:{port}:virtual_alias_maps
 virtual_alias_domains   =
 """
 
+_MAIL = """
+Postfix takes mail on 127.0.0.1:{smtp_port}, one message for each row:
+
+{messages}
+"""
+
 _STAYS = """
 Try, from another terminal, where Postfix is installed:
 
@@ -65,7 +76,7 @@ class _Told:
         self.to_end = True
 
 
-def run(once: bool, port: int) -> int:
+def run(once: bool, port: int, *, with_mail: bool = False) -> int:
     """Run the demo and return its exit status."""
     told = _Told()
     before = {number: signal.signal(number, told) for number in _SIGNALS}
@@ -73,8 +84,10 @@ def run(once: bool, port: int) -> int:
         why_not = _unusable(port)
         if why_not:
             return _cannot(f"port {port} on 127.0.0.1: {why_not}; --port takes another")
+        if with_mail:
+            check_postfix()
         with tempfile.TemporaryDirectory(prefix="vmaild-demo-") as home:
-            return _run_in(Path(home), port, once, told)
+            return _run_in(Path(home), port, once, with_mail, told)
     except ProcessError as error:
         return _cannot(str(error))
     finally:
@@ -82,36 +95,51 @@ def run(once: bool, port: int) -> int:
             signal.signal(number, handler)
 
 
-def _run_in(home: Path, port: int, once: bool, told: _Told) -> int:
-    with Slapd(home / "slapd", ldif=tree(), syncprov=True) as slapd:
+def _run_in(home: Path, port: int, once: bool, with_mail: bool, told: _Told) -> int:
+    with Slapd(home / "slapd", ldif=tree(), syncprov=True) as slapd, contextlib.ExitStack() as started:
         daemon = DaemonProcess(home, [slapd.uri], [Listen(f"inet:127.0.0.1:{port}")])
-        try:
-            if told.to_end:
-                return os.EX_OK
-            daemon.start()
-            status = _show(slapd, daemon, port, once)
-            return status if once else _stay(slapd, daemon, told)
-        finally:
-            daemon.stop()
+        started.callback(daemon.stop)
+        if told.to_end:
+            return os.EX_OK
+        daemon.start()
+        status = _show(slapd, daemon, port)
+        services: dict[str, Slapd | DaemonProcess | Postfix] = {"slapd": slapd, "vmaild": daemon}
+        if with_mail and not told.to_end and status == os.EX_OK:
+            services["Postfix"] = postfix = mail.postfix(home, slapd, port)
+            started.callback(postfix.close)
+            postfix.start()
+            status = _show_mail(postfix)
+        if once:
+            return status
+        print(_STAYS.format(port=port), end="", flush=True)
+        return _stay(services, told)
 
 
-def _show(slapd: Slapd, daemon: DaemonProcess, port: int, once: bool) -> int:
+def _show(slapd: Slapd, daemon: DaemonProcess, port: int) -> int:
     try:
         rows = ask_all(daemon.address)
     except (OSError, ProtocolError) as error:
         print(f"vmaild demo: {error}: {daemon.last_words()}", file=sys.stderr)
         return 1
-    text = _HEAD + _TAIL + ("" if once else _STAYS)
-    print(text.format(slapd=slapd.uri, port=port, table=table(rows)), end="", flush=True)
+    print((_HEAD + _TAIL).format(slapd=slapd.uri, port=port, table=table(rows)), end="", flush=True)
     return 1 if failures(rows) else os.EX_OK
 
 
-def _stay(slapd: Slapd, daemon: DaemonProcess, told: _Told) -> int:
+def _show_mail(postfix: Postfix) -> int:
+    try:
+        messages = mail.send_all(postfix)
+    except OSError as error:
+        print(f"vmaild demo: {error}: {postfix.last_words()}", file=sys.stderr)
+        return 1
+    print(_MAIL.format(smtp_port=postfix.port, messages=mail.table(messages)), end="", flush=True)
+    return 1 if mail.failures(messages) else os.EX_OK
+
+
+def _stay(services: Mapping[str, Slapd | DaemonProcess | Postfix], told: _Told) -> int:
     while not told.to_end:
-        if not slapd.running:
-            return _cannot("slapd has ended", 1)
-        if not daemon.running:
-            return _cannot(f"vmaild has ended: {daemon.last_words()}", 1)
+        for name, service in services.items():
+            if not service.running:
+                return _cannot(f"{name} has ended: {service.last_words()}", 1)
         time.sleep(WATCH_SECONDS)
     return os.EX_OK
 

@@ -46,6 +46,11 @@ def table(rows: list[Row]) -> str:
     """The rows in aligned columns, under a heading."""
     lines = [("map", "key", "answer", "")]
     lines += [(row.map_name, row.key, _answer(row.reply), row.example) for row in rows]
+    return aligned(lines)
+
+
+def aligned(lines: list[tuple[str, str, str, str]]) -> str:
+    """Lines of cells as columns, each as wide as its longest cell."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines

@@ -188,6 +188,10 @@ class Slapd:
         self.stop()
         shutil.rmtree(self.home, ignore_errors=True)
 
+    def last_words(self) -> str:
+        """The end of its log."""
+        return self._process.last_words() if self._process is not None else ""
+
     def add(self, ldif: str) -> None:
         """Add entries as the root DN."""
         self._ldap_tool("ldapadd", ldif)

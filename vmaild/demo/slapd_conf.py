@@ -33,6 +33,7 @@ rootpw {root_pw}
 directory {home}/data
 maxsize {max_size}
 dbnosync
+add_content_acl on
 index objectClass,mail,o,cn,entryCSN,entryUUID eq"""
 
 _SYNCPROV = ("overlay syncprov", "syncprov-checkpoint 1000 60")

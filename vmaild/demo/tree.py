@@ -19,6 +19,11 @@ READER_DN = f"cn=vmaild,{BASE}"
 """The account that vmaild binds with. It reads everything below ``SEARCH_BASE`` but passwords."""
 
 READER_PW = "vmaild-demo"
+
+COURIER_DN = f"cn=courier,{BASE}"
+"""The account of an IMAP server. It reads what vmaild's does, and ``mailbox`` only where it stays in its domain."""
+
+COURIER_PW = "courier-demo"
 ACCOUNT_PW = "demo"
 """The password of every mail account in the tree."""
 
@@ -26,12 +31,15 @@ SCHEMA_FILE = Path(__file__).with_name("courier.schema")
 ACCESS_FILE = Path(__file__).with_name("access.conf")
 TREE_FILE = Path(__file__).with_name("hosting.ldif")
 
+MAIL_HOME = "/home/vmail/domains"
+"""The base directory of every mailbox: ``homeDirectory`` in the tree, and its only value that the rules allow."""
 
-def access_rules(base: str = BASE) -> str:
+
+def access_rules(base: str = BASE, *, mail_home: str = MAIL_HOME) -> str:
     """The access rules for a directory of suffix ``base``, as lines for slapd.conf(5); none for a foreign one."""
-    return ACCESS_FILE.read_text(encoding="ascii") if base == BASE else ""
+    return ACCESS_FILE.read_text(encoding="ascii").replace(MAIL_HOME, mail_home) if base == BASE else ""
 
 
-def tree() -> str:
-    """The whole tree as LDIF, its suffix entry first."""
-    return TREE_FILE.read_text(encoding="utf-8")
+def tree(*, mail_home: str = MAIL_HOME) -> str:
+    """The whole tree as LDIF, its suffix entry first, with its mailboxes below ``mail_home``."""
+    return TREE_FILE.read_text(encoding="utf-8").replace(MAIL_HOME, mail_home)

@@ -1,24 +1,30 @@
-"""Listening sockets: addresses in Postfix's notation, binding them safely, and finding inherited ones.
+"""Listening sockets: addresses in Postfix's notation, binding them safely, accepting on them, and who may connect.
 
-``parse_address`` is pure. ``bind_inet`` and ``bind_unix`` return listening, non-blocking sockets, ready for
-``loop.create_server(sock=..., backlog=LISTEN_BACKLOG)`` or its unix sister (which listen again, with a
-backlog of 100 when none is given); ``remove_unix`` takes the file away at the end. ``claim`` picks the
-sockets of an address out of those that systemd holds open.
+``parse_address`` is pure. ``bind_inet`` and ``bind_unix`` return listening, non-blocking sockets, which an ``Acceptor``
+serves; ``remove_unix`` takes the file away at the end. ``claim`` picks the sockets of an address out of those that
+systemd holds open. ``Access`` says who may connect, ``Door`` how many.
 """
 
+from vmaild.listening.acceptor import Acceptor, Door
+from vmaild.listening.access import EVERYONE, Access, group_number, loopback, parse_networks, user_number
 from vmaild.listening.address import (
     Address,
     InetAddress,
     UnixAddress,
     address_of,
     claim,
+    overlap,
     parse_address,
 )
 from vmaild.listening.binding import LISTEN_BACKLOG, bind, bind_inet, bind_unix, remove_unix
 
 __all__ = [
+    "EVERYONE",
     "LISTEN_BACKLOG",
+    "Acceptor",
+    "Access",
     "Address",
+    "Door",
     "InetAddress",
     "UnixAddress",
     "address_of",
@@ -26,6 +32,11 @@ __all__ = [
     "bind_inet",
     "bind_unix",
     "claim",
+    "group_number",
+    "loopback",
+    "overlap",
     "parse_address",
+    "parse_networks",
     "remove_unix",
+    "user_number",
 ]

@@ -93,6 +93,28 @@ def address_of(sock: socket.socket) -> Address:
     return InetAddress(str(ipaddress.ip_address(host)), port)
 
 
+def overlap(one: Address, other: Address) -> bool:
+    """Whether both cannot be listened on at one time. Port 0 is another port each time."""
+    if isinstance(one, UnixAddress) or isinstance(other, UnixAddress):
+        return isinstance(one, UnixAddress) and isinstance(other, UnixAddress) and _path(one) == _path(other)
+    if one.port != other.port or not one.port:
+        return False
+    return any(_same_host(a, b) for a in _hosts(one) for b in _hosts(other))
+
+
+def _path(address: UnixAddress) -> str:
+    return os.path.normpath(address.path)
+
+
+def _hosts(address: InetAddress) -> tuple[str, ...]:
+    return LOOPBACK if address.host == "localhost" else (address.host,)
+
+
+def _same_host(one: str, other: str) -> bool:
+    first, second = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    return first.version == second.version and (first == second or first.is_unspecified or second.is_unspecified)
+
+
 def claim(address: Address, inherited: list[socket.socket]) -> list[socket.socket]:
     """Take the sockets bound to ``address`` out of ``inherited`` and return them; none is no error.
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import grp
 import os
-import pwd
 import socket
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vmaild.listening.access import group_number, user_number
 from vmaild.listening.address import LOOPBACK, Address, InetAddress, UnixAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 # Connections that wait for accept(). A Postfix master that starts all its processes at once connects from
 # each; a refused connection is not tried again there. The kernel lowers this to net.core.somaxconn.
@@ -90,8 +89,11 @@ def bind_unix(path: str, mode: int | None = None, owner: str | int = "", group: 
     ``group`` are names or numbers; empty leaves them as they are. With a mode, there is no moment at which
     anyone else may connect. Raises OSError, with EADDRINUSE when another process listens there.
     """
-    uid = _number(owner, lambda name: pwd.getpwnam(name).pw_uid, "user", path)
-    gid = _number(group, lambda name: grp.getgrnam(name).gr_gid, "group", path)
+    try:
+        uid = -1 if owner == "" else user_number(owner)
+        gid = -1 if group == "" else group_number(group)
+    except ValueError as error:
+        raise OSError(errno.EINVAL, str(error), f"unix:{path}") from None
     with _start_lock(path):
         _remove_stale(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -122,17 +124,38 @@ def remove_unix(path: str) -> None:
 
 @contextlib.contextmanager
 def _start_lock(path: str) -> Iterator[None]:
-    # Between "nobody listens there" and listen() another vmaild could come to the same conclusion, and one
-    # would remove the other's live socket. Both have the directory, so no lock file stays behind.
-    directory = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY)
+    """Keep another vmaild from binding ``path`` meanwhile.
+
+    Between "nobody listens there" and listen() another could come to the same conclusion, and one would remove the
+    other's live socket. The lock is on a file that only its owner can open, since flock(2) asks for no more than a
+    descriptor: on the directory, any user who may read it could hold it for ever. The file is gone afterwards.
+    """
+    lock = _locked(f"{path}.lock", path)
     try:
-        try:
-            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OSError(errno.EADDRINUSE, "another process is binding here", f"unix:{path}") from None
         yield
     finally:
-        os.close(directory)
+        Path(f"{path}.lock").unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _locked(file: str, path: str) -> int:
+    while True:
+        lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(lock).st_uid != os.geteuid():
+                raise OSError(errno.EADDRINUSE, "another user's file is in the way", file)
+            os.fchmod(lock, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it before has removed it: then this lock keeps nobody out.
+            if os.fstat(lock).st_nlink:
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            raise OSError(errno.EADDRINUSE, "another process is binding here", f"unix:{path}") from None
+        except OSError:
+            os.close(lock)
+            raise
+        os.close(lock)
 
 
 def _remove_stale(path: str) -> None:
@@ -152,15 +175,3 @@ def _listened_on(path: str) -> bool:
         # A blocking connect waits while the other's backlog is full; this one says EAGAIN, which is "alive".
         probe.setblocking(False)
         return probe.connect_ex(path) not in (errno.ECONNREFUSED, errno.ENOENT)
-
-
-def _number(name: str | int, find: Callable[[str], int], what: str, path: str) -> int:
-    """The number of a user or group; -1, which chown(2) takes as "leave it", for an empty name."""
-    if name == "":
-        return -1
-    if isinstance(name, int) or name.isdecimal():
-        return int(name)
-    try:
-        return find(name)
-    except KeyError:
-        raise OSError(errno.EINVAL, f"no such {what}: {name}", f"unix:{path}") from None

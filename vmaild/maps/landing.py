@@ -102,7 +102,7 @@ class Landing:
         if flight.others:
             self._keep_others(flight)
         for warning in flight.lookup.warnings:
-            self._once.log(logging.WARNING, warning, f"key {flight.lookup.key!a}: {warning}")
+            self._once.log(logging.WARNING, ("skipped", warning), f"key {flight.lookup.key!a}: {warning}")
         return found
 
     def _knowledge(self, one: KeyLookup) -> tuple[list[Known], KeyLookup | None]:
@@ -152,7 +152,7 @@ class Landing:
     def _log_data_error(self, waiter: Waiter, flight: Flight, error: DataError) -> None:
         waiter.map.counters.data_errors += 1
         text = f"map {waiter.map.name}, key {flight.lookup.key!a}: {error!s}"
-        self._once.log(logging.ERROR, f"{waiter.map.name} {error!s}", text)
+        self._once.log(logging.ERROR, ("unusable", waiter.map.name, str(error)), text)
 
     def _failed(self, flight: Flight, failure: Exception) -> None:
         """Tell what may serve in place of the directory, and the failure to all others."""

@@ -1,11 +1,16 @@
-"""The process that the daemon runs in: what systemd and it say to each other, its watchdog, its garbage collector.
+"""The process that the daemon runs in: its log, its watchdog, its descriptors, systemd, and its garbage collector.
 
-``systemd`` is notifications, inherited sockets and credentials, ``Watchdog`` ends a process whose loop stands still,
-``GcTuning`` keeps the garbage collector away from the cached answers.
+``open_log`` writes the log without making anyone wait, ``LogOnce`` keeps it short, ``Watchdog`` ends a process whose
+loop stands still, ``descriptors`` shares out the open files that the system allows, ``systemd`` is notifications,
+inherited sockets and credentials, ``GcTuning`` keeps the garbage collector away from the cached answers.
+
+Every part of vmaild may import from here, so nothing here imports any of them.
 """
 
-from vmaild.process import systemd
+from vmaild.process import descriptors, systemd
 from vmaild.process.gc_tuning import GcTuning
+from vmaild.process.log import Log, escape, open_log
+from vmaild.process.log_once import LogOnce
 from vmaild.process.watchdog import Watchdog
 
-__all__ = ["GcTuning", "Watchdog", "systemd"]
+__all__ = ["GcTuning", "Log", "LogOnce", "Watchdog", "descriptors", "escape", "open_log", "systemd"]

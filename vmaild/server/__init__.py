@@ -13,6 +13,6 @@ One that goes away does not stop the search it began: others may wait for it, an
 
 from vmaild.server.counters import LATENCY_BOUNDS, Latency, ServerCounters
 from vmaild.server.server import Server
-from vmaild.server.settings import ListenSettings
+from vmaild.server.settings import MAX_CONNECTIONS, ListenSettings
 
-__all__ = ["LATENCY_BOUNDS", "Latency", "ListenSettings", "Server", "ServerCounters"]
+__all__ = ["LATENCY_BOUNDS", "MAX_CONNECTIONS", "Latency", "ListenSettings", "Server", "ServerCounters"]

@@ -48,7 +48,7 @@ class ClientConnection(asyncio.Protocol):
         "_context",
         "_encode",
         "_fed",
-        "_in_flight",
+        "_patience",
         "_pending",
         "_recent",
         "_requests",
@@ -58,12 +58,14 @@ class ClientConnection(asyncio.Protocol):
         "_whole",
         "_write",
         "_write_paused",
+        "in_flight",
         "used_at",
     )
 
     def __init__(self, context: Context, dialect: Dialect, recent: Recent) -> None:
         self._context = context
         self._clock = context.clock
+        self._patience = context.admission.patience
         self._requests = dialect.reader()
         self._whole = dialect.whole
         self._encode = dialect.encode
@@ -74,7 +76,7 @@ class ClientConnection(asyncio.Protocol):
         # The reader has been fed since the connection was READY: it may hold part of a request.
         self._fed = False
         self._pending: deque[PendingReply] = deque()
-        self._in_flight = 0
+        self.in_flight = 0
         self.used_at = context.now
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -90,8 +92,9 @@ class ClientConnection(asyncio.Protocol):
         """The client is gone. Its lookups go on, and keep its place among the connections until they end."""
         self._state = CLOSED
         self._pending.clear()
-        if not self._in_flight:
+        if not self.in_flight:
             self._context.closed(self)
+        self._context.admission.left(self)
 
     def eof_received(self) -> bool:
         """The client will send no more. It may still read: what it asked is answered before the end."""
@@ -122,7 +125,7 @@ class ClientConnection(asyncio.Protocol):
 
     def close_if_idle(self, since: float) -> None:
         """Close when nothing came after the time ``since`` and nothing is being looked up."""
-        if self.used_at < since and not self._in_flight:
+        if self.used_at < since and not self.in_flight:
             self._context.counters.idle_closed += 1
             self.abort()
 
@@ -209,6 +212,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _take_up(self, item: Request | Reply, data: bytes | None = None) -> bytes | None:
         """The reply to one request, or None when it is pending. ``data`` are its bytes if they may be remembered."""
+        if data is None:
+            self._patience.whole(self)
         counters = self._context.counters
         if isinstance(item, Reply):
             counters.lookups += 1
@@ -230,7 +235,7 @@ class ClientConnection(asyncio.Protocol):
         self._context.lookups.look_up(found, functools.partial(self._told, pending))
         if pending.wire is None:
             pending.later = True
-            self._in_flight += 1
+            self.in_flight += 1
         return None
 
     # --- replies ----------------------------------------------------------------------------------------------------
@@ -244,14 +249,14 @@ class ClientConnection(asyncio.Protocol):
         latency.total += seconds
         if not pending.later:
             return
-        self._in_flight -= 1
+        self.in_flight -= 1
         if self._state is BUSY and not self._fed and len(self._pending) == 1:
             self._pending.clear()
             self._state = READY
             self._write(pending.wire)
         elif self._state is not CLOSED:
             self._advance()
-        elif not self._in_flight:
+        elif not self.in_flight:
             self._context.closed(self)
 
     def _send_ready(self) -> None:
@@ -264,10 +269,16 @@ class ClientConnection(asyncio.Protocol):
             self._write(b"".join(ready))
 
     def _settle(self) -> None:
-        """Go to the state that what is pending makes, and read or not."""
-        state = self._state
-        if state is CLOSED:
+        """Go to the state that what is pending makes, read or not, and note what the client is waited for."""
+        if self._state is CLOSED:
             return
+        self._read_or_pause()
+        # With no room for a reply, whole requests may wait unread.
+        incomplete = not self._requests.empty and self._has_room()
+        self._patience.settled(self, self._clock(), incomplete=incomplete, not_reading=self._write_paused)
+
+    def _read_or_pause(self) -> None:
+        state = self._state
         if state is ENDING:
             # After a protocol error the rest is read and thrown away: to close with bytes unread resets the
             # connection, and the replies just sent may be lost.

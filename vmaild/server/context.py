@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from vmaild.cache import Answer
 from vmaild.lookup import Reply
 from vmaild.process.log_once import LogOnce
+from vmaild.server.admission import Admission, Client
 from vmaild.server.counters import Latency, ServerCounters
 from vmaild.server.recent import Recent
 
@@ -29,7 +30,7 @@ class Lookups(Protocol):
         """Have ``tell`` called once with the reply, now or later. Does not raise."""
 
 
-class OpenConnection(Protocol):
+class OpenConnection(Client, Protocol):
     """What the server needs of a connection (``vmaild.server.connection.ClientConnection``)."""
 
     def time_next(self) -> None:
@@ -41,15 +42,18 @@ class OpenConnection(Protocol):
     def finish(self) -> None:
         """Answer what has come, then close."""
 
-    def abort(self) -> None:
-        """Close at once, whatever is pending."""
-
 
 class Context:
-    """What all connections of a server share."""
+    """What all connections of a server share. ``freed`` is called when there may be room for one more."""
 
     def __init__(
-        self, lookups: Lookups, clock: Callable[[], float], *, max_connections: int, max_pipelined: int
+        self,
+        lookups: Lookups,
+        clock: Callable[[], float],
+        *,
+        max_connections: int,
+        max_pipelined: int,
+        freed: Callable[[], object] = lambda: None,
     ) -> None:
         self.lookups = lookups
         self.clock = clock
@@ -62,6 +66,8 @@ class Context:
         self.cached_latency = Latency()
         self.lookup_latency = Latency()
         self.connections: set[OpenConnection] = set()
+        self.admission = Admission(self.connections, max_connections, self.counters, freed)
+        self._freed = freed
         self.recents: list[Recent] = []
         """Of each listener."""
         self.empty = asyncio.Event()
@@ -96,3 +102,4 @@ class Context:
         self.connections.discard(connection)
         if not self.connections:
             self.empty.set()
+        self._freed()

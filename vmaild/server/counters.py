@@ -23,6 +23,12 @@ class ServerCounters:
     """Connections closed at once because there were too many."""
     idle_closed: int = 0
     """Connections closed because they were silent for too long."""
+    slow_closed: int = 0
+    """Connections closed because a request stayed incomplete, or the client did not take its answers."""
+    closed_for_room: int = 0
+    """Connections closed because all places were taken and they had been idle or slow longest."""
+    denied: int = 0
+    """Connections closed at once because of where, or which user, they came from."""
     protocol_errors: int = 0
     """Connections closed because of what they sent."""
     lookups: int = 0

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable
 
 from vmaild.listening import (
-    LISTEN_BACKLOG,
+    Acceptor,
     Address,
     UnixAddress,
     address_of,
@@ -19,7 +18,8 @@ from vmaild.listening import (
     parse_address,
     remove_unix,
 )
-from vmaild.server.connection import ClientConnection
+from vmaild.process import LogOnce
+from vmaild.server.admission import CLOSED_IN_A_TURN
 from vmaild.server.context import Context, Lookups
 from vmaild.server.counters import Latency, ServerCounters
 from vmaild.server.dialect import SOCKETMAP, tcp
@@ -45,10 +45,14 @@ class Server:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._listens = tuple(listens)
-        self._context = Context(lookups, clock, max_connections=max_connections, max_pipelined=max_pipelined)
+        self._context = Context(
+            lookups, clock, max_connections=max_connections, max_pipelined=max_pipelined, freed=self._resume
+        )
+        self._admission = self._context.admission
+        self._once = LogOnce(logger, clock)
         self._idle_timeout = idle_timeout
         self._sweep_interval = sweep_interval
-        self._listeners: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._own_paths: list[str] = []
         self._ticker: asyncio.TimerHandle | None = None
         self._sweep_at = clock() + sweep_interval
@@ -75,6 +79,32 @@ class Server:
         """How long all other lookups took."""
         return self._context.lookup_latency
 
+    # What an acceptor asks (``vmaild.listening.Door``).
+
+    def has_room(self) -> bool:
+        """Whether one more client may come in."""
+        return self._admission.has_room
+
+    def make_room(self) -> None:
+        """One more client is waiting for which there is no place."""
+        self._admission.make_room(self._context.clock())
+
+    def coming(self, change: int) -> None:
+        """So many clients more, or less, are on their way in."""
+        self._admission.coming(change)
+        if change < 0:
+            # A client that has gone already no longer takes the place it had on its way.
+            self._resume()
+
+    def denied(self) -> None:
+        """A client was not let in."""
+        self._context.counters.denied += 1
+
+    def forget_recent(self) -> None:
+        """Forget the requests that came lately: what was flushed is kept alive by nothing."""
+        for recent in self._context.recents:
+            recent.clear()
+
     async def start(self, inherited: list[socket.socket] | None = None) -> None:
         """Listen. Sockets of these addresses are taken out of ``inherited``, the others are bound.
 
@@ -82,15 +112,15 @@ class Server:
         """
         try:
             for listen in self._listens:
-                await self._listen(listen, [] if inherited is None else inherited)
+                self._listen(listen, [] if inherited is None else inherited)
         except BaseException:
-            self._stop_listening()
+            await self._stop_listening()
             raise
         self._tick()
 
     async def drain(self, timeout: float) -> None:
         """Accept no more, answer what was asked, and close; after ``timeout`` seconds, close without answers."""
-        self._stop_listening()
+        await self._stop_listening()
         for connection in tuple(self._context.connections):
             connection.finish()
         try:
@@ -102,11 +132,11 @@ class Server:
 
     async def close(self) -> None:
         """Close everything at once."""
-        self._stop_listening()
+        await self._stop_listening()
         for connection in tuple(self._context.connections):
             connection.abort()
 
-    async def _listen(self, listen: ListenSettings, inherited: list[socket.socket]) -> None:
+    def _listen(self, listen: ListenSettings, inherited: list[socket.socket]) -> None:
         address = parse_address(listen.address)
         sockets = claim(address, inherited)
         if not sockets:
@@ -115,24 +145,19 @@ class Server:
                 self._own_paths.append(address.path)
         for sock in sockets:
             self.addresses.append(address_of(sock))
-            self._listeners.append(await _serve(sock, self._factory(listen)))
+            self._acceptors.append(Acceptor(sock, self._factory(listen), self, listen.access, self._once))
 
-    def _factory(self, listen: ListenSettings) -> Callable[[], ClientConnection]:
+    def _factory(self, listen: ListenSettings) -> Callable[[], asyncio.Protocol]:
         context = self._context
         dialect = SOCKETMAP if listen.protocol == "socketmap" else tcp(listen.map.encode())
         recent = Recent()
         context.recents.append(recent)
         return lambda: HotConnection(context, dialect, recent)
 
-    def forget_recent(self) -> None:
-        """Forget the requests that came lately: what was flushed is kept alive by nothing."""
-        for recent in self._context.recents:
-            recent.clear()
-
-    def _stop_listening(self) -> None:
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
+    async def _stop_listening(self) -> None:
+        acceptors, self._acceptors = self._acceptors, []
+        for acceptor in acceptors:
+            await acceptor.close()
         for path in self._own_paths:
             remove_unix(path)
         self._own_paths.clear()
@@ -141,24 +166,21 @@ class Server:
 
     def _tick(self) -> None:
         self._context.tick()
+        self._admission.close_slow(self._context.now)
+        self._resume()
         if self._context.now >= self._sweep_at:
             self._sweep()
         self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
 
+    def _resume(self) -> None:
+        for acceptor in self._acceptors:
+            acceptor.resume()
+
     def _sweep(self) -> None:
-        self._sweep_at = self._context.now + self._sweep_interval
+        counters, before = self._context.counters, self._context.counters.idle_closed
         for connection in tuple(self._context.connections):
             connection.close_if_idle(self._context.now - self._idle_timeout)
-
-
-async def _serve(sock: socket.socket, factory: Callable[[], ClientConnection]) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
-    # Both functions call listen() again, and without a backlog of ours with one of 100.
-    if sock.family != socket.AF_UNIX:
-        # Accepted sockets inherit it. uvloop sets it too, but asyncio only on sockets that were made with IPPROTO_TCP.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return await loop.create_server(factory, sock=sock, backlog=LISTEN_BACKLOG)
-    if sys.version_info >= (3, 13):
-        # The loop would remove the file of an inherited socket too, which is not ours.
-        return await loop.create_unix_server(factory, sock=sock, backlog=LISTEN_BACKLOG, cleanup_socket=False)
-    return await loop.create_unix_server(factory, sock=sock, backlog=LISTEN_BACKLOG)
+            if counters.idle_closed - before >= CLOSED_IN_A_TURN:
+                # The next tick goes on.
+                return
+        self._sweep_at = self._context.now + self._sweep_interval

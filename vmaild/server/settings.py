@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-# Open connections; one more is closed at once. Postfix opens one per process, and a busy host runs a thousand.
+from vmaild.listening import EVERYONE, Access
+
 MAX_CONNECTIONS = 10_000
+"""Open connections, where the system allows as many descriptors (``vmaild.process.descriptors``); one more waits in the
+kernel's backlog. Postfix opens one per process, and a busy host runs a thousand. Each takes 3 KB."""
 # Requests of one connection that wait for their answers; its bytes are not read meanwhile. Postfix sends one.
 MAX_PIPELINED = 32
 # How long a connection may be silent. Not under 360: a Postfix process that finds its connection closed loses one of
@@ -14,7 +17,7 @@ MAX_PIPELINED = 32
 IDLE_TIMEOUT = 600.0
 # How often the hot path's time is renewed. A cached answer may serve so much too long, of minutes.
 TICK = 0.1
-# How often idle connections are looked for.
+# How often idle connections are checked for.
 SWEEP_INTERVAL = 60.0
 
 
@@ -23,7 +26,8 @@ class ListenSettings:
     """One ``[[listen]]`` table. ``address`` is in Postfix's notation; ``vmaild.listening.parse_address`` reads it.
 
     ``map`` is the map that a tcp_table listener serves, since that protocol has no map names. ``mode``, ``owner``
-    and ``group`` are those of a unix socket's file; None and empty leave them as they come.
+    and ``group`` are those of a unix socket's file; None and empty leave them as they come. ``access`` says who may
+    connect.
     """
 
     address: str
@@ -32,3 +36,4 @@ class ListenSettings:
     mode: int | None = None
     owner: str = ""
     group: str = ""
+    access: Access = EVERYONE

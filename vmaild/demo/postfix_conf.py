@@ -1,4 +1,4 @@
-"""main.cf and master.cf of the tests' own Postfix; ``tests/support/postfix.py`` fills in the braces."""
+"""main.cf and master.cf of a private Postfix; ``vmaild/demo/postfix.py`` fills in the braces."""
 
 from __future__ import annotations
 

@@ -1,0 +1,177 @@
+"""Which keys Postfix asks, in which order: a real one with ``texthash:`` tables is asked 2,000 addresses.
+
+transport_maps and relocated_maps (which is asked as alias, mailbox and sender tables are) are asked through
+trivial-rewrite(8), access tables through smtpd(8).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.oracle.conftest import aged
+from tests.oracle.key_order import access_keys, address_keys, transport_keys
+from tests.support.postfix import Postfix
+from vmaild.tables.address import quote
+
+ADDRESSES = int(os.environ.get("VMAILD_ADDRESSES", "2000"))
+SEED = int(os.environ.get("VMAILD_SEED", "1"))
+LOCALPARTS = (
+    "ann",
+    "bob",
+    "ann+tag",
+    "ann+x+y",
+    "a..b",
+    "a..b+t",
+    "-dash+t",
+    "postmaster+x",
+    "owner-l",
+    "o'neil",
+    "x=y+1",
+)
+LABELS = ("a", "b", "sub", "deep")
+TLD = {"transport": "t.example", "address": "r.example", "access": "x.example"}
+"""Each kind of table has domains of its own, so that one does not hide another's answer."""
+
+Keys = Callable[[str, str, str], list[str]]
+KINDS: dict[str, Keys] = {"transport": transport_keys, "address": address_keys, "access": access_keys}
+VALUES = {"transport": "tag:{}", "address": "{}", "access": "REJECT {}"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The Postfix, and each kind's table."""
+
+    postfix: Postfix
+    tables: dict[str, dict[str, str]]
+
+
+def make_address(random: Random, kind: str) -> tuple[str, str]:
+    above = random.sample(LABELS, random.choice((0, 0, 1, 1, 2)))
+    return random.choice(LOCALPARTS), ".".join([*above, TLD[kind]])
+
+
+def make_table(random: Random, kind: str) -> dict[str, str]:
+    """Some keys of some addresses, each with a value of its own."""
+    keys: dict[str, str] = {}
+    for _ in range(60):
+        listed = KINDS[kind](*make_address(random, kind), "+")
+        # "*" and keys without the kind's domain would answer the others too.
+        usable = [key for key in listed if TLD[kind] in key or (kind == "access" and key.endswith("@"))]
+        keys.setdefault(random.choice(usable), f"tag{len(keys)}")
+    # A catch-all for every subdomain would leave little to see.
+    for key in (f".{TLD[kind]}", TLD[kind], f"@{TLD[kind]}"):
+        keys.pop(key, None)
+    return keys
+
+
+@pytest.fixture(scope="module")
+def asked(service_home: Path) -> Iterator[Asked]:
+    random = Random(SEED)
+    tables = {kind: make_table(random, kind) for kind in KINDS}
+    for kind, table in tables.items():
+        lines = [f"{key} {VALUES[kind].format(value)}\n" for key, value in table.items()]
+        aged(_written(service_home / kind, "".join(lines)))
+    settings = {
+        "transport_maps": f"texthash:{service_home}/transport",
+        "relocated_maps": f"texthash:{service_home}/address",
+        "smtpd_relay_restrictions": "permit",
+        "smtpd_recipient_restrictions": f"check_recipient_access texthash:{service_home}/access, reject",
+        "smtpd_recipient_limit": "100000",
+        "smtpd_delay_reject": "yes",
+        "allow_min_user": "yes",
+    }
+    postfix = Postfix(service_home / "postfix", settings)
+    postfix.start()
+    try:
+        yield Asked(postfix, tables)
+    finally:
+        postfix.close()
+
+
+def _written(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
+
+
+class TrivialRewrite:
+    """A client of trivial-rewrite(8): its attributes are ``name NUL value NUL``, with a NUL behind the last."""
+
+    def __init__(self, postfix: Postfix) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(30)
+        self._socket.connect(str(postfix.home / "queue/private/rewrite"))
+        self._unread = b""
+        assert self._reply() == {"protocol": "trivial_rewrite_protocol"}
+
+    def resolve(self, address: str) -> dict[str, str]:
+        """transport, nexthop and recipient of an address in internal form."""
+        fields = ("request", "resolve", "sender", "", "address", address)
+        self._socket.sendall("".join(f"{field}\0" for field in fields).encode() + b"\0")
+        return self._reply()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _reply(self) -> dict[str, str]:
+        found: list[str] = []
+        while (field := self._field()) or len(found) % 2:
+            found.append(field)
+        return dict(zip(found[::2], found[1::2], strict=True))
+
+    def _field(self) -> str:
+        while b"\0" not in self._unread:
+            received = self._socket.recv(65536)
+            assert received, "trivial-rewrite closed the connection"
+            self._unread += received
+        field, _, self._unread = self._unread.partition(b"\0")
+        return field.decode()
+
+
+def expected(asked: Asked, kind: str, localpart: str, domain: str) -> str | None:
+    table = asked.tables[kind]
+    return next((table[key] for key in KINDS[kind](localpart, domain, "+") if key in table), None)
+
+
+@pytest.mark.parametrize("kind", ["transport", "address"])
+def test_tables_of_trivial_rewrite(asked: Asked, kind: str) -> None:
+    random = Random(SEED + 1)
+    client = TrivialRewrite(asked.postfix)
+    differing, found = [], 0
+    for _ in range(ADDRESSES):
+        localpart, domain = make_address(random, kind)
+        resolved = client.resolve(f"{localpart}@{domain}")
+        said = resolved["nexthop"].removeprefix("5.1.6 User has moved to ")
+        answer = said if said.startswith("tag") else None
+        wanted = expected(asked, kind, localpart, domain)
+        found += wanted is not None
+        if answer != wanted:
+            differing.append((localpart, domain, answer, wanted))
+    client.close()
+    assert differing == []
+    assert ADDRESSES // 10 < found < ADDRESSES
+
+
+def test_access_tables(asked: Asked) -> None:
+    random = Random(SEED + 2)
+    differing, found = [], 0
+    with asked.postfix.smtp() as session:
+        session.ehlo()
+        session.mail("sender@elsewhere.example")
+        for _ in range(ADDRESSES):
+            localpart, domain = make_address(random, "access")
+            _, reply = session.docmd("RCPT", f"TO:<{quote(localpart)}@{domain}>")
+            match = re.search(r"rejected: (tag\d+)", reply.decode())
+            wanted = expected(asked, "access", localpart, domain)
+            found += wanted is not None
+            if (match[1] if match else None) != wanted:
+                differing.append((localpart, domain, reply, wanted))
+    assert differing == []
+    assert found > ADDRESSES // 10

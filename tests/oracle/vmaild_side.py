@@ -1,0 +1,49 @@
+"""What vmaild answers when it reads the same table file: the one place to re-point when its tables change.
+
+The file is read through the configuration (``[maps.oracle] cf = [...]``), so that a problem named there is seen as such
+(``Refused``); keys are taken as they are (``keys = "exact"``), as ``postmap -q`` takes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.oracle.answer import TEMP, Answer
+from vmaild import daemon
+from vmaild.config import Config, load
+from vmaild.errors import ConfigError
+from vmaild.lookup import Reply, Request, Status
+
+
+class Refused(Exception):
+    """vmaild does not take the file; the text holds every problem."""
+
+
+def answers(table: Path, keys: Sequence[str]) -> list[Answer]:
+    """vmaild's answer to each key. Raises ``Refused``."""
+    config = _configured(table)
+    return asyncio.run(_ask(config, keys))
+
+
+def _configured(table: Path) -> Config:
+    file = table.with_suffix(".toml")
+    file.write_text(f'[maps.oracle]\nkeys = "exact"\ncf = [{json.dumps(str(table))}]\n')
+    try:
+        return load(file, {})
+    except ConfigError as error:
+        raise Refused("\n".join(error.problems)) from None
+
+
+async def _ask(config: Config, keys: Sequence[str]) -> list[Answer]:
+    async with daemon.opened(config) as maps:
+        return [_value(await maps.find(Request(b"oracle", os.fsencode(key)))) for key in keys]
+
+
+def _value(reply: Reply) -> Answer:
+    if reply.status is Status.TEMPORARY:
+        return TEMP
+    return reply.text.decode(errors="surrogateescape") if reply.status is Status.FOUND else None

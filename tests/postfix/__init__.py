@@ -1,0 +1,1 @@
+"""Reading Postfix's files, moving a Postfix to vmaild, and comparing the two."""

@@ -1,0 +1,119 @@
+"""``[maps.NAME] cf = [...]``: queries and directories from table files, and what is said of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vmaild.config import Config, load
+from vmaild.errors import ConfigError
+from vmaild.lookup import Scope
+
+USERS = """\
+server_host = ldap://127.0.0.1:3890
+search_base = ou=people,dc=example
+query_filter = (mail=%s)
+result_attribute = uid
+scope = one
+bind = no
+timeout = 4
+"""
+GROUPS = USERS.replace("ou=people", "ou=groups").replace("uid", "mail").replace("timeout = 4", "timeout = 7")
+ELSEWHERE = USERS.replace("3890", "3891")
+MAP = '[maps.virtual_alias_maps]\ncf = ["users.cf", "groups.cf"]\n'
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    for name, text in (("users", USERS), ("groups", GROUPS), ("elsewhere", ELSEWHERE)):
+        (tmp_path / f"{name}.cf").write_text(text)
+        (tmp_path / f"{name}.cf").chmod(0o640)
+    return tmp_path
+
+
+def read(home: Path, text: str, environ: dict[str, str] | None = None) -> Config:
+    (home / "vmaild.toml").write_text(text)
+    return load(home / "vmaild.toml", environ or {})
+
+
+def problems(home: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(home, text)
+    return "\n".join(caught.value.problems)
+
+
+def test_each_file_is_a_query_in_order(home: Path) -> None:
+    config = read(home, MAP)
+    users, groups = config.maps.tables["virtual_alias_maps"].queries
+    assert users.search_base.text == "ou=people,dc=example"
+    assert users.scope is Scope.ONE
+    assert users.expansion.result_attribute == ("uid",)
+    assert groups.search_base.text == "ou=groups,dc=example"
+    assert config.warnings == ()
+
+
+def test_files_with_the_same_server_share_a_directory(home: Path) -> None:
+    config = read(home, MAP)
+    one, other = config.maps.directories.by_map()["virtual_alias_maps"]
+    assert one is other
+    assert config.directory is one
+    assert one.uri == ("ldap://127.0.0.1:3890",)
+    assert one.search_base == "ou=people,dc=example"
+    assert one.timeout == 7.0
+
+
+def test_a_directory_of_ones_own_may_be_the_same(home: Path) -> None:
+    config = read(
+        home, f'[directory]\nuri = ["ldap://127.0.0.1:3890"]\nsearch_base = "dc=example"\npool_size = 9\n{MAP}'
+    )
+    assert config.directory.pool_size == 9
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        MAP.replace("groups", "elsewhere"),
+        f'[directory]\nuri = ["ldap://127.0.0.1:3892"]\nsearch_base = "dc=example"\n{MAP}',
+    ],
+)
+def test_several_directories_are_refused_as_long_as_the_daemon_opens_one(home: Path, text: str) -> None:
+    assert "more than one directory, bind or TLS setting is not supported: ldap://127.0.0.1:389" in problems(home, text)
+
+
+def test_the_names_of_main_cf_are_accepted(home: Path) -> None:
+    lines = "".join(f"people_{line}\n" for line in USERS.splitlines())
+    (home / "main.cf").write_text(lines)
+    listed = f'[maps.x]\ncf = ["ldap:people", "proxy:ldap:{home}/groups.cf", "{home}/users.cf"]\n'
+    config = read(home, listed, {"MAIL_CONFIG": str(home)})
+    assert [q.search_base.text.partition(",")[0] for q in config.maps.tables["x"].queries] == [
+        "ou=people", "ou=groups", "ou=people",
+    ]  # fmt: skip
+
+
+def test_problems_name_the_file_and_the_parameter(home: Path) -> None:
+    (home / "users.cf").write_text(USERS + "chase_referrals = yes\nquery_filter = (mail=%s\n")
+    said = problems(home, MAP.replace("groups", "absent"))
+    assert "[maps.virtual_alias_maps] cf: users.cf: chase_referrals: referrals are not followed" in said
+    assert "absent.cf': No such file" in said
+    assert "[maps.virtual_alias_maps.cf " in said
+    assert "query_filter: '(mail=%s'" in said
+
+
+def test_warnings_name_the_file_and_the_parameter(home: Path) -> None:
+    (home / "users.cf").write_text(USERS.replace("bind = no", "bind_dn = cn=x\nbind_pw = y") + "sarch_base = x\n")
+    (home / "users.cf").chmod(0o644)
+    warnings = "\n".join(read(home, '[maps.x]\ncf = "users.cf"\n').warnings)
+    assert "users.cf: sarch_base: is no parameter of ldap_table(5)" in warnings
+    assert "holds bind_pw and can be read by every user" in warnings
+
+
+def test_a_query_cannot_stand_beside_files(home: Path) -> None:
+    said = problems(home, MAP + 'query_filter = "(mail=%s)"\n')
+    assert "[maps.virtual_alias_maps] query_filter: cannot stand beside cf" in said
+    assert "cf: must name one or more" in problems(home, "[maps.x]\ncf = []\n")
+
+
+def test_an_unusable_server_is_named(home: Path) -> None:
+    (home / "users.cf").write_text(USERS.replace("ldap://127.0.0.1:3890", "ldap://h:port"))
+    assert "users.cf: server_host: " in problems(home, '[maps.x]\ncf = "users.cf"\n')

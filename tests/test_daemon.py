@@ -1,0 +1,61 @@
+"""What the daemon does beside serving."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from vmaild import daemon
+from vmaild.config import load
+
+CONFIGURATION = """
+preset = "courier"
+[directory]
+uri = "ldap://127.0.0.1:1"
+search_base = "o=x"
+[maps.virtual_mailbox_maps]
+canary = "a@b.example"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path):
+    path = tmp_path / "vmaild.toml"
+    path.write_text(CONFIGURATION)
+    return load(path, {})
+
+
+async def test_canaries_are_checked_on_whatever_a_check_raised(config, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(daemon, "CANARY_RETRY", 0.001)
+    watching = daemon.Daemon(config)
+    checks = 0
+    enough = asyncio.Event()
+
+    async def check() -> None:
+        nonlocal checks
+        checks += 1
+        if checks == 3:
+            enough.set()
+        raise RuntimeError("unexpected")
+
+    monkeypatch.setattr(watching.maps.canaries, "check", check)
+    task = asyncio.create_task(watching._watch_canaries())
+    await asyncio.wait_for(enough.wait(), 10)
+    task.cancel()
+    assert caplog.text.count("could not be checked: RuntimeError('unexpected')") == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "limit", "kept", "places"),
+    [(10_000, 65_536, 200, 10_000), (10_000, 1024, 200, 824), (100, 256, 156, 100), (100, 100, 156, 25)],
+)
+def test_clients_get_what_the_open_files_leave(wanted: int, limit: int, kept: int, places: int, caplog) -> None:
+    assert daemon.descriptors.for_clients(wanted, limit, kept) == places
+    assert ("max_connections is" in caplog.text) is (places < wanted)
+
+
+def test_places_follow_the_limit_of_open_files(config, monkeypatch) -> None:
+    monkeypatch.setattr(daemon.descriptors, "raise_limit", lambda: 256)
+    assert 64 <= daemon.places(config) < 192

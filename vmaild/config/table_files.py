@@ -1,0 +1,121 @@
+"""``cf = [...]`` of a map: ldap_table(5) files, each as a query and the directory that it is asked in.
+
+An entry is a path (``/etc/postfix/ldap-aliases.cf``, or relative to vmaild.toml), as in main.cf with ``ldap:`` or
+``proxy:ldap:`` before it, or ``ldap:NAME`` for parameters ``NAME_*`` in Postfix's main.cf. Files with the same server,
+bind and TLS settings share one directory, and so one pool; it gets the longest ``timeout`` among them, and the search
+base of the first as the entry that must be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vmaild.config.section import Problems, Section
+from vmaild.directory import DirectorySettings
+from vmaild.directory import problems as directory_problems
+from vmaild.postfix import files
+from vmaild.postfix.ldap_cf import LdapTable
+from vmaild.postfix.tables import TableName
+
+SHARED_BY = (
+    "uri",
+    "bind_method",
+    "bind_dn",
+    "bind_pw",
+    "start_tls",
+    "tls_ca_cert_file",
+    "tls_ca_cert_dir",
+    "tls_cert",
+    "tls_key",
+    "tls_require_cert",
+)
+"""What must be equal for two tables to share a directory."""
+
+
+@dataclass(slots=True)
+class Directories:
+    """The directories that table files ask, equal ones once, and which query of which map asks which."""
+
+    _shared: dict[tuple[object, ...], DirectorySettings] = field(default_factory=dict)
+    _asked: dict[str, list[tuple[object, ...]]] = field(default_factory=dict)
+
+    def add(self, map_name: str, settings: DirectorySettings) -> None:
+        """Note that the next query of ``map_name`` is asked in the directory of ``settings``."""
+        key = sharing_key(settings)
+        first = self._shared.setdefault(key, settings)
+        self._shared[key] = replace(first, timeout=max(first.timeout, settings.timeout))
+        self._asked.setdefault(map_name, []).append(key)
+
+    @property
+    def different(self) -> tuple[DirectorySettings, ...]:
+        """Each directory once, in the order found."""
+        return tuple(self._shared.values())
+
+    def by_map(self) -> Mapping[str, tuple[DirectorySettings, ...]]:
+        """For each map made of files, the directory of each of its queries; equal ones are the same object."""
+        return {name: tuple(self._shared[key] for key in keys) for name, keys in self._asked.items()}
+
+
+def sharing_key(settings: DirectorySettings) -> tuple[object, ...]:
+    """What two tables that share a directory have in common: server, bind and TLS."""
+    return tuple(getattr(settings, name) for name in SHARED_BY)
+
+
+def only_directory(written: DirectorySettings | None, found: Directories, problems: Problems) -> DirectorySettings:
+    """The one directory that the daemon asks: ``[directory]``, or that of the table files.
+
+    WIRING: ``daemon`` opens one directory. Once it opens each of ``found.different``, and asks each query in its own
+    (``found.by_map()``), the problem that is noted here goes.
+    """
+    asked = ([written] if written else []) + list(found.different)
+    if len({sharing_key(settings) for settings in asked}) > 1:
+        servers = ", ".join(" ".join(settings.uri) for settings in asked)
+        problems.add("maps", "cf", f"more than one directory, bind or TLS setting is not supported: {servers}")
+    return asked[0] if asked else DirectorySettings((), "")
+
+
+def read_entries(section: Section, home: Path, postfix: Path) -> list[LdapTable]:
+    """The tables that the map's ``cf`` names, in order; what is wrong with an entry is noted."""
+    found = []
+    for entry in section.strings("cf") or ():
+        table = _read(section, entry, home, postfix)
+        if table is None:
+            continue
+        for parameter, text in table.problems:
+            section.problem("cf", _sentence(entry, parameter, text))
+        for parameter, text in table.warnings:
+            section.warn("cf", _sentence(entry, parameter, text))
+        found.append(table)
+    if not section.strings("cf"):
+        section.problem("cf", "must name one or more ldap_table(5) files")
+    return found
+
+
+def directory_settings(section: Section, table: LdapTable) -> DirectorySettings:
+    """The directory of a table; what is wrong with it is noted."""
+    values = dict(table.directory)
+    settings = DirectorySettings(**{**values, "uri": tuple(values["uri"])})
+    for key, text in directory_problems(settings):
+        section.problem("cf", _sentence(table.name, {"uri": "server_host"}.get(key, key), text))
+    return settings
+
+
+def _read(section: Section, entry: str, home: Path, postfix: Path) -> LdapTable | None:
+    table = TableName.of(entry)
+    try:
+        if table.is_ldap and not table.is_file:
+            return files.read_table(table, files.read_site(postfix).main)
+        path = home / (table.name if table.is_ldap else entry)
+        found = files.read_table_file(path)
+        if found.directory.get("bind_pw") and path.stat().st_mode & 0o004:
+            section.warn("cf", f"{path}: holds bind_pw and can be read by every user; chmod 0640 it")
+        return found
+    except (OSError, UnicodeDecodeError) as error:
+        section.problem("cf", f"{entry!r}: {getattr(error, 'strerror', None) or error}")
+        return None
+
+
+def _sentence(entry: str, parameter: str, text: str) -> str:
+    return f"{entry}: {parameter}: {text}" if parameter else f"{entry}: {text}"

@@ -1,0 +1,92 @@
+"""The ``domain`` list of a table: which domains its keys may have (match_list(3), string_list(3)).
+
+A word is a domain, compared as it is and without regard to letter case; ``!`` before it excludes; the first word that
+fits decides. ``/FILE`` stands for the words in a file, ``texthash:FILE`` for the keys in one: both are read here, once.
+Other tables would have to be asked for each key, and ``$name`` is not expanded by Postfix in a table's own file: both
+are problems that name the word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from vmaild.postfix import lines
+from vmaild.postfix.tables import words
+
+OpenFile = Callable[[str], str]
+"""The text of a file by its path. Raises OSError or UnicodeDecodeError."""
+
+_INDEXED = ("hash", "btree", "cdb", "lmdb", "dbm", "sdbm")
+
+
+@dataclass(slots=True)
+class DomainList:
+    """The domains that may be asked for; ``limited`` is false when there is no list and every key may."""
+
+    limited: bool = False
+    names: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def read_domains(value: str, open_file: OpenFile) -> DomainList:
+    """The domains of the list ``value``, which is expanded where Postfix expands it."""
+    found = DomainList(limited=bool(words(value)))
+    decided: dict[str, bool] = {}
+    for wanted, name in _patterns(value, True, open_file, found):
+        decided.setdefault(name, wanted)
+    found.names = [name for name, wanted in decided.items() if wanted]
+    if found.limited and not found.names and not found.problems:
+        found.problems.append("leaves no domain over, so Postfix never asks this table")
+    return found
+
+
+def _patterns(value: str, wanted: bool, open_file: OpenFile, found: DomainList) -> Iterator[tuple[bool, str]]:
+    for word in words(value):
+        if word.startswith("#"):
+            found.warnings.append(f"{word!r}: Postfix takes a comment behind a value for the end of the list")
+            return
+        pattern = word.lstrip("!")
+        positive = wanted ^ bool((len(word) - len(pattern)) % 2)
+        kind, colon, rest = pattern.partition(":")
+        if not pattern:
+            found.problems.append(f"{word!r}: nothing stands behind '!'; Postfix stops there")
+        elif pattern.startswith("/"):
+            for line in _text(pattern, open_file, found).split("\n"):
+                if not line.startswith("#"):
+                    yield from _patterns(line, positive, open_file, found)
+        elif colon and not pattern.startswith("[") and kind == "texthash":
+            yield from ((positive, key) for key in _keys(_text(rest, open_file, found)))
+        elif colon and not pattern.startswith("["):
+            found.problems.append(f"{word!r}: {_reason(kind)}")
+        elif "$" in pattern:
+            found.problems.append(f"{word!r}: Postfix expands no $name in a table's own file; write the domains out")
+        else:
+            yield positive, pattern.casefold()
+
+
+def _text(path: str, open_file: OpenFile, found: DomainList) -> str:
+    try:
+        return open_file(path)
+    except (OSError, UnicodeDecodeError) as error:
+        found.problems.append(f"{path!r}: {getattr(error, 'strerror', None) or error}; Postfix defers mail then")
+        return ""
+
+
+def _keys(text: str) -> Iterator[str]:
+    """The keys of a texthash: file that a folded domain can equal."""
+    for line in lines.logical_lines(text):
+        key = (line.text.split() or [""])[0]
+        if not line.stray and key == key.casefold():
+            yield key
+
+
+def _reason(kind: str) -> str:
+    if kind == "ldap":
+        return "a table that is asked for the domain of every key is not supported; write the domains out"
+    if kind == "static":
+        return "fits every domain; leave domain out, or write the domains out"
+    if kind in _INDEXED:
+        return "an indexed file is not read; name its source as texthash:FILE, or write the domains out"
+    return f"a {kind}: table is not asked; write the domains out"
