@@ -58,6 +58,7 @@ _SERVER = (
 _LDAP = (
     ("searches", "ldap_searches", "Searches that the directory was asked for"),
     ("empty", "ldap_empty_answers", "Searches that found no entry"),
+    ("too_large", "ldap_answers_too_large", "Answers refused because no reply could be made of so much"),
     ("retries", "ldap_retries", "Searches tried a second time"),
     ("failed_fast", "ldap_failed_fast", "Searches failed at once because no server was up"),
     ("waited", "ldap_waited", "Searches that had to wait for a connection"),
