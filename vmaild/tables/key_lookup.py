@@ -8,6 +8,7 @@ something answers. One search often settles all the tables.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator
 
 from vmaild import lookup
@@ -158,17 +159,21 @@ class KeyLookup:
             return None
         value = values[0] if len(values) == 1 else ",".join(values)
         if key.extension and settings.propagate_extension:
+            if len(value) + len(values) * len(key.extension) > VALUE_LIMIT:
+                raise _too_long(entries)
             value = address.add_extension(value, key.extension)
-            if len(value.encode()) > VALUE_LIMIT:
-                raise DataError(f"{entries[0].dn}: the values with their extensions are too long for one reply")
-        return Reply(Status.FOUND, value.encode())
+        encoded = value.encode()
+        if len(encoded) > VALUE_LIMIT:
+            raise _too_long(entries)
+        return Reply(Status.FOUND, encoded)
 
     # --- members: the entries that DNs and URLs name -----------------------------------------------------------------
 
     def _follow(self, step: Step, entries: list[Entry]) -> Generator[Search, list[Entry], list[str]]:
         """The values of ``entries``, with those of the entries that they name."""
         expansion = step.query.expansion
-        named = [member for entry in entries for member in expansion.followed(entry)]
+        followed = (member for entry in entries for member in expansion.followed(entry))
+        named = list(itertools.islice(followed, MEMBERS_JOINED))
         known: dict[str, list[Entry]] = {}
         if not self._alone:
             known = yield from self._members(named)
@@ -196,7 +201,7 @@ class KeyLookup:
         place = None
         if self.schema is None:
             return {}
-        for member in named[:MEMBERS_JOINED]:
+        for member in named:
             if address_in_rdn := _address_in_rdn(member):
                 other = KeyLookup(self.group, address_in_rdn, self.schema)
                 joined = other._plan.joined[0] if other._plan.joined else None
@@ -261,6 +266,10 @@ class _Followed:
             self.search, self._result = None, stop.value
         except DataError as error:
             self.search, self._result = None, error.with_traceback(None)
+
+
+def _too_long(entries: list[Entry]) -> DataError:
+    return DataError(f"{entries[0].dn}: the values are too long for one reply")
 
 
 def _address_in_rdn(member: str) -> str | None:
