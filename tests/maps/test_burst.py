@@ -22,6 +22,7 @@ class Directory:
     """Says in which order searches came; answers none."""
 
     schema = None
+    search_time = 0.0
 
     def __init__(self) -> None:
         self.asked: list[str] = []

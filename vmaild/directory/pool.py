@@ -27,6 +27,7 @@ from vmaild.directory.counters import Counters, PoolStatus
 from vmaild.directory.failover import NEVER, Standing, choose, hopeless, next_change
 from vmaild.directory.failures import BROKEN, BUSY, PARTIAL, SUFFIX, TIMEOUT, UNAVAILABLE
 from vmaild.directory.server import LdapServer
+from vmaild.directory.service_time import NOTABLE, ONE_IN, ServiceTime
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
 from vmaild.directory.uri import parse
@@ -92,6 +93,7 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._handing_over = False
         self._closed = False
+        self.service_time = ServiceTime()
         self.schema: Schema | None = None
         """The schema of the server that serves now, None when it is not known."""
 
@@ -127,6 +129,11 @@ class Pool:
     def ready(self) -> bool:
         """True when a server is up."""
         return any(server.standing.up for server in self._servers)
+
+    @property
+    def search_time(self) -> float:
+        """Seconds that a search takes at present, 0 when that is not known."""
+        return self.service_time.seconds
 
     @property
     def waiting(self) -> int:
@@ -266,6 +273,9 @@ class Pool:
                 attempt = self._waiting.next()
                 if attempt is None:
                     server.release(connection)
+                elif attempt.end < self._loop.time() + self.service_time.seconds:
+                    server.release(connection)
+                    attempt.fail(Overloaded("less time is left than a search takes"))
                 else:
                     attempt.run(server, connection)
         finally:
@@ -318,6 +328,10 @@ class _Attempt:
             self._failed(server, connection, outcome)
             return
         server.strikes.count = 0
+        pool = self._pool
+        seconds = pool._clock() - self._began
+        if seconds >= NOTABLE or not pool.counters.searches % ONE_IN:
+            pool.service_time.observe(seconds)
         if not outcome:
             probe = server.base_check.probe
             if not probe.trusted:

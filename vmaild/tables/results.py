@@ -178,7 +178,8 @@ class _Result:
         self.look_at(entry, sum(len(entry.values(name)) for name in expansion.returned(entry)))
         found = _values(expansion, entry)
         if expansion.result_format.text != PLAIN:
-            found = [expansion.result_format.expand_result(Parts.of(value), self._key) for value in found]
+            expand = expansion.result_format.expand_result
+            found = [formatted for value in found if (formatted := expand(Parts.of(value), self._key))]
         added = dict.fromkeys([value for value in found if value and value not in self.values])
         self._size += sum(map(len, added)) + len(added)
         if self._size > VALUE_LIMIT:
