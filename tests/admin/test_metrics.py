@@ -172,6 +172,7 @@ async def test_an_answer_that_the_maps_got_from_the_cache_is_one_lookup(daemon):
 
     class Down:
         schema = None
+        search_time = 0.0
 
         def begin(self, search, end, done):
             done(DirectoryFailure("down"))

@@ -40,10 +40,8 @@ class FairQueue(Generic[T]):
     def __init__(self) -> None:
         self._levels: dict[int, dict[Peer, None]] = {}
         """Peers with something in their queues by their counts; few have different ones."""
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
+        self.size = 0
+        """How many wait."""
 
     def __iter__(self) -> Iterator[T]:
         """All that wait."""
@@ -57,7 +55,7 @@ class FairQueue(Generic[T]):
         if not peer.queue:
             self._levels.setdefault(peer.count, {})[peer] = None
         peer.queue.append(item)
-        self._size += 1
+        self.size += 1
 
     def pop(self) -> T:
         """Take the next to go off the queue; its peer has it still. Raises IndexError when nobody waits."""
@@ -73,7 +71,7 @@ class FairQueue(Generic[T]):
         peer = item.peer
         self._leave_level(peer)
         peer.queue.remove(item)
-        self._size -= 1
+        self.size -= 1
         self._enter_level(peer)
 
     def newest(self) -> T:

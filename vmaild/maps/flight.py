@@ -267,14 +267,14 @@ class Flights:
     def _begin(self, flight: Flight) -> None:
         """Begin it now, or let it wait: for one of the next turns of the loop, and for its turn in the directory."""
         now = self._clock()
-        if now >= self._turn_ends and not self._waiting:
+        if now >= self._turn_ends and not self._waiting.size:
             self._turn_ends = now + TURN
             self._begun = 0
         if flight.peer.queue:
             self._waiting.count(flight.peer, 1)
         else:
             flight.peer.count += 1
-        if self._waiting or self._begun >= self._width or self._in_directory >= self._limits.begun:
+        if self._waiting.size or self._begun >= self._width or self._in_directory >= self._limits.begun:
             self._wait(flight)
             return
         self._begun += 1
@@ -292,7 +292,7 @@ class Flights:
         self._waiting.push(flight)
         if flight.end < self._deadline.at:
             self._deadline.set(flight.end)
-        if len(self._waiting) > limits.waiting:
+        if self._waiting.size > limits.waiting:
             counters.refused += 1
             self._refuse(self._waiting.newest(), f"{limits.waiting} lookups wait already")
         self._see_to_the_next()
@@ -315,7 +315,7 @@ class Flights:
         else:
             peer.count -= 1
         self._landed(flight)
-        if self._waiting and not self._beginning:
+        if self._waiting.size and not self._beginning:
             self._begin_waiting(1)
 
     def _begin_waiting(self, most: int) -> None:
@@ -330,7 +330,7 @@ class Flights:
     def _begin_these(self, most: int) -> None:
         too_late = asyncio.get_running_loop().time() + self._directory.search_time
         failed = 0
-        while self._waiting and most and failed < FAILED_IN_A_TURN and self._in_directory < self._limits.begun:
+        while self._waiting.size and most and failed < FAILED_IN_A_TURN and self._in_directory < self._limits.begun:
             flight = self._waiting.pop()
             flight.waits = False
             if flight.end < too_late:
@@ -343,7 +343,7 @@ class Flights:
 
     def _see_to_the_next(self) -> None:
         """Have the next of those who wait begun in the next turn of the loop, if there is room for it."""
-        if self._waiting and self._in_directory < self._limits.begun and not self._turn_comes:
+        if self._waiting.size and self._in_directory < self._limits.begun and not self._turn_comes:
             self._turn_comes = True
             asyncio.get_running_loop().call_soon(self._next_turn)
 
