@@ -19,6 +19,7 @@ from vmaild.directory import Counters, PoolStatus, ServerStatus
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import NODATA, NOT_FOUND, Request, Status, found
 from vmaild.maps import MapCounters, Maps
+from vmaild.maps.counters import FlightCounters
 from vmaild.server import Latency, ServerCounters
 from vmaild.server.counters import LATENCY_BOUNDS
 from vmaild.wire import socketmap
@@ -52,6 +53,7 @@ class Daemon:
             counters={ALIAS: MapCounters(), MAILBOX: MapCounters()},
             unknown=MapCounters(),
             in_flight=6,
+            flight_counters=FlightCounters(),
             canaries=SimpleNamespace(missing={ALIAS: ("a@d.example", "b@d.example")}),
         )
         self.status = PoolStatus(

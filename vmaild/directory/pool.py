@@ -328,10 +328,6 @@ class _Attempt:
             self._failed(server, connection, outcome)
             return
         server.strikes.count = 0
-        pool = self._pool
-        seconds = pool._clock() - self._began
-        if seconds >= NOTABLE or not pool.counters.searches % ONE_IN:
-            pool.service_time.observe(seconds)
         if not outcome:
             probe = server.base_check.probe
             if not probe.trusted:
@@ -348,10 +344,14 @@ class _Attempt:
         self._succeed(server, outcome)
 
     def _succeed(self, server: LdapServer, entries: list[Entry] | DataError) -> None:
+        pool = self._pool
+        seconds = pool._clock() - self._began
+        if seconds >= NOTABLE or not pool.counters.searches % ONE_IN:
+            pool.service_time.observe(seconds)
         if not entries:
-            self._pool.counters.empty += 1
+            pool.counters.empty += 1
         elif isinstance(entries, DataError):
-            self._pool.counters.too_large += 1
+            pool.counters.too_large += 1
         self._end(Found(entries, self._began, server.schema))
 
     async def _confirm(self, server: LdapServer, connection: LdapConnection) -> None:

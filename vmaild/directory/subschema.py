@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from vmaild.directory.connection import MAX_ANSWER, LdapConnection
+from vmaild.directory.connection import LdapConnection
 from vmaild.directory.failures import BROKEN, TIMEOUT
 from vmaild.errors import DataError, DirectoryFailure
 from vmaild.lookup import Scope, Search
@@ -35,11 +35,11 @@ async def read(connection: LdapConnection, base: str, end: float, known: list[Sc
         if not names:
             return None
         search = Search(names[0].decode(), Scope.BASE, "(objectClass=subschema)", _DEFINITIONS)
-        connection.max_answer = MAX_SCHEMA
+        usual, connection.max_answer = connection.max_answer, MAX_SCHEMA
         try:
             entries = await connection.search(search, end)
         finally:
-            connection.max_answer = MAX_ANSWER
+            connection.max_answer = usual
     except DirectoryFailure as error:
         if error.kind in (BROKEN, TIMEOUT):
             raise

@@ -29,7 +29,9 @@ logger = logging.getLogger("vmaild.maps")
 class Landing:
     """Where the ``flights`` of all maps end."""
 
-    def __init__(self, cache: Cache, directory: Searcher, canaries: Canaries, once: LogOnce, limits: Limits | None) -> None:
+    def __init__(
+        self, cache: Cache, directory: Searcher, canaries: Canaries, once: LogOnce, limits: Limits | None
+    ) -> None:
         self._cache = cache
         self._canaries = canaries
         self._once = once
