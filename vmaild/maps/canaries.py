@@ -64,7 +64,7 @@ class Canaries:
         return probe.trusted and name not in self.missing
 
     async def confirm(self, name: str, end: float) -> None:
-        """Return when "not found" of the map may be trusted; raises DirectoryFailure when not by ``end`` (loop time)."""
+        """Return when "not found" of the map may be trusted, by ``end`` (loop time); else raises DirectoryFailure."""
         if self.trusted(name):
             return
         probe = self._probes[name]
