@@ -61,9 +61,16 @@ class FairQueue(Generic[T]):
         """Take the next to go off the queue; its peer has it still. Raises IndexError when nobody waits."""
         if not self._levels:
             raise IndexError("nobody waits")
-        peer = next(iter(self._levels[min(self._levels)]))
-        item: T = peer.queue[0]  # type: ignore[assignment]
-        self.remove(item)
+        count = min(self._levels)
+        level = self._levels[count]
+        peer = next(iter(level))
+        item: T = peer.queue.popleft()  # type: ignore[assignment]
+        self.size -= 1
+        del level[peer]
+        if peer.queue:
+            level[peer] = None  # behind those that have as many
+        elif not level:
+            del self._levels[count]
         return item
 
     def remove(self, item: T) -> None:
