@@ -275,7 +275,7 @@ class Pool:
                     server.release(connection)
                 elif attempt.end < self._loop.time() + self.service_time.seconds:
                     server.release(connection)
-                    attempt.fail(Overloaded("less time is left than a search takes"))
+                    attempt.fail(DirectoryFailure("less time is left than a search takes", TIMEOUT))
                 else:
                     attempt.run(server, connection)
         finally:
