@@ -82,7 +82,7 @@ class Cached:
         reply = reply_from(known)
         return Answer(record, encode(reply), self.cache.tally(name.decode(), reply.status, stale=False))
 
-    def look_up(self, wanted: object, tell: Callable[[Reply], None]) -> None:
+    def look_up(self, wanted: object, tell: Callable[[Reply], None], peer: object = None) -> None:
         raise AssertionError("everything is in the cache")
 
 

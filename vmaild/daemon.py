@@ -24,7 +24,7 @@ from vmaild.config import Config
 from vmaild.directory import Pool
 from vmaild.errors import ConfigError
 from vmaild.listening import parse_address
-from vmaild.maps import Maps
+from vmaild.maps import Limits, Maps
 from vmaild.process import GcTuning, Log, LogOnce, Watchdog, descriptors, systemd
 from vmaild.server import Server
 
@@ -46,6 +46,9 @@ def make_maps(config: Config, directory: Pool, cache: Cache) -> Maps:
         directory,
         timeout=config.directory.timeout,
         canaries=config.maps.canaries,
+        limits=Limits(
+            config.directory.pool_size, config.directory.max_waiting, config.directory.max_waiting_per_client
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from vmaild.directory import Counters, PoolStatus, ServerStatus
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import NODATA, NOT_FOUND, Request, Status, found
 from vmaild.maps import MapCounters, Maps
+from vmaild.maps.counters import FlightCounters
 from vmaild.server import Latency, ServerCounters
 from vmaild.server.counters import LATENCY_BOUNDS
 from vmaild.wire import socketmap
@@ -52,6 +53,7 @@ class Daemon:
             counters={ALIAS: MapCounters(), MAILBOX: MapCounters()},
             unknown=MapCounters(),
             in_flight=6,
+            flight_counters=FlightCounters(),
             canaries=SimpleNamespace(missing={ALIAS: ("a@d.example", "b@d.example")}),
         )
         self.status = PoolStatus(
@@ -172,6 +174,7 @@ async def test_an_answer_that_the_maps_got_from_the_cache_is_one_lookup(daemon):
 
     class Down:
         schema = None
+        search_time = 0.0
 
         def begin(self, search, end, done):
             done(DirectoryFailure("down"))

@@ -91,6 +91,7 @@ class World:
         self.prefix = self.maps._maps[MAILBOX].prefix
         self.servers = (new_schema(), new_schema(b"( 9.9 NAME 'more' )"), new_schema())
         self.schema = self.servers[0]
+        self.search_time = 0.0
         self.failed_over: set[Flight] = set()
         self.prompt = False
         """Whether the server looks at its tree as soon as it is asked, however late its answer arrives."""

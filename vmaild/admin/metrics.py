@@ -58,9 +58,15 @@ _SERVER = (
     ("lookups", "requests_looked_up", "Requests that the cache could not answer at once"),
     ("pipelined", "requests_pipelined", "Requests in pieces or several at a time that the cache answered"),
 )
+_FLIGHTS = (
+    ("refused", "lookups_refused", "Lookups failed at once because too many waited"),
+    ("refused_of_a_client", "lookups_refused_of_a_client", "Lookups failed at once because their client had too many"),
+    ("too_late", "lookups_too_late", "Lookups failed because less time was left than a search takes"),
+)
 _LDAP = (
     ("searches", "ldap_searches", "Searches that the directory was asked for"),
     ("empty", "ldap_empty_answers", "Searches that found no entry"),
+    ("too_large", "ldap_answers_too_large", "Answers refused because no reply could be made of so much"),
     ("retries", "ldap_retries", "Searches tried a second time"),
     ("failed_fast", "ldap_failed_fast", "Searches failed at once because no server was up"),
     ("waited", "ldap_waited", "Searches that had to wait for a connection"),
@@ -131,6 +137,7 @@ class Metrics(Collector):
             "maps": {name: _as_dict(counters) for name, counters in self._map_counters()},
             "missing_canaries": {name: list(keys) for name, keys in self._maps.canaries.missing.items()},
             "cache": _as_dict(cache.counters) | {"records": len(cache), "lookups_in_flight": self._maps.in_flight},
+            "flights": _as_dict(self._maps.flight_counters),
             "server": _as_dict(self._server.counters) | {"connections": self._server.connections},
             "log": {"dropped": self._log_dropped()},
             "directory": _as_dict(self._directory.counters)
@@ -173,6 +180,7 @@ class Metrics(Collector):
             limits.add_metric([kind], limit)
             evictions.add_metric([kind], evicted)
         yield from (records, limits, evictions)
+        yield from _plain(self._maps.flight_counters, _FLIGHTS)
         yield _gauge("lookups_in_flight", "Keys that are being looked up", value=self._maps.in_flight)
 
     def _of_the_server(self) -> Iterator[Metric]:

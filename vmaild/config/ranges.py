@@ -51,6 +51,7 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "failback_after": Range(0, DAY, "seconds"),
         "pool_size": Range(1, 256),
         "max_waiting": Range(1, 1_000_000),
+        "max_waiting_per_client": Range(1, 1_000_000),
     },
     "cache": {
         "ttl": Range(0, 30 * DAY, "seconds"),

@@ -19,7 +19,7 @@ from vmaild.cache import NEVER, Cache, Known, Record, reply_of
 from vmaild.errors import DataError, DirectoryFailure, LookupFailure
 from vmaild.lookup import NOT_FOUND, Reply, Status
 from vmaild.maps.canaries import Canaries
-from vmaild.maps.flight import Flight, Flights, Searcher, Waiter
+from vmaild.maps.flight import Flight, Flights, Limits, Searcher, Waiter
 from vmaild.process.log_once import LogOnce
 from vmaild.tables import KeyLookup
 
@@ -29,12 +29,14 @@ logger = logging.getLogger("vmaild.maps")
 class Landing:
     """Where the ``flights`` of all maps end."""
 
-    def __init__(self, cache: Cache, directory: Searcher, canaries: Canaries, once: LogOnce) -> None:
+    def __init__(
+        self, cache: Cache, directory: Searcher, canaries: Canaries, once: LogOnce, limits: Limits | None
+    ) -> None:
         self._cache = cache
         self._canaries = canaries
         self._once = once
         self._tasks: set[asyncio.Task[None]] = set()
-        self.flights = Flights(directory, self.landed, cache.counters, cache.clock)
+        self.flights = Flights(directory, self.landed, cache.counters, cache.clock, limits=limits)
 
     async def close(self) -> None:
         """End what waits for canaries."""
@@ -63,8 +65,7 @@ class Landing:
 
     async def _confirm(self, flight: Flight, names: list[str]) -> None:
         try:
-            for name in names:
-                await self._canaries.confirm(name)
+            await self._canaries.confirm_all(names, flight.end)
         except Exception as error:
             flight.failure = error
             for waiter in flight.waiters:
@@ -187,7 +188,7 @@ class Landing:
 
     async def _confirm_unasked(self, waiter: Waiter) -> None:
         try:
-            await self._canaries.confirm(waiter.map.name)
+            await self._canaries.confirm(waiter.map.name, waiter.end)
         except Exception as error:
             waiter.map.counters.canary_refusals += 1
             self._tell(waiter, reply_to(error))

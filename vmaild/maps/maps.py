@@ -28,7 +28,8 @@ from vmaild.cache import Answer, Cache, Record, reply_of
 from vmaild.lookup import NOT_FOUND, Reply, Request, Status
 from vmaild.maps.canaries import Canaries
 from vmaild.maps.counters import MapCounters
-from vmaild.maps.flight import Flight, Searcher, Tell, Waiter
+from vmaild.maps.fair_queue import Peer
+from vmaild.maps.flight import Flight, Limits, Searcher, Tell, Waiter
 from vmaild.maps.landing import Landing, reply_to
 from vmaild.process.log_once import LogOnce
 from vmaild.tables import Group, address
@@ -67,6 +68,7 @@ class Maps:
         *,
         timeout: float,
         canaries: Mapping[str, tuple[str, ...]] | None = None,
+        limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._maps: dict[bytes, Map] = {}
@@ -80,8 +82,9 @@ class Maps:
         self._clock = clock
         self._once = LogOnce(logger, clock)
         self.canaries = Canaries(canaries or {}, self._present, self._forget_not_found, clock)
-        self._landing = Landing(cache, directory, self.canaries, self._once)
+        self._landing = Landing(cache, directory, self.canaries, self._once, limits)
         self._flights = self._landing.flights
+        self.flight_counters = self._flights.flight_counters
         self.counters = {one.name: one.counters for one in self._maps.values()}
         self.unknown = MapCounters()
         """Replies to requests for a map that does not exist."""
@@ -144,10 +147,10 @@ class Maps:
 
     # --- what must be looked up -----------------------------------------------------------------------------------
 
-    def look_up(self, wanted: Wanted, tell: Tell) -> None:
-        """Have ``tell`` called once with the reply, now or later. Never raises."""
+    def look_up(self, wanted: Wanted, tell: Tell, peer: Peer | None = None) -> None:
+        """Have ``tell`` called once with the reply, now or later; ``peer`` is who asked. Never raises."""
         entry, key, record = wanted
-        waiter = Waiter(entry, tell, asyncio.get_running_loop().time() + self._timeout)
+        waiter = Waiter(entry, tell, asyncio.get_running_loop().time() + self._timeout, peer)
         if record is not None:
             self._renew(waiter, record)
         elif key:
