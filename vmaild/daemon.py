@@ -76,7 +76,13 @@ class Daemon:
         self.directory = Pool(config.directory)
         self.cache = Cache(config.cache)
         self.maps = make_maps(config, self.directory, self.cache)
-        self.server = Server(self.maps, config.listen, max_connections=config.daemon.max_connections)
+        self.server = Server(
+            self.maps,
+            config.listen,
+            max_connections=config.daemon.max_connections,
+            recent_size=self.cache.max_requests_size // len(config.listen),
+        )
+        self.cache.on_forget = self.server.forget_recent
         self.metrics = Metrics(cache=self.cache, server=self.server, directory=self.directory, maps=self.maps)
 
     def stop(self) -> None:

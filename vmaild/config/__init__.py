@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from vmaild.cache import CacheSettings
+from vmaild.cache import LEAST_MAX_SIZE, CacheSettings
 from vmaild.config.maps import Common, MapSet, read_maps
 from vmaild.config.section import Problems, Section, did_you_mean
 from vmaild.directory import DirectorySettings
@@ -246,7 +246,7 @@ class _Reader:
         section.only(f.name for f in fields(CacheSettings))
         settings = CacheSettings(**section.fields(CacheSettings))
         for f in fields(CacheSettings):
-            least = 1 if f.name.startswith("max_") else 0
+            least = LEAST_MAX_SIZE if f.name == "max_size" else 1 if f.name.startswith("max_") else 0
             if getattr(settings, f.name) < least:
                 section.problem(f.name, f"must be at least {least}")
         return settings

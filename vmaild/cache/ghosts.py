@@ -1,0 +1,43 @@
+"""Whether a key was pushed out a short while ago: 4 bytes for each, in place of the key."""
+
+from __future__ import annotations
+
+from array import array
+
+SHARE = 64
+"""The table takes at most this part of the bytes that there are for records."""
+
+
+class Ghosts:
+    """A table of fingerprints as large as the cache has entries. A later key takes the place of an earlier one.
+
+    A key that was not pushed out is taken for one that was in one of 4,000 million cases.
+    """
+
+    def __init__(self, entries: int, size: int) -> None:
+        most = max(8, size // SHARE // 4)
+        self._slots = 1 << (min(entries, most).bit_length())
+        self._prints = array("I")
+
+    @property
+    def size(self) -> int:
+        """Bytes of the table, which is made when it is first needed."""
+        return 4 * len(self._prints)
+
+    def add(self, key: bytes) -> None:
+        """``key`` is pushed out."""
+        if not self._prints:
+            self._prints = array("I", bytes(4 * self._slots))
+        number = hash(key)
+        self._prints[number & (self._slots - 1)] = (number >> 32 & 0xFFFFFFFF) | 1
+
+    def take(self, key: bytes) -> bool:
+        """Whether ``key`` was pushed out. It is back then."""
+        if not self._prints:
+            return False
+        number = hash(key)
+        slot = number & (self._slots - 1)
+        if self._prints[slot] != (number >> 32 & 0xFFFFFFFF) | 1:
+            return False
+        self._prints[slot] = 0
+        return True
