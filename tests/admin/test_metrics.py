@@ -46,7 +46,11 @@ class Daemon:
         settings = CacheSettings(max_entries=300, max_negative_entries=20)
         self.cache = Cache(settings, clock=self.clock, jitter=lambda: 0.0)
         self.server = SimpleNamespace(
-            counters=ServerCounters(), connections=17, cached_latency=Latency(), lookup_latency=Latency()
+            counters=ServerCounters(),
+            connections=17,
+            recent_size=4096,
+            cached_latency=Latency(),
+            lookup_latency=Latency(),
         )
         self.maps = SimpleNamespace(
             counters={ALIAS: MapCounters(), MAILBOX: MapCounters()},

@@ -142,7 +142,7 @@ def check_accounts(cache: Cache, records: list[Record]) -> None:
     store = cache._records
     by_queue = [[one for one in records if one.marks & QUEUE == number] for number in range(4)]
     assert store.counts == [len(some) for some in by_queue]
-    assert +store.groups == Counter(one.key.split(b" ")[0] for one in records)
+    assert +Counter(store.groups) == Counter(one.key.split(b" ")[0] for one in records)
     large = {one for record in records for one in record.known if isinstance(one, bytes) and len(one) >= LARGE}
     every = [len(one) for record in records for one in record.known if isinstance(one, bytes) and len(one) >= LARGE]
     assert store.weight == sum(store.weights) == sum(map(weigh, records)) - sum(every) + sum(map(len, large))

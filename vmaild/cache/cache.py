@@ -30,16 +30,16 @@ class Cache:
         self.clock = clock
         self._tallies: dict[tuple[str, Status, bool], Tally] = {}
         self._records = records = Records(self.settings, self.counters, clock, jitter)
-        self._sweep = Sweep(records)
+        self.get = records.get
+        """The record for a key, whatever its age."""
+        self._sweep = Sweep(records, self._get_by)
         self.store = records.store
         self.complete = records.complete
         self.on_forget: Callable[[], None] = _nothing
         """Called before many records are forgotten: answers that are remembered elsewhere must not serve any more."""
 
-    @property
-    def get(self) -> Callable[[bytes], Record | None]:
-        """The record for a key, whatever its age."""
-        return self._records.get
+    def _get_by(self, get: Callable[[bytes], Record | None]) -> None:
+        self.get = self._records.get = get
 
     def serves(self, record: Record, known: Known, now: float) -> bool:
         """Whether one map's answer of ``record`` serves at ``now`` without waiting for a search."""
@@ -86,7 +86,7 @@ class Cache:
 
     def count(self, prefix: bytes) -> int:
         """How many records there are whose keys begin with ``prefix``, which ends in the key's only space."""
-        return self._records.groups[prefix[:-1]]
+        return self._records.groups.get(prefix[:-1], 0)
 
     @property
     def forgot_at(self) -> float:

@@ -16,13 +16,10 @@ class Ghosts:
 
     def __init__(self, entries: int, size: int) -> None:
         most = max(8, size // SHARE // 4)
-        self._slots = 1 << (min(entries, most).bit_length())
-        self._prints = array("I")
-
-    @property
-    def size(self) -> int:
+        self._slots = 1 << max(0, min(entries, most).bit_length() - 1)
+        self.size = 4 * self._slots
         """Bytes of the table, which is made when it is first needed."""
-        return 4 * len(self._prints)
+        self._prints = array("I")
 
     def add(self, key: bytes) -> None:
         """``key`` is pushed out."""

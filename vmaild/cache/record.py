@@ -52,7 +52,9 @@ class Record:
 
     weight_of_more = 0
 
-    def __init__(self, key: bytes, known: Sequence[Known], refresh_at: float, expires_at: float) -> None:
+    def __init__(
+        self, key: bytes, known: Sequence[Known], refresh_at: float, expires_at: float, _: None = None
+    ) -> None:
         self.key = key
         self.known = tuple(known)
         self.refresh_at = refresh_at
@@ -94,27 +96,19 @@ class Record:
 
 
 class UnfinishedRecord(Record):
-    """A record with the lookup that goes on, and the bytes that this keeps."""
+    """A record with the lookup that goes on, whose ``weight`` are the bytes that it keeps."""
 
     __slots__ = ("more", "weight_of_more")
 
-    more: Any
-    weight_of_more: int
+    def __init__(self, key: bytes, known: Sequence[Known], refresh_at: float, expires_at: float, more: Any) -> None:
+        super().__init__(key, known, refresh_at, expires_at)
+        self.more = more
+        self.weight_of_more = getattr(more, "weight", 0)
 
     def retire(self) -> None:
         """As of any record."""
         super().retire()
         self.more = None
-
-
-def new_record(key: bytes, known: Sequence[Known], more: Any, refresh_at: float, expires_at: float) -> Record:
-    """A record. ``more`` is the lookup that goes on, or None; its ``weight`` are the bytes that it keeps."""
-    if more is None:
-        return Record(key, known, refresh_at, expires_at)
-    record = UnfinishedRecord(key, known, refresh_at, expires_at)
-    record.more = more
-    record.weight_of_more = getattr(more, "weight", 0)
-    return record
 
 
 class Answer:

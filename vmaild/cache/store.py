@@ -21,7 +21,7 @@ Derived and negative records have shares of their own. They may use what is free
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,7 +42,7 @@ from vmaild.cache.record import (
     QUEUE,
     Known,
     Record,
-    new_record,
+    UnfinishedRecord,
 )
 from vmaild.cache.settings import (
     DERIVED_SHARE,
@@ -52,7 +52,7 @@ from vmaild.cache.settings import (
     REQUESTS_SHARE,
     CacheSettings,
 )
-from vmaild.cache.weight import LARGE, LargeValues, weigh
+from vmaild.cache.weight import LARGE, POSITIVE, RECORD, LargeValues, survey, weigh
 
 SECOND_CHANCES = 8
 """Records that were asked for and go to the end of their queue while room is made for one."""
@@ -72,16 +72,18 @@ class Records:
         clock: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
-        self._settings = settings
         self._counters = counters
         self._clock = clock
         self.ages = Ages(settings, jitter)
-        self.size = size = int(settings.max_size * (1 - REQUESTS_SHARE))
-        """Most bytes of all records."""
-        self._size_shares = [int(size * share) for share in (NEGATIVE_SHARE, NEW_SHARE, 0, DERIVED_SHARE)]
+        self._max_entries, self._max_negative_entries = settings.max_entries, settings.max_negative_entries
         entries = settings.max_entries
-        self._count_shares = [0, max(1, int(entries * NEW_SHARE)), 0, max(1, int(entries * DERIVED_SHARE))]
+        size = int(settings.max_size * (1 - REQUESTS_SHARE))
         self._ghosts = Ghosts(entries, size)
+        self.size = size = size - self._ghosts.size
+        """Most bytes of all records."""
+        self._heaviest = int(size * RECORD_SHARE)
+        self._size_shares = [int(size * share) for share in (NEGATIVE_SHARE, NEW_SHARE, 0, DERIVED_SHARE)]
+        self._count_shares = [0, max(1, int(entries * NEW_SHARE)), 0, max(1, int(entries * DERIVED_SHARE))]
         self._large = LargeValues()
         self.records: dict[bytes, Record] = {}
         self.queues: list[deque[bytes]] = [deque(), deque(), deque(), deque()]
@@ -93,7 +95,7 @@ class Records:
         """Bytes, by queue."""
         self.weight = 0
         """Bytes of all records."""
-        self.groups: Counter[bytes] = Counter()
+        self.groups: dict[bytes, int] = {}
         """How many records there are, by what stands before the space in the key: the group of maps."""
         self.generation = 0
         """The number of the last flush, modulo 8. Records that are stored from now on have it."""
@@ -110,55 +112,53 @@ class Records:
         ``place`` is that of the map that was asked; ``derived`` tells that no entry is of the key itself.
         """
         now = self._clock()
-        record = new_record(key, known, more, *self.ages.new(known, now, len(self.records)))
+        kinds, weight = survey(known)
+        refresh_at, expires_at = self.ages.new(kinds, now, len(self.records))
+        record = (Record if more is None else UnfinishedRecord)(key, known, refresh_at, expires_at, more)
         record.marks = (place & PLACES) << PLACE_SHIFT
         self._counters.stored += 1
-        self.keep(record, now, derived=derived)
+        self._keep(record, kinds, weight, derived, now)
         return record
 
     def complete(self, record: Record, known: Sequence[Known], more: Any, *, derived: bool = False) -> None:
         """Put ``known`` in the place of what ``record`` knows. It lasts no longer for that."""
         now = self._clock()
-        end = now + self.ages.life(known)
-        completed = new_record(record.key, known, more, min(record.refresh_at, end), min(record.expires_at, end))
+        kinds, weight = survey(known)
+        end = now + self.ages.lives[kinds]
+        ends = min(record.refresh_at, end), min(record.expires_at, end)
+        completed = (Record if more is None else UnfinishedRecord)(record.key, known, *ends, more)
         completed.marks = record.marks
-        self.keep(completed, now, derived=derived, renewed=False)
+        # Another map was asked, which is no second use of the record.
+        self._keep(completed, kinds, weight, derived, now, renewed=False)
 
-    def keep(self, record: Record, now: float, *, derived: bool = False, renewed: bool = True) -> None:
-        """Store ``record`` as it is. ``renewed`` tells that whoever asked found the one before out of date."""
+    def _keep(self, record: Record, kinds: int, weight: int, derived: bool, now: float, renewed: bool = True) -> None:
+        """Store ``record``, whose answers are of such ``kinds`` and take ``weight`` bytes."""
+        key = record.key
+        weight += RECORD + len(key) + record.weight_of_more
+        number = NEGATIVE if not kinds & POSITIVE else DERIVED if derived else NEW
         record.marks = record.marks & ~(QUEUE | ASKED | GENERATION) | self.generation << GENERATION_SHIFT
-        number = NEGATIVE if not record.positive else DERIVED if derived else NEW
-        old = self.records.get(record.key)
+        old = self.records.get(key)
         if old is not None:
             stands = old.marks & QUEUE
             if stands == number or (stands == MAIN and number == NEW):
                 record.marks |= stands | (ASKED if renewed else old.marks & ASKED)
                 self.replace(old, record)
-                if self._overfull() is not None and not self._make_room(now):
+                if self.weight > self.size and not self._make_room(stands, now) and not record.retired:
                     self.discard(record)
                 return
             self.discard(old)
-        elif number == NEW and self._ghosts.take(record.key):
+        elif number == NEW and self._ghosts.take(key):
             number = MAIN
             self._counters.returned += 1
-        self._add(record, number, now)
-
-    def _add(self, record: Record, number: int, now: float) -> None:
-        """Put a record at the end of its queue, if it may be kept and there is room."""
         record.marks |= number
-        weight = self._charge(record)
-        bound = self._settings.max_entries if number else self._settings.max_negative_entries
-        if (
-            weight > self.size * RECORD_SHARE
-            or bound < 1
-            or (self._overfull() is not None and not self._make_room(now))
-        ):
+        self._charge(record, weight)
+        if weight > self._heaviest or not (self._has_room(number) or self._make_room(number, now)):
             self._release(record)
             self._counters.too_large += 1
             return
-        self.records[record.key] = record
+        self.records[key] = record
         queue = self.queues[number]
-        queue.append(record.key)
+        queue.append(key)
         if len(queue) > 2 * self.counts[number] + WORK:
             self._turn(number)
 
@@ -166,7 +166,7 @@ class Records:
         """Put ``record`` in the place of ``old``, whose queue its marks name."""
         # The very object that stands in the queue.
         record.key = old.key
-        self._charge(record)
+        self._charge(record, weigh(record))
         self._release(old)
         old.retire()
         self.records[record.key] = record
@@ -194,34 +194,37 @@ class Records:
 
     # --- accounts ---------------------------------------------------------------------------------------------------
 
-    def _charge(self, record: Record) -> int:
-        """Count a record in. Returns what it weighs."""
+    def _charge(self, record: Record, weight: int) -> None:
+        """Count a record in."""
         number = record.marks & QUEUE
-        weight = weigh(record)
         if weight >= LARGE:
             weight -= self._large.take(record, number)
-        key = record.key
-        self.groups[key[: key.find(b" ")]] += 1
         self.counts[number] += 1
         self.weights[number] += weight
         self.weight += weight
-        return weight
+        key = record.key
+        group = key[: key.find(b" ")]
+        self.groups[group] = self.groups.get(group, 0) + 1
 
     def _release(self, record: Record) -> None:
         """Count a record out."""
         number = record.marks & QUEUE
         weight = weigh(record)
         if weight >= LARGE:
-            large, freed = self._large.give_back(record)
-            weight -= large
-            for payer, size in freed:
-                self.weights[payer] -= size
-                self.weight -= size
-        key = record.key
-        self.groups[key[: key.find(b" ")]] -= 1
+            weight -= self._give_back(record)
         self.counts[number] -= 1
         self.weights[number] -= weight
         self.weight -= weight
+        key = record.key
+        self.groups[key[: key.find(b" ")]] -= 1
+
+    def _give_back(self, record: Record) -> int:
+        """Count out large values that no record has any more. Returns the bytes of all that this one has."""
+        large, freed = self._large.give_back(record)
+        for payer, size in freed:
+            self.weights[payer] -= size
+            self.weight -= size
+        return large
 
     def _move(self, record: Record, number: int) -> None:
         """Put a record at the end of another queue, or of its own, as if it had not been asked for again."""
@@ -239,16 +242,23 @@ class Records:
 
     # --- room -------------------------------------------------------------------------------------------------------
 
-    def _overfull(self) -> tuple[int, str] | None:
-        """The queue that makes room now, and for which bound; None when there is room."""
-        counts, settings = self.counts, self._settings
-        if counts[NEGATIVE] > settings.max_negative_entries:
+    def _has_room(self, number: int) -> bool:
+        """Whether a record of that queue, which is counted in already, needs no other to go."""
+        if self.weight > self.size:
+            return False
+        counts = self.counts
+        if number:
+            return counts[NEW] + counts[MAIN] + counts[DERIVED] <= self._max_entries
+        return counts[NEGATIVE] <= self._max_negative_entries
+
+    def _next_to_go(self, wanted: int) -> tuple[int, str]:
+        """The queue that makes room for a record of the queue ``wanted``, and for which bound."""
+        counts = self.counts
+        if not wanted and counts[NEGATIVE] > self._max_negative_entries:
             return NEGATIVE, "entries"
-        if counts[NEW] + counts[MAIN] + counts[DERIVED] > settings.max_entries:
+        if wanted and counts[NEW] + counts[MAIN] + counts[DERIVED] > self._max_entries:
             return self._over(counts, self._count_shares, (DERIVED, NEW, MAIN)), "entries"
-        if self.weight + self._ghosts.size > self.size:
-            return self._over(self.weights, self._size_shares, (DERIVED, NEGATIVE, NEW, MAIN)), "size"
-        return None
+        return self._over(self.weights, self._size_shares, (DERIVED, NEGATIVE, NEW, MAIN)), "size"
 
     def _over(self, amounts: list[int], shares: list[int], order: tuple[int, ...]) -> int:
         """The first queue in ``order`` that has more than its share; else the last that has anything."""
@@ -260,30 +270,29 @@ class Records:
                 last = number
         return last
 
-    def _make_room(self, now: float) -> bool:
-        """Let records go until the bounds hold, or ``WORK`` is done. Returns whether there is room."""
+    def _make_room(self, wanted: int, now: float) -> bool:
+        """Let records go until one of the queue ``wanted`` has room, or ``WORK`` is done. Returns whether it has."""
         chances = SECOND_CHANCES
         for _ in range(WORK):
-            overfull = self._overfull()
-            if overfull is None:
-                return True
-            number, reason = overfull
+            number, reason = self._next_to_go(wanted)
             queue = self.queues[number]
             if not queue:
-                return False
+                break
             key = queue.popleft()
-            record = self.standing(key, number)
-            if record is None:
+            oldest = self.standing(key, number)
+            if oldest is None:
                 continue
-            if record.marks & ASKED and number == NEW:
+            if oldest.marks & ASKED and number == NEW:
                 self._counters.admitted += 1
-                self._move(record, MAIN)
-            elif record.marks & ASKED and chances:
+                self._move(oldest, MAIN)
+            elif oldest.marks & ASKED and chances:
                 chances -= 1
-                self._move(record, number)
+                self._move(oldest, number)
             else:
-                self._evict(record, number, reason, now)
-        return self._overfull() is None
+                self._evict(oldest, number, reason, now)
+                if self._has_room(wanted):
+                    return True
+        return self._has_room(wanted)
 
     def _evict(self, record: Record, number: int, reason: str, now: float) -> None:
         self._counters.evictions[KINDS[number], reason] += 1

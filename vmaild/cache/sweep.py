@@ -26,9 +26,10 @@ Instead = Callable[[Record], Record | None]
 
 
 class Sweep:
-    """The flushes of ``records`` that are under way."""
+    """The flushes of ``records`` that are under way. ``get_by`` is told what gets a record now."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records, get_by: Callable[[Callable[[bytes], Record | None]], None]) -> None:
+        self._get_by = get_by
         self._records = records
         self._flushes: list[tuple[Unwanted, Instead]] = []
         self._queue = 0
@@ -42,7 +43,8 @@ class Sweep:
         records = self._records
         self._flushes.append((unwanted, instead))
         records.generation = (records.generation + 1) % GENERATIONS
-        records.get, records.sift = self._get, self._sift
+        records.sift = self._sift
+        self._get_by(self._get)
         self._queue, self._left = 0, len(records.queues[0])
         self._look()
         if self._flushes and not self._scheduled:
@@ -110,4 +112,5 @@ class Sweep:
     def _end(self) -> None:
         records = self._records
         self._flushes.clear()
-        records.get, records.sift = records.records.get, None
+        records.sift = None
+        self._get_by(records.records.get)
