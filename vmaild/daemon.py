@@ -181,7 +181,7 @@ class Daemon:
             await asyncio.sleep(self._config.directory.check_interval if self.directory.ready else CANARY_RETRY)
 
     async def _tune_gc(self) -> None:
-        tuning = GcTuning(lambda: self.cache.counters.stored)
+        tuning = GcTuning(lambda: self.cache.counters.stored, lambda: self.cache.freed)
         tuning.start()
         while True:
             await asyncio.sleep(GC_INTERVAL)

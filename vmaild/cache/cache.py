@@ -115,6 +115,11 @@ class Cache:
         return {"positive": weights[NEW] + weights[MAIN], "derived": weights[DERIVED], "negative": weights[NEGATIVE]}
 
     @property
+    def freed(self) -> int:
+        """Bytes of the records that went, ever."""
+        return self._records.freed
+
+    @property
     def max_requests_size(self) -> int:
         """Bytes of ``max_size`` that are left to what is remembered by raw request."""
         return int(self.settings.max_size * REQUESTS_SHARE)

@@ -95,6 +95,8 @@ class Records:
         """Bytes, by queue."""
         self.weight = 0
         """Bytes of all records."""
+        self.freed = 0
+        """Bytes of records that went, ever."""
         self.groups: dict[bytes, int] = {}
         """How many records there are, by what stands before the space in the key: the group of maps."""
         self.generation = 0
@@ -210,6 +212,7 @@ class Records:
         """Count a record out."""
         number = record.marks & QUEUE
         weight = weigh(record)
+        self.freed += weight
         if weight >= LARGE:
             weight -= self._give_back(record)
         self.counts[number] -= 1

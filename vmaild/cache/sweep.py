@@ -113,4 +113,7 @@ class Sweep:
         records = self._records
         self._flushes.clear()
         records.sift = None
+        if len(records.records) < SLICE:
+            # A dict keeps the size that it had.
+            records.records = dict(records.records)
         self._get_by(records.records.get)
