@@ -9,14 +9,14 @@ SHARE = 64
 
 
 class Ghosts:
-    """A table of fingerprints as large as the cache has entries. A later key takes the place of an earlier one.
+    """A table of fingerprints, larger than the cache has entries. A later key takes the place of an earlier one.
 
     A key that was not pushed out is taken for one that was in one of 4,000 million cases.
     """
 
     def __init__(self, entries: int, size: int) -> None:
         most = max(8, size // SHARE // 4)
-        self._slots = 1 << max(0, min(entries, most).bit_length() - 1)
+        self._slots = 1 << max(0, min(2 * entries, most).bit_length() - 1)
         self.size = 4 * self._slots
         """Bytes of the table, which is made when it is first needed."""
         self._prints = array("I")

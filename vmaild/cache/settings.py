@@ -9,10 +9,10 @@ PREFETCH_SHARE = 0.1
 # A life is shortened by up to a tenth, at random, so that ten thousand answers learnt together do not expire
 # together.
 JITTER_SHARE = 0.1
-# By up to a half when more than BURST are learnt in a second, and more than twice as many as are on average: then the
-# directory never gets more than twice the mean of searches when they are renewed.
-BURST_JITTER_SHARE = 0.5
-BURST = 250
+# By up to three quarters when more than BURST are learnt in a second, and more than twice as many as are on average:
+# then the directory never gets more than twice the mean of searches when they are renewed.
+BURST_JITTER_SHARE = 0.75
+BURST = 100
 
 MIB = 1024 * 1024
 # A million bytes are some thousand records: less is a slip of the pen.

@@ -54,7 +54,7 @@ from vmaild.cache.settings import (
 )
 from vmaild.cache.weight import LARGE, POSITIVE, RECORD, LargeValues, survey, weigh
 
-SECOND_CHANCES = 8
+SECOND_CHANCES = 32
 """Records that were asked for and go to the end of their queue while room is made for one."""
 
 WORK = 500

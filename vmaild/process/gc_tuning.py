@@ -9,10 +9,10 @@ A pass over the young objects comes by default whenever 700 more were made than 
 way, so that there were twenty passes of half a millisecond in each second of 1,000 misses, and nothing was found.
 ``YOUNG`` is far above what lookups have under way, so that what brings a pass about is what stays.
 
-What was freed goes back to the system only when asked for. A full pass empties the interpreter's lists of spare objects,
-one of which keeps a whole MiB. What is larger than 512 bytes comes from the C library, which keeps what is freed in the
-middle of its heap: after a flood of long keys their memory would never serve anything else. ``malloc_trim(3)`` gives it
-back; it takes 0.1 ms for each MiB, so that it is called whenever a few were freed.
+What was freed goes back to the system only when asked for. A full pass empties the interpreter's lists of spare
+objects, one of which keeps a whole MiB. What is larger than 512 bytes comes from the C library, which keeps what is
+freed in the middle of its heap: after a flood of long keys their memory would never serve anything else.
+``malloc_trim(3)`` gives it back; it takes 0.1 ms for each MiB, so that it is called whenever a few were freed.
 """
 
 from __future__ import annotations
