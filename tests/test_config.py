@@ -104,6 +104,7 @@ pool_sise = 4
 [cache]
 ttl = -1
 max_entries = 0
+max_size = 1000
 [[listen]]
 protocol = "tcp"
 [[listen]]
@@ -132,6 +133,7 @@ result_attribute = 5
         "[listen 1] protocol: must be one of socketmap, tcp_table, not 'tcp'",
         found[13],
         "[cache] ttl: must be at least 0",
+        "[cache] max_size: must be at least 1048576",
         "[cache] max_entries: must be at least 1",
     ]
     assert found[13].startswith("[listen 2] address: ")

@@ -105,11 +105,7 @@ def distinct_numbers(counters, first):
 @pytest.mark.parametrize(
     ("part", "counters", "of_its_own"),
     [
-        (
-            "cache",
-            CacheCounters,
-            {"evicted": 'evictions{kind="positive"}', "evicted_negative": 'evictions{kind="negative"}'},
-        ),
+        ("cache", CacheCounters, {}),
         ("server", ServerCounters, {}),
         ("directory", Counters, {}),
     ],
@@ -129,8 +125,9 @@ def test_every_counter_of_a_part_is_exported(daemon, part, counters, of_its_own)
         ("cache", "shared", "cache_shared_total"),
         ("cache", "stored", "cache_stored_total"),
         ("cache", "outdated", "cache_outdated_total"),
-        ("cache", "evicted", 'cache_evictions_total{kind="positive"}'),
-        ("cache", "evicted_negative", 'cache_evictions_total{kind="negative"}'),
+        ("cache", "admitted", "cache_admitted_total"),
+        ("cache", "returned", "cache_returned_total"),
+        ("cache", "too_large", "cache_not_kept_total"),
         ("server", "protocol_errors", "protocol_errors_total"),
         ("server", "refused", "connections_refused_total"),
         ("server", "lookups", "requests_looked_up_total"),
@@ -213,6 +210,24 @@ def test_records_are_counted_by_whether_an_entry_was_found(daemon):
     assert daemon.value('cache_records_max{kind="positive"}') == 300
     assert daemon.value('cache_records_max{kind="negative"}') == 20
     assert daemon.value("lookups_in_flight") == 6
+
+
+def test_evictions_are_told_by_kind_and_reason_and_every_kind_is_there_from_the_start(daemon):
+    assert daemon.value('cache_evictions_total{kind="derived",reason="size"}') == 0
+    for n in range(30):
+        daemon.cache.store(b"0 %d@d.example" % n, [NOT_FOUND], None)
+    assert daemon.value('cache_evictions_total{kind="negative",reason="entries"}') == 10
+
+
+def test_the_memory_of_the_cache_is_told_by_kind_with_its_bound(daemon):
+    daemon.cache.store(b"0 a@d.example", [b"x" * 10_000], None)
+    daemon.cache.store(b"0 b@d.example", [b"y" * 20_000], None, derived=True)
+    daemon.cache.store(b"0 c@d.example" + b"c" * 9000, [NOT_FOUND], None)
+    assert 10_000 < daemon.value('cache_bytes{kind="positive"}') < 11_000
+    assert 20_000 < daemon.value('cache_bytes{kind="derived"}') < 21_000
+    assert 9000 < daemon.value('cache_bytes{kind="negative"}') < 10_000
+    assert daemon.value('cache_bytes{kind="requests"}') == 4096
+    assert daemon.value("cache_bytes_max") == 256 * 1024 * 1024
 
 
 def test_refusals_of_a_map_stand_under_its_name(daemon):

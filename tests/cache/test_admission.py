@@ -9,8 +9,8 @@ import random
 import pytest
 
 from vmaild.cache import Cache, CacheSettings
+from vmaild.cache.room import WORK
 from vmaild.cache.settings import BURST, DERIVED_SHARE, MIB
-from vmaild.cache.store import WORK
 from vmaild.lookup import NODATA, NOT_FOUND
 
 OLD = b"old"

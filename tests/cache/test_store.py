@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmaild.cache import Cache, CacheSettings, Known, Record
-from vmaild.cache.ages import INSTANTS
 from vmaild.cache.record import QUEUE
-from vmaild.cache.store import WORK
-from vmaild.cache.weight import LARGE, weigh
+from vmaild.cache.room import WORK
+from vmaild.cache.store import INSTANTS
+from vmaild.cache.weight import LARGE
 from vmaild.errors import DataError
 from vmaild.lookup import NODATA, NOT_FOUND
 
@@ -134,7 +134,7 @@ def test_the_moments_that_records_share_are_bounded_and_a_little_early():
         record = cache.get(b"0 %d" % n)
         assert record is not None
         assert clock.now + 999.8 < record.expires_at <= clock.now + 1000
-    assert 0 < len(cache._records.ages.shared_instants) <= INSTANTS
+    assert 0 < len(cache._records.shared_instants) <= INSTANTS
 
 
 def check_accounts(cache: Cache, records: list[Record]) -> None:
@@ -145,7 +145,7 @@ def check_accounts(cache: Cache, records: list[Record]) -> None:
     assert +Counter(store.groups) == Counter(one.key.split(b" ")[0] for one in records)
     large = {one for record in records for one in record.known if isinstance(one, bytes) and len(one) >= LARGE}
     every = [len(one) for record in records for one in record.known if isinstance(one, bytes) and len(one) >= LARGE]
-    assert store.weight == sum(store.weights) == sum(map(weigh, records)) - sum(every) + sum(map(len, large))
+    assert store.weight == sum(store.weights) == sum(map(store._weigh, records)) - sum(every) + sum(map(len, large))
     for number, queue in enumerate(store.queues):
         standing = [key for key in queue if store.standing(key, number) is not None]
         assert len(standing) == store.counts[number]

@@ -19,9 +19,7 @@ from tests.maps.machine import FAILURES, PAUSES, walk
 from tests.maps.world import CHANGING, KEYS, MEMBERS, World
 from vmaild import lookup
 from vmaild.cache import NEVER, Cache
-from vmaild.cache.ages import Ages
-from vmaild.cache.store import Records
-from vmaild.cache.weight import survey
+from vmaild.cache.store import Records, survey
 from vmaild.directory import Ended, Found
 from vmaild.errors import DataError
 from vmaild.lookup import NOT_FOUND
@@ -163,7 +161,7 @@ def each_map_has_its_own_age(patch: Patch) -> None:
     def by_map(self: Records, key: bytes, known: list, more: object, **how: object) -> object:
         before, now = self.get(key), self._clock()
         if before is not None and before.refresh_at > NEVER:
-            born = before.expires_at - self.ages.lives[survey(before.known)[0]]
+            born = before.expires_at - self.lives[survey(before.known)[0]]
             lives = [30 if old is NOT_FOUND else 300 for old in before.known]
             known = [
                 new if old is None or now > born + life else old
@@ -216,13 +214,13 @@ def another_server_s_answer_is_taken_apart(patch: Patch) -> None:
 
 
 def answers_last_twice_as_long(patch: Patch) -> None:
-    init = Ages.__init__
+    init = Records.__init__
 
-    def twice(self: Ages, *arguments: object) -> None:
+    def twice(self: Records, *arguments: Any) -> None:
         init(self, *arguments)
         self.lives = [2 * life for life in self.lives]
 
-    patch.setattr(Ages, "__init__", twice)
+    patch.setattr(Records, "__init__", twice)
 
 
 MUTATIONS: list[Callable[[Patch], None]] = [

@@ -13,8 +13,8 @@ What was found, and NODATA, serves stale for ``stale_ttl``; a "not found" for ``
 fails: to bounce mail on the word of a directory that is down is worse than to keep it. Only what the directory said is
 stored, never a failure to ask it; data that must not be used is remembered as that, for ``failure_recheck``.
 
-In the order of reading: ``record``, ``ages``, ``cache``; then what is kept and what makes room: ``store``, with
-``weight`` and ``ghosts``; and ``sweep``, by which many records are forgotten.
+In the order of reading: ``record``, ``store``, ``cache``; then what makes room: ``room``, with ``weight`` and
+``ghosts``; and ``sweep``, by which many records are forgotten.
 """
 
 from vmaild.cache.cache import Cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from vmaild.lookup import Status
 
 KINDS = ("negative", "new", "main", "derived")
-"""The queues of records, by number (``vmaild.cache.store``)."""
+"""The queues of records, by number (``vmaild.cache.room``)."""
 
 REASONS = ("entries", "size")
 """Which bound a record made room for."""

@@ -19,22 +19,23 @@ class Ghosts:
         self._slots = 1 << max(0, min(2 * entries, most).bit_length() - 1)
         self.size = 4 * self._slots
         """Bytes of the table, which is made when it is first needed."""
-        self._prints = array("I")
+        self.prints = array("I")
+        """Empty until a key is pushed out."""
 
     def add(self, key: bytes) -> None:
         """``key`` is pushed out."""
-        if not self._prints:
-            self._prints = array("I", bytes(4 * self._slots))
+        if not self.prints:
+            self.prints = array("I", bytes(4 * self._slots))
         number = hash(key)
-        self._prints[number & (self._slots - 1)] = (number >> 32 & 0xFFFFFFFF) | 1
+        self.prints[number & (self._slots - 1)] = (number >> 32 & 0xFFFFFFFF) | 1
 
     def take(self, key: bytes) -> bool:
         """Whether ``key`` was pushed out. It is back then."""
-        if not self._prints:
+        if not self.prints:
             return False
         number = hash(key)
         slot = number & (self._slots - 1)
-        if self._prints[slot] != (number >> 32 & 0xFFFFFFFF) | 1:
+        if self.prints[slot] != (number >> 32 & 0xFFFFFFFF) | 1:
             return False
-        self._prints[slot] = 0
+        self.prints[slot] = 0
         return True

@@ -22,7 +22,7 @@ Known = bytes | Reply | DataError | None
 further searches are needed, or the directory's word could not be taken for it."""
 
 NEGATIVE, NEW, MAIN, DERIVED = range(4)
-"""The queues of records (``vmaild.cache.store``). A record's ``marks`` hold the number of its queue in ``QUEUE``."""
+"""The queues of records (``vmaild.cache.room``). A record's ``marks`` hold the number of its queue in ``QUEUE``."""
 
 QUEUE = 0b11
 ASKED = 0b100

@@ -1,33 +1,14 @@
-"""The store of records: what is kept, and what makes room, by numbers and by bytes.
+"""Records come in: made of what the directory said just now, given their ages, and kept in place of older ones.
 
-Each record stands in one of four queues, oldest first:
-
-========  ============================================================================================================
-negative  no entry stands behind it
-new       was asked for once
-main      was asked for again, or came back after it had made room
-derived   a catch-all answered, or the address without its extension
-========  ============================================================================================================
-
-When there is no room, new records go first as long as they have more than ``NEW_SHARE``, then those of main: one that
-was asked for again moves from new to main, and in main goes to the end once more. So what is asked for once, be it a
-million addresses, passes through a tenth of the cache. This is S3-FIFO (Yang et al., SOSP 2023) with its ghosts: a key
-that was pushed out and comes back is admitted to main. It needs one mark for each record, and nothing when an answer is
-given on the hot path, which the policy does not see: that an answer is wanted shows when it is first given from the
-cache (``Record.asked_by``), and each time it is renewed.
-
-Derived and negative records have shares of their own. They may use what is free, and make room first.
+All that each miss takes stands here; what makes room for it in ``vmaild.cache.room``.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from vmaild.cache.ages import Ages
-from vmaild.cache.counters import KINDS, CacheCounters
-from vmaild.cache.ghosts import Ghosts
+from vmaild.cache.counters import CacheCounters
 from vmaild.cache.record import (
     ASKED,
     DERIVED,
@@ -44,26 +25,43 @@ from vmaild.cache.record import (
     Record,
     UnfinishedRecord,
 )
-from vmaild.cache.settings import (
-    DERIVED_SHARE,
-    NEGATIVE_SHARE,
-    NEW_SHARE,
-    RECORD_SHARE,
-    REQUESTS_SHARE,
-    CacheSettings,
-)
-from vmaild.cache.weight import LARGE, POSITIVE, RECORD, LargeValues, survey, weigh
+from vmaild.cache.room import WORK, Room
+from vmaild.cache.settings import BURST, BURST_JITTER_SHARE, JITTER_SHARE, PREFETCH_SHARE, CacheSettings
+from vmaild.cache.weight import LARGE, POSITIVE, RECORD, REFUSAL, UNKNOWN, UNUSABLE, VALUE
+from vmaild.errors import DataError
+from vmaild.lookup import NOT_FOUND
 
-SECOND_CHANCES = 32
-"""Records that were asked for and go to the end of their queue while room is made for one."""
+INSTANTS_PER_SECOND = 8
+"""The ages of records are kept to an eighth of a second, so that a million records share a few thousand moments."""
 
-WORK = 500
-"""Records looked at while room is made for one: less than a millisecond. When that does not suffice, the new record
-is not kept; the next one finds the work done."""
+INSTANTS = 4800
+"""Moments remembered for that: those of ten minutes."""
 
 
-class Records:
-    """Records by key. A get costs no call of a function in Python, and the order 8 bytes for each record."""
+_new_record = object.__new__
+
+
+def survey(known: Sequence[Known]) -> tuple[int, int]:
+    """What kinds of answers there are, and the bytes that they take, large values included."""
+    kinds = weight = 0
+    for one in known:
+        if type(one) is bytes:
+            weight += VALUE + len(one)
+            kinds |= POSITIVE
+        elif one is NOT_FOUND:
+            weight += 8
+            kinds |= UNKNOWN
+        elif type(one) is DataError:
+            weight += REFUSAL + 4 * len(str(one))
+            kinds |= UNUSABLE | POSITIVE
+        elif one is not None:
+            weight += 8
+            kinds |= POSITIVE
+    return kinds, weight
+
+
+class Records(Room):
+    """The records, by key. ``jitter`` gives numbers from 0 up to 1."""
 
     def __init__(
         self,
@@ -72,41 +70,15 @@ class Records:
         clock: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
-        self._counters = counters
+        super().__init__(settings, counters)
         self._clock = clock
-        self.ages = Ages(settings, jitter)
-        self._max_entries, self._max_negative_entries = settings.max_entries, settings.max_negative_entries
-        entries = settings.max_entries
-        size = int(settings.max_size * (1 - REQUESTS_SHARE))
-        self._ghosts = Ghosts(entries, size)
-        self.size = size = size - self._ghosts.size
-        """Most bytes of all records."""
-        self._heaviest = int(size * RECORD_SHARE)
-        self._size_shares = [int(size * share) for share in (NEGATIVE_SHARE, NEW_SHARE, 0, DERIVED_SHARE)]
-        self._count_shares = [0, max(1, int(entries * NEW_SHARE)), 0, max(1, int(entries * DERIVED_SHARE))]
-        self._large = LargeValues()
-        self.records: dict[bytes, Record] = {}
-        self.queues: list[deque[bytes]] = [deque(), deque(), deque(), deque()]
-        """Keys by queue, the very objects that the records have. A key whose record is gone, or stands elsewhere now,
-        takes up a place until its turn comes."""
-        self.counts = [0, 0, 0, 0]
-        """How many records there are, by queue."""
-        self.weights = [0, 0, 0, 0]
-        """Bytes, by queue."""
-        self.weight = 0
-        """Bytes of all records."""
-        self.freed = 0
-        """Bytes of records that went, ever."""
-        self.groups: dict[bytes, int] = {}
-        """How many records there are, by what stands before the space in the key: the group of maps."""
-        self.generation = 0
-        """The number of the last flush, modulo 8. Records that are stored from now on have it."""
-        self.sift: Callable[[Record], Record | None] | None = None
-        """During a flush: what is left of a record after it."""
-        self.forgot_at = NEVER
-        """When a record last was forgotten or made room."""
-        self.get: Callable[[bytes], Record | None] = self.records.get
-        """The record for a key, None when there is none."""
+        self._jitter = jitter
+        self._ttl = settings.ttl
+        self._second = 0
+        self._in_this_second = 0
+        self.shared_instants: dict[int, float] = {}
+        self.lives = [_life(settings, kinds) for kinds in range(2 * POSITIVE)]
+        """Seconds that a record is good for, by the kinds of its answers: as long as the least certain of them."""
 
     def store(self, key: bytes, known: Sequence[Known], more: Any, *, place: int = 0, derived: bool = False) -> Record:
         """Keep what the directory said just now for ``key``, in place of what it said before.
@@ -115,8 +87,17 @@ class Records:
         """
         now = self._clock()
         kinds, weight = survey(known)
-        refresh_at, expires_at = self.ages.new(kinds, now, len(self.records))
-        record = (Record if more is None else UnfinishedRecord)(key, known, refresh_at, expires_at, more)
+        refresh_at, expires_at = self._ages(kinds, now)
+        if more is None:
+            # As ``Record.__init__``, whose call would take as long as all of it.
+            record = _new_record(Record)
+            record.key = key
+            record.known = tuple(known)
+            record.refresh_at = refresh_at
+            record.expires_at = expires_at
+            record.retry_at = NEVER
+        else:
+            record = UnfinishedRecord(key, known, refresh_at, expires_at, more)
         record.marks = (place & PLACES) << PLACE_SHIFT
         self._counters.stored += 1
         self._keep(record, kinds, weight, derived, now)
@@ -126,7 +107,7 @@ class Records:
         """Put ``known`` in the place of what ``record`` knows. It lasts no longer for that."""
         now = self._clock()
         kinds, weight = survey(known)
-        end = now + self.ages.lives[kinds]
+        end = now + self.lives[kinds]
         ends = min(record.refresh_at, end), min(record.expires_at, end)
         completed = (Record if more is None else UnfinishedRecord)(record.key, known, *ends, more)
         completed.marks = record.marks
@@ -149,7 +130,7 @@ class Records:
                     self.discard(record)
                 return
             self.discard(old)
-        elif number == NEW and self._ghosts.take(key):
+        elif number == NEW and self._ghosts.prints and self._ghosts.take(key):
             number = MAIN
             self._counters.returned += 1
         record.marks |= number
@@ -164,38 +145,6 @@ class Records:
         if len(queue) > 2 * self.counts[number] + WORK:
             self._turn(number)
 
-    def replace(self, old: Record, record: Record) -> None:
-        """Put ``record`` in the place of ``old``, whose queue its marks name."""
-        # The very object that stands in the queue.
-        record.key = old.key
-        self._charge(record, weigh(record))
-        self._release(old)
-        old.retire()
-        self.records[record.key] = record
-
-    def discard(self, record: Record) -> None:
-        """Remove ``record``."""
-        del self.records[record.key]
-        self._release(record)
-        record.retire()
-
-    def standing(self, key: bytes, number: int) -> Record | None:
-        """The record of a key of that queue, None when it is gone, was flushed, or stands elsewhere."""
-        record = self.records.get(key)
-        if record is None or record.key is not key or record.marks & QUEUE != number:
-            return None
-        return record if self.sift is None else self.sift(record)
-
-    def _turn(self, number: int) -> None:
-        """Many keys of the queue have no record any more: look for some of them."""
-        queue = self.queues[number]
-        for _ in range(SECOND_CHANCES):
-            key = queue.popleft()
-            if self.standing(key, number) is not None:
-                queue.append(key)
-
-    # --- accounts ---------------------------------------------------------------------------------------------------
-
     def _charge(self, record: Record, weight: int) -> None:
         """Count a record in."""
         number = record.marks & QUEUE
@@ -208,43 +157,6 @@ class Records:
         group = key[: key.find(b" ")]
         self.groups[group] = self.groups.get(group, 0) + 1
 
-    def _release(self, record: Record) -> None:
-        """Count a record out."""
-        number = record.marks & QUEUE
-        weight = weigh(record)
-        self.freed += weight
-        if weight >= LARGE:
-            weight -= self._give_back(record)
-        self.counts[number] -= 1
-        self.weights[number] -= weight
-        self.weight -= weight
-        key = record.key
-        self.groups[key[: key.find(b" ")]] -= 1
-
-    def _give_back(self, record: Record) -> int:
-        """Count out large values that no record has any more. Returns the bytes of all that this one has."""
-        large, freed = self._large.give_back(record)
-        for payer, size in freed:
-            self.weights[payer] -= size
-            self.weight -= size
-        return large
-
-    def _move(self, record: Record, number: int) -> None:
-        """Put a record at the end of another queue, or of its own, as if it had not been asked for again."""
-        before = record.marks & QUEUE
-        if before != number:
-            weight = weigh(record)
-            if weight >= LARGE:
-                weight -= sum(len(one) for one in record.known if type(one) is bytes and len(one) >= LARGE)
-            self.counts[before] -= 1
-            self.counts[number] += 1
-            self.weights[before] -= weight
-            self.weights[number] += weight
-        record.marks = record.marks & ~(QUEUE | ASKED) | number
-        self.queues[number].append(record.key)
-
-    # --- room -------------------------------------------------------------------------------------------------------
-
     def _has_room(self, number: int) -> bool:
         """Whether a record of that queue, which is counted in already, needs no other to go."""
         if self.weight > self.size:
@@ -254,52 +166,37 @@ class Records:
             return counts[NEW] + counts[MAIN] + counts[DERIVED] <= self._max_entries
         return counts[NEGATIVE] <= self._max_negative_entries
 
-    def _next_to_go(self, wanted: int) -> tuple[int, str]:
-        """The queue that makes room for a record of the queue ``wanted``, and for which bound."""
-        counts = self.counts
-        if not wanted and counts[NEGATIVE] > self._max_negative_entries:
-            return NEGATIVE, "entries"
-        if wanted and counts[NEW] + counts[MAIN] + counts[DERIVED] > self._max_entries:
-            return self._over(counts, self._count_shares, (DERIVED, NEW, MAIN)), "entries"
-        return self._over(self.weights, self._size_shares, (DERIVED, NEGATIVE, NEW, MAIN)), "size"
+    def _weigh(self, record: Record) -> int:
+        return RECORD + len(record.key) + record.weight_of_more + survey(record.known)[1]
 
-    def _over(self, amounts: list[int], shares: list[int], order: tuple[int, ...]) -> int:
-        """The first queue in ``order`` that has more than its share; else the last that has anything."""
-        queues, last = self.queues, order[0]
-        for number in order:
-            if queues[number]:
-                if amounts[number] > shares[number]:
-                    return number
-                last = number
-        return last
+    def _ages(self, kinds: int, now: float) -> tuple[float, float]:
+        """When a record with answers of such ``kinds`` that is stored now is to be renewed, and when it expires."""
+        second = int(now)
+        if second == self._second:
+            self._in_this_second += 1
+        else:
+            self._second, self._in_this_second = second, 1
+        share = JITTER_SHARE
+        # More in this second than twice what so many records bring on average: they would all be renewed together.
+        if self._in_this_second > BURST and self._in_this_second * self._ttl > 2 * len(self.records):
+            share = BURST_JITTER_SHARE
+        life = self.lives[kinds] * (1 - share * self._jitter())
+        # Both a little earlier, and as objects that many records share: two of their own take 64 bytes.
+        shared = self.shared_instants
+        refresh = int((now + life * (1 - PREFETCH_SHARE)) * INSTANTS_PER_SECOND)
+        expiry = int((now + life) * INSTANTS_PER_SECOND)
+        if refresh not in shared or expiry not in shared:
+            if len(shared) >= INSTANTS - 1:
+                shared.clear()
+            shared[refresh] = refresh / INSTANTS_PER_SECOND
+            shared[expiry] = expiry / INSTANTS_PER_SECOND
+        return shared[refresh], shared[expiry]
 
-    def _make_room(self, wanted: int, now: float) -> bool:
-        """Let records go until one of the queue ``wanted`` has room, or ``WORK`` is done. Returns whether it has."""
-        chances = SECOND_CHANCES
-        for _ in range(WORK):
-            number, reason = self._next_to_go(wanted)
-            queue = self.queues[number]
-            if not queue:
-                break
-            key = queue.popleft()
-            oldest = self.standing(key, number)
-            if oldest is None:
-                continue
-            if oldest.marks & ASKED and number == NEW:
-                self._counters.admitted += 1
-                self._move(oldest, MAIN)
-            elif oldest.marks & ASKED and chances:
-                chances -= 1
-                self._move(oldest, number)
-            else:
-                self._evict(oldest, number, reason, now)
-                if self._has_room(wanted):
-                    return True
-        return self._has_room(wanted)
 
-    def _evict(self, record: Record, number: int, reason: str, now: float) -> None:
-        self._counters.evictions[KINDS[number], reason] += 1
-        if number == NEW:
-            self._ghosts.add(record.key)
-        self.forgot_at = now
-        self.discard(record)
+def _life(settings: CacheSettings, kinds: int) -> float:
+    life = settings.ttl
+    if kinds & UNKNOWN:
+        life = min(life, settings.negative_ttl)
+    if kinds & UNUSABLE:
+        life = min(life, settings.failure_recheck)
+    return life

@@ -116,5 +116,5 @@ class Sweep:
         if len(records.records) < SLICE:
             # A dict keeps the size that it had, and a moment that many records shared the memory around it.
             records.records = dict(records.records)
-            records.ages.shared_instants.clear()
+            records.shared_instants.clear()
         self._get_by(records.records.get)

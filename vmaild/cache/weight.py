@@ -7,11 +7,7 @@ memory of a whole process by ``tests/cache/test_memory.py``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from vmaild.cache.record import Known, Record
-from vmaild.errors import DataError
-from vmaild.lookup import NOT_FOUND
 
 RECORD = 240
 """The object with its tuple (136), the key's header (40), its place in the dict (48) and in a queue (8), rounding."""
@@ -29,30 +25,6 @@ a record for each address that somebody made up. A shorter one is not worth the 
 
 UNKNOWN, UNUSABLE, POSITIVE = 1, 2, 4
 """What there is among the answers of a record: "not found", data that must not be used, an entry."""
-
-
-def survey(known: Sequence[Known]) -> tuple[int, int]:
-    """What kinds of answers there are, and the bytes that they take, large values included."""
-    kinds = weight = 0
-    for one in known:
-        if type(one) is bytes:
-            weight += VALUE + len(one)
-            kinds |= POSITIVE
-        elif one is NOT_FOUND:
-            weight += 8
-            kinds |= UNKNOWN
-        elif type(one) is DataError:
-            weight += REFUSAL + 4 * len(str(one))
-            kinds |= UNUSABLE | POSITIVE
-        elif one is not None:
-            weight += 8
-            kinds |= POSITIVE
-    return kinds, weight
-
-
-def weigh(record: Record) -> int:
-    """The bytes that ``record`` takes, its large values included."""
-    return RECORD + len(record.key) + record.weight_of_more + survey(record.known)[1]
 
 
 class LargeValues:
