@@ -85,8 +85,6 @@ async def test_the_weight_of_a_lookup_that_goes_on_counts_its_entries():
     assert record.more is not None, "the alias map's answer takes a search for the members"
     assert record.weight_of_more > 40 * len(members[0].dn)
     assert sum(site.cache.sizes.values()) > record.weight_of_more
-    assert await site.find("postmaster@d.example", ALIAS) != NOT_FOUND
-    assert sum(site.cache.sizes.values()) < 45 * 1000
 
 
 @in_fake_time

@@ -266,7 +266,7 @@ class World:
         self._observe()
         for key in one.keys:
             # What a search says of other keys counts where it was stored.
-            if key == own or self.records[key] is not before[key]:
+            if key == own or (self.records[key] is not None and self.records[key] is not before[key]):
                 self.newest[key] = max(self.newest[key], one.began)
 
     def _answering(self, flight: Flight) -> Schema:
