@@ -87,7 +87,13 @@ class Daemon:
         self.directory = Pool(config.directory)
         self.cache = Cache(config.cache)
         self.maps = make_maps(config, self.directory, self.cache)
-        self.server = Server(self.maps, config.listen, max_connections=places(config))
+        self.server = Server(
+            self.maps,
+            config.listen,
+            max_connections=places(config),
+            recent_size=self.cache.max_requests_size // len(config.listen),
+        )
+        self.cache.on_forget = self.server.forget_recent
         self.metrics = Metrics(
             cache=self.cache,
             server=self.server,
@@ -204,7 +210,7 @@ class Daemon:
             await asyncio.sleep(self._config.directory.check_interval if self.directory.ready else CANARY_RETRY)
 
     async def _tune_gc(self) -> None:
-        tuning = GcTuning(lambda: self.cache.counters.stored)
+        tuning = GcTuning(lambda: self.cache.counters.stored, lambda: self.cache.freed)
         tuning.start()
         while True:
             await asyncio.sleep(GC_INTERVAL)

@@ -119,6 +119,7 @@ class Maps:
             if known is not None and self._cache.serves(record, known, now):
                 reply = reply_of(known)
                 tally = self._cache.tally(entry.name, reply.status, stale=now >= record.expires_at)
+                record.asked_by(entry.place)
                 return Answer(record, encode(reply), tally)
         return Wanted(entry, key, record)
 
@@ -151,7 +152,7 @@ class Maps:
         """Have ``tell`` called once with the reply, now or later; ``peer`` is who asked. Never raises."""
         entry, key, record = wanted
         waiter = Waiter(entry, tell, asyncio.get_running_loop().time() + self._timeout, peer)
-        if record is not None:
+        if record is not None and not record.retired:
             self._renew(waiter, record)
         elif key:
             self._cache.counters.misses += 1
@@ -190,7 +191,9 @@ class Maps:
         """
         if name is None:
             self._flights.forget(lambda _: True)
-            return self._cache.forget_all()
+            count = len(self._cache)
+            self._cache.forget_all()
+            return count
         entry = self._maps.get(name.lower())
         folded = None if key is None else address.fold(key)
         if entry is None or (key is not None and folded is None):
@@ -200,24 +203,19 @@ class Maps:
             self._flights.forget(wanted.__eq__)
             return self._cache.forget(wanted)
         self._flights.forget(lambda flying: flying.startswith(entry.prefix))
-        return self._cache.forget_all(lambda record: record.key.startswith(entry.prefix))
+        count = self._cache.count(entry.prefix)
+        self._cache.forget_all(lambda record: record.key.startswith(entry.prefix))
+        return count
 
     def _forget_not_found(self, name: str) -> None:
         """A canary of the map is missing: its "not found" is not trusted any more."""
         entry = self._maps[name.encode()]
 
-        kept: list[Record] = []
-
         def unwanted(record: Record) -> bool:
-            if not record.key.startswith(entry.prefix) or record.known[entry.place] is not NOT_FOUND:
-                return False
-            if record.positive:
-                kept.append(record.without(entry.place))
-            return True
+            return record.key.startswith(entry.prefix) and record.known[entry.place] is NOT_FOUND
 
-        self._cache.forget_all(unwanted)
-        for record in kept:
-            self._cache.keep(record, self._clock())
+        # What the other maps found is still good.
+        self._cache.forget_all(unwanted, lambda record: record.without(entry.place) if record.positive else None)
 
     async def _present(self, name: str, key: str) -> bool:
         """Whether the directory has a canary, past the cache."""

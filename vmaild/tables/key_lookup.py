@@ -24,14 +24,17 @@ MEMBERS_JOINED = 50
 """Members of one role or list that are looked up in one search; more are asked for one by one. A filter of this many
 addresses stays below 64 KiB."""
 
+OVERHEAD = 2000
+"""Bytes that a lookup takes beside its entries."""
+
 Settled = Reply | DataError | Search
 
 
 class KeyLookup:
     """``key`` is folded; ``schema`` is that of the server which will be asked, None when it is not known."""
 
-    __slots__ = ("_alone", "_asked", "_followed", "_found", "_keys", "_plan", "_settled", "group", "key", "others",
-                 "schema", "warnings")  # fmt: skip
+    __slots__ = ("_alone", "_asked", "_followed", "_found", "_keys", "_plan", "_settled", "exact", "group", "key",
+                 "others", "schema", "warnings")  # fmt: skip
 
     def __init__(self, group: Group, key: str, schema: Schema | None) -> None:
         self.key = key
@@ -39,6 +42,8 @@ class KeyLookup:
         """Lookups of other keys that the same searches answered."""
         self.warnings: list[str] = []
         """For the log: what was skipped, and why."""
+        self.exact = False
+        """Whether an entry of the key itself was found, not only one of a catch-all or without the extension."""
         self.group = group
         self.schema = schema
         self._keys = keys = group.search_keys(key)
@@ -64,6 +69,13 @@ class KeyLookup:
     def joint(self) -> bool:
         """Whether the search last returned stands for several, so that its failure may be of one of them only."""
         return not self._alone and (not isinstance(self._asked, JoinedSearch) or self._asked.joint)
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes of memory its entries take: they are kept as long as it may go on."""
+        followed = [entries for one in self._followed.values() for entries in one.received]
+        found = [entries for entries in self._found if isinstance(entries, list)]
+        return OVERHEAD + sum(_weight(entry) for entries in (*found, *followed) for entry in entries)
 
     def settle(self, table: int) -> Settled:
         """What is known of the answer of the group's table at the place ``table``."""
@@ -121,8 +133,11 @@ class KeyLookup:
             if entries is None:
                 self._asked = asked = (self._plan.single if self._alone else self._plan.joined)[step.ask]
                 return asked.search(self._keys)
-            if entries and (answer := self._answer_of(number, step, entries)) is not None:
-                return answer
+            if entries:
+                if not step.key:
+                    self.exact = True
+                if (answer := self._answer_of(number, step, entries)) is not None:
+                    return answer
         return lookup.NOT_FOUND
 
     def _answer_of(self, number: int, step: Step, entries: list[Entry] | DataError) -> Reply | Search | None:
@@ -243,6 +258,7 @@ class _Followed:
         self._steps = steps
         self._result: list[str] | DataError = []
         self.search: Search | None = None
+        self.received: list[list[Entry]] = []
         self._advance(None)
 
     def receive(self, entries: list[Entry] | DataError) -> None:
@@ -251,6 +267,7 @@ class _Followed:
             self._steps.close()
             self.search, self._result = None, entries
         else:
+            self.received.append(entries)
             self._advance(entries)
 
     def values(self) -> list[str]:
@@ -266,6 +283,11 @@ class _Followed:
             self.search, self._result = None, stop.value
         except DataError as error:
             self.search, self._result = None, error.with_traceback(None)
+
+
+def _weight(entry: Entry) -> int:
+    values = [value for some in entry.attributes.values() for value in some]
+    return 1000 + 2 * len(entry.dn) + 50 * len(values) + sum(map(len, values))
 
 
 def _too_long(entries: list[Entry]) -> DataError:
