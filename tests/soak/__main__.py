@@ -21,14 +21,23 @@ CLIENTS = 60
 """Of the churn."""
 
 
-def run(home: Path, *, seconds: float, pace: float, seed: int, inside: bool = False) -> Outcome:
-    """One run of ``seconds``, with its files in ``home``."""
+def run(
+    home: Path,
+    *,
+    seconds: float,
+    pace: float,
+    seed: int,
+    only: list[str] | None = None,
+    inside: bool = False,
+    code: Path | None = None,
+) -> Outcome:
+    """One run of ``seconds``, with its files in ``home``; the others are as in ``running`` and ``Acts``."""
     with contextlib.ExitStack() as stack:
-        site = stack.enter_context(running(home, inside=inside))
+        site = stack.enter_context(running(home, inside=inside, code=code))
         workers = _workers(site, home, stack)
         began = time.monotonic()
         sampler = Sampler(site, min(5.0, max(0.5, seconds / 300)))
-        acts = Acts(site, workers[-1], pace=pace, seed=seed)
+        acts = Acts(site, workers[-1], pace=pace, seed=seed, only=only)
         acts.run(began + seconds)
         sampler.stop()
         outcome = Outcome(began, seconds, sampler.samples, acts.windows, workers, acts.broken)
@@ -77,11 +86,14 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("soak-results"), metavar="DIR")
     parser.add_argument("--pace", type=float, default=1.0, help="factor for the length of each act")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--only", nargs="*", metavar="ACT", help='acts by their names in the table, such as "slow"')
+    parser.add_argument("--code", type=Path, metavar="DIR", help="run the daemon of another checkout")
     parser.add_argument("--inside", action="store_true", help="see tests/soak/inside/sitecustomize.py")
     given = parser.parse_args()
     print(f"seed {given.seed}, {given.seconds:g} s", flush=True)
     with tempfile.TemporaryDirectory(prefix="vmaild-soak-") as home:
-        outcome = run(Path(home), seconds=given.seconds, pace=given.pace, seed=given.seed, inside=given.inside)
+        options = {name: getattr(given, name) for name in ("seconds", "pace", "seed", "only", "inside", "code")}
+        outcome = run(Path(home), **options)
         problems = outcome.problems()
         report.write(outcome, problems, given.output)
         if given.inside:

@@ -89,6 +89,7 @@ def _document(outcome: Outcome, problems: list[str]) -> dict[str, Any]:
                 "wrong": worker.tally.wrong,
                 "temporary": worker.tally.temporary,
                 "counts": worker.tally.counts,
+                "cut": worker.tally.cut,
                 "old": worker.tally.old,
                 "waited": worker.waited,
             }

@@ -84,7 +84,7 @@ def take(site: Site) -> Sample:
         threads=len(list(Path(f"/proc/{pid}/task").iterdir())),
         tasks=process.get("tasks", 0),
         connections=connections,
-        records=told["cache"]["records"],
+        records=told["cache"].get("records", 0),
         log_dropped=told.get("log", {}).get("dropped", 0),
         told=told,
     )

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,10 @@ LONGEST_PAUSE = 11.0
 """Longer than the daemon's watchdog waits, which must not take a pause for a hang."""
 
 
+Act = Callable[[], None] | str
+"""A flood by its kind, or a method of ``Acts``."""
+
+
 class Window(NamedTuple):
     """One act, in the system's monotonic time."""
 
@@ -41,16 +45,17 @@ class Window(NamedTuple):
 
 
 class Acts:
-    """The acts on one site. ``pace`` is a factor for all durations."""
+    """The acts on one site: those named in ``only``, or all. ``pace`` is a factor for all durations."""
 
-    def __init__(self, site: Site, floods: Worker, *, pace: float, seed: int) -> None:
+    def __init__(
+        self, site: Site, floods: Worker, *, pace: float, seed: int, only: Sequence[str] | None = None
+    ) -> None:
+        self._only = only
         self._site = site
         self._floods = floods
         self._pace = pace
         self._random = random.Random(seed)
         self.windows: list[Window] = []
-        self.rounds: list[float] = []
-        """When each round began."""
         self.broken: list[str] = []
         """Acts that could not be carried out."""
         self._reloads = 0
@@ -58,21 +63,26 @@ class Acts:
 
     def run(self, until: float) -> None:
         """Act until the monotonic time ``until``."""
-        outages = (self._restart, self._suspend, self._slow, self._refuse, self._half, self._pause)
-        others = (self._block_log, self._reload, self._flush)
-        acts: list[tuple[Callable[[], None] | str, bool]] = [(act, True) for act in outages]
-        acts += [(act, False) for act in others] + [(kind, False) for kind in FLOODS]
-        while time.monotonic() < until and self._site.daemon.running:
-            self.rounds.append(time.monotonic())
+        acts = self._acts()
+        if not acts:
+            time.sleep(max(0.0, until - time.monotonic()))
+        while acts and time.monotonic() < until and self._site.daemon.running:
             self._random.shuffle(acts)
             for act, outage in acts:
                 if time.monotonic() >= until or not self._site.daemon.running:
                     break
                 self._act(act, outage, until)
 
-    def _act(self, act: Callable[[], None] | str, outage: bool, until: float) -> None:
-        name = act if isinstance(act, str) else act.__name__.strip("_").replace("_", " ")
-        begin = time.monotonic()
+    def _acts(self) -> list[tuple[Act, bool]]:
+        """Each act, and whether it is an outage."""
+        outages = (self._restart, self._suspend, self._slow, self._refuse, self._half, self._pause)
+        others = (self._block_log, self._reload, self._flush)
+        acts: list[tuple[Act, bool]] = [(act, True) for act in outages]
+        acts += [(act, False) for act in others] + [(kind, False) for kind in FLOODS]
+        return [(act, outage) for act, outage in acts if self._only is None or _name(act) in self._only]
+
+    def _act(self, act: Act, outage: bool, until: float) -> None:
+        name, begin = _name(act), time.monotonic()
         try:
             self._flood(act, 4.0) if isinstance(act, str) else act()
         except Exception as error:
@@ -148,6 +158,10 @@ class Acts:
         self.reload()
         self._for(1)
         path.write_text(good)
+
+
+def _name(act: Act) -> str:
+    return act if isinstance(act, str) else act.__name__.strip("_").replace("_", " ")
 
 
 def reload_command(site: Site) -> Callable[[], None] | None:

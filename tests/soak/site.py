@@ -122,8 +122,8 @@ class Site:
 
 
 @contextlib.contextmanager
-def running(home: Path, *, inside: bool = False) -> Iterator[Site]:
-    """The site for the length of the block. ``inside``: see ``inside/sitecustomize.py``."""
+def running(home: Path, *, inside: bool = False, code: Path | None = None) -> Iterator[Site]:
+    """The site for the length of the block. ``inside``: see ``inside/sitecustomize.py``; ``code``: the daemon's."""
     ldif = home / "content.ldif"
     write_ldif(ldif, ACCOUNTS)
     with ldif.open("a") as file:
@@ -132,7 +132,8 @@ def running(home: Path, *, inside: bool = False) -> Iterator[Site]:
     if "max_size" in {field.name for field in dataclasses.fields(CacheSettings)}:
         cache["max_size"] = MAX_SIZE
     tables = "\n".join(["[cache]", *(f"{name} = {value}" for name, value in cache.items())])
-    environment = {"VMAILD_SOAK_INSIDE": str(home), "PYTHONPATH": _python_path()} if inside else {}
+    paths = [str(one) for one in (INSIDE if inside else None, code, os.environ.get("PYTHONPATH")) if one]
+    environment = {"PYTHONPATH": os.pathsep.join(paths)} | ({"VMAILD_SOAK_INSIDE": str(home)} if inside else {})
     with contextlib.ExitStack() as stack:
         slapd = stack.enter_context(Slapd(home / "slapd", ldif=ldif, syncprov=True))
         proxy = Proxy(("127.0.0.1", slapd.port))
@@ -146,7 +147,3 @@ def running(home: Path, *, inside: bool = False) -> Iterator[Site]:
         daemon.start()
         stack.callback(daemon.stop)
         yield Site(home, slapd, proxy, daemon, log)
-
-
-def _python_path() -> str:
-    return os.pathsep.join([str(INSIDE), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -1,8 +1,8 @@
 """What a worker saw, as JSON lines on its standard output: one a second, each with what came since the last.
 
 ``temporary`` counts TEMP by the second of the system's monotonic clock, which all processes share, so that the parent
-can tell whether something was down then. ``old`` are values that were right once: when they were told, for how long
-they had not been right any more, which.
+can tell whether something was down then; ``cut`` counts connections of slow clients that the daemon closed, likewise.
+``old`` are values that were right once: when they were told, for how long they had not been right any more, which.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Tally:
     answers: int = 0
     wrong: int = 0
     temporary: Counter[str] = field(default_factory=Counter)
+    cut: Counter[str] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
     old: list[tuple[float, float, str]] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
@@ -51,6 +52,7 @@ class Tally:
         self.answers += line["answers"]
         self.wrong += line["wrong"]
         self.temporary.update(line["temporary"])
+        self.cut.update(line["cut"])
         self.counts.update(line["counts"])
         self.examples += line["examples"][: MOST - len(self.examples)]
         self.old += [tuple(one) for one in line["old"]]

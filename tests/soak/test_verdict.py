@@ -71,6 +71,16 @@ def test_temp_is_right_only_while_something_is_down_and_a_while_after_it():
     assert "3 x TEMP with nothing down, at 105 s (restart)" in problems(105, outage=False)[0]
 
 
+def test_a_slow_client_is_cut_only_where_the_daemon_was_paused():
+    def problems(name: str) -> list[str]:
+        tally = Tally()
+        tally.cut["111"] += 1
+        return outcome(tally=tally, windows=[Window(name, 100.0, 110.5, True)]).problems()
+
+    assert problems("pause") == []
+    assert problems("suspend") != []
+
+
 def test_an_older_value_is_right_for_its_ttl_and_for_as_long_as_something_was_down():
     def problems(age: float, windows=()) -> list[str]:
         tally = Tally()

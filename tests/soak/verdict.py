@@ -118,7 +118,12 @@ class Outcome:
             # The second as a whole.
             if not self.excused(float(second)) and not self.excused(float(second) + 1):
                 when[f"{int(second) - self.began:.0f} s ({self.during(float(second))})"] += count
-        return [f"{worker.name}: {count} x TEMP with nothing down, at {at}" for at, count in when.items()]
+        found = [f"{worker.name}: {count} x TEMP with nothing down, at {at}" for at, count in when.items()]
+        paused = [window for window in self.windows if window.name == "pause"]
+        for second, count in worker.tally.cut.items():
+            if not any(window.begin <= float(second) + 1 and float(second) <= window.end + 2 for window in paused):
+                found.append(f"{worker.name}: {count} connections cut at {int(second) - self.began:.0f} s")
+        return found
 
     def _too_old(self, worker: Worker) -> list[str]:
         found = []
