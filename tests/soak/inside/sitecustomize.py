@@ -2,7 +2,8 @@
 
 Python imports this at its start. A thread in the daemon writes a line of JSON to ``inside.jsonl`` every few seconds:
 what malloc has taken and what of it is in use, Python's blocks and objects, and what tracemalloc sees where
-PYTHONTRACEMALLOC is set, with the lines that hold most. A file ``trim`` makes it give back to the kernel what is free.
+PYTHONTRACEMALLOC is set, with the lines that hold most. A file ``trim`` makes it collect garbage among the frozen
+objects as well, tell of which types that was, and give back to the kernel what malloc has free.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 INTERVAL = 5.0
@@ -37,6 +39,7 @@ def _look(libc: ctypes.CDLL) -> dict[str, object]:
         "malloc free": info.fordblks,
         "python blocks": sys.getallocatedblocks(),
         "tracked objects": len(gc.get_objects()),
+        "frozen objects": gc.get_freeze_count(),
         "resident": int(Path("/proc/self/statm").read_text().split()[1]) * 4096,
     }
     if tracemalloc.is_tracing():
@@ -47,6 +50,19 @@ def _look(libc: ctypes.CDLL) -> dict[str, object]:
     return seen
 
 
+def _lost() -> list[tuple[str, int]]:
+    """The types of the garbage among frozen objects, which no pass of the collector would have found."""
+    gc.collect()
+    gc.unfreeze()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    gc.collect()
+    gc.set_debug(0)
+    types = Counter(type(one).__qualname__ for one in gc.garbage)
+    gc.garbage.clear()
+    gc.collect()
+    return types.most_common(20)
+
+
 def _look_on(home: Path) -> None:
     libc = ctypes.CDLL("libc.so.6")
     libc.mallinfo2.restype = _Mallinfo
@@ -54,9 +70,9 @@ def _look_on(home: Path) -> None:
         time.sleep(INTERVAL)
         seen = _look(libc)
         if (home / "trim").exists():
-            gc.collect()
+            seen |= {"lost": _lost(), "collected": _look(libc)}
             libc.malloc_trim(0)
-            seen["trimmed"] = _look(libc)["resident"]
+            seen["trimmed"] = _look(libc)
             (home / "trim").unlink()
         with (home / "inside.jsonl").open("a") as file:
             file.write(json.dumps(seen) + "\n")
