@@ -6,6 +6,8 @@ import argparse
 import contextlib
 import random
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -90,6 +92,8 @@ def main() -> int:
     parser.add_argument("--code", type=Path, metavar="DIR", help="run the daemon of another checkout")
     parser.add_argument("--inside", action="store_true", help="see tests/soak/inside/sitecustomize.py")
     given = parser.parse_args()
+    # So that whatever was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     print(f"seed {given.seed}, {given.seconds:g} s", flush=True)
     with tempfile.TemporaryDirectory(prefix="vmaild-soak-") as home:
         options = {name: getattr(given, name) for name in ("seconds", "pace", "seed", "only", "inside", "code")}

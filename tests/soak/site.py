@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import vmaild
 from benchmarks.population import write_ldif
 from tests.directory.proxy import Proxy
 from tests.soak.oracle import ACCOUNTS, extra_ldif
@@ -31,6 +32,7 @@ CACHE = {"ttl": TTL, "negative_ttl": NEGATIVE_TTL, "max_entries": 5000, "max_neg
 MAX_SIZE = 32 * 1024 * 1024
 """Bytes of the cache, where the daemon has that setting."""
 
+CODE = Path(vmaild.__file__).parents[1]
 INSIDE = Path(__file__).parent / "inside"
 
 
@@ -132,8 +134,11 @@ def running(home: Path, *, inside: bool = False, code: Path | None = None) -> It
     if "max_size" in {field.name for field in dataclasses.fields(CacheSettings)}:
         cache["max_size"] = MAX_SIZE
     tables = "\n".join(["[cache]", *(f"{name} = {value}" for name, value in cache.items())])
-    paths = [str(one) for one in (INSIDE if inside else None, code, os.environ.get("PYTHONPATH")) if one]
-    environment = {"PYTHONPATH": os.pathsep.join(paths)} | ({"VMAILD_SOAK_INSIDE": str(home)} if inside else {})
+    paths = [str(one) for one in (INSIDE if inside else None, code or CODE, os.environ.get("PYTHONPATH")) if one]
+    # Else -m would take the package of the working directory.
+    environment = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(paths)} | (
+        {"VMAILD_SOAK_INSIDE": str(home)} if inside else {}
+    )
     with contextlib.ExitStack() as stack:
         slapd = stack.enter_context(Slapd(home / "slapd", ldif=ldif, syncprov=True))
         proxy = Proxy(("127.0.0.1", slapd.port))
