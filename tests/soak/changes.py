@@ -151,7 +151,7 @@ class Asker:
 def _check(key: str, reply: Reply, asked: float, history: History, tally: Tally) -> None:
     tally.answers += 1
     if reply.status is Status.TEMPORARY:
-        tally.temporary_now()
+        tally.temporary_since(asked)
         return
     value = reply.text.decode() if reply.status is Status.FOUND else ABSENT
     age = history.age(key, value, asked)

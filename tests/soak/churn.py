@@ -49,7 +49,7 @@ async def slow_reader(port: int, rng: random.Random, tally: Tally) -> None:
     """Many requests, and hardly an answer read."""
     async with connected(port, receive_buffer=4096) as client:
         questions = [honest(rng) for _ in range(BIG_TRAIN)]
-        client.writer.write(b"".join(question.wire for question in questions))
+        client.send(b"".join(question.wire for question in questions))
         await asyncio.sleep(rng.random() * 4)
         await client.judge(tally, questions, pause=0.005)
 
@@ -59,10 +59,10 @@ async def in_halves(port: int, rng: random.Random, tally: Tally) -> None:
     async with connected(port) as client:
         question = honest(rng)
         middle = rng.randrange(1, len(question.wire))
-        client.writer.write(question.wire[:middle])
+        client.send(question.wire[:middle])
         await asyncio.sleep(rng.random() * 2)
         if rng.random() < 0.5:
-            client.writer.write(question.wire[middle:])
+            client.send(question.wire[middle:])
             await client.judge(tally, [question])
 
 
@@ -70,8 +70,8 @@ async def garbage(port: int, rng: random.Random, tally: Tally) -> None:
     """No request at all: answered by the end of the connection and nothing else."""
     async with connected(port) as client:
         question = honest(rng)
-        client.writer.write(question.wire + rng.choice(GARBAGE))
-        judge(tally, question, await client.reply())
+        client.send(question.wire + rng.choice(GARBAGE))
+        judge(tally, question, await client.reply(), client.asked)
         with contextlib.suppress(ConnectionError, TimeoutError):
             reply = await client.reply()
             tally.mistake(f"garbage was answered {reply}")
@@ -80,7 +80,7 @@ async def garbage(port: int, rng: random.Random, tally: Tally) -> None:
 async def reset(port: int, rng: random.Random, tally: Tally) -> None:
     """Requests, and a RST before the answers."""
     async with connected(port) as client:
-        client.writer.write(b"".join(honest(rng).wire for _ in range(rng.randrange(1, 50))))
+        client.send(b"".join(honest(rng).wire for _ in range(rng.randrange(1, 50))))
         await asyncio.sleep(rng.random() * 0.01)
         client.reset()
 
@@ -89,7 +89,7 @@ async def half_closed(port: int, rng: random.Random, tally: Tally) -> None:
     """Requests and the end of sending: all are answered."""
     async with connected(port) as client:
         questions = [honest(rng) for _ in range(rng.randrange(1, 50))]
-        client.writer.write(b"".join(question.wire for question in questions))
+        client.send(b"".join(question.wire for question in questions))
         client.writer.write_eof()
         await client.judge(tally, questions)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Sequence
 
 from tests.soak.oracle import Question
@@ -25,19 +26,26 @@ class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.asked = 0.0
+        """When the last request was sent, by the monotonic clock."""
         self._replies = SocketmapReplies()
 
     async def ask(self, tally: Tally, questions: Sequence[Question]) -> None:
         """Ask all in one write, and judge the answers."""
-        self.writer.write(b"".join(question.wire for question in questions))
+        self.send(b"".join(question.wire for question in questions))
         await self.judge(tally, questions)
+
+    def send(self, data: bytes) -> None:
+        """Send requests, or a piece of one."""
+        self.asked = time.monotonic()
+        self.writer.write(data)
 
     async def judge(self, tally: Tally, questions: Sequence[Question], *, pause: float = 0.0) -> None:
         """Judge the answers as they come, with a ``pause`` in seconds before each."""
         for question in questions:
             if pause:
                 await asyncio.sleep(pause)
-            judge(tally, question, await self.reply())
+            judge(tally, question, await self.reply(), self.asked)
 
     async def reply(self) -> Reply:
         """The next answer. Raises TimeoutError, ConnectionError."""
@@ -55,11 +63,11 @@ class Client:
         self.writer.close()
 
 
-def judge(tally: Tally, question: Question, reply: Reply) -> None:
-    """Count one answer."""
+def judge(tally: Tally, question: Question, reply: Reply, asked: float) -> None:
+    """Count one answer to what was ``asked`` then."""
     tally.answers += 1
     if reply.status is Status.TEMPORARY and question.status is not Status.TEMPORARY:
-        tally.temporary_now()
+        tally.temporary_since(asked)
     elif wrong := question.wrong(reply):
         tally.mistake(wrong)
 

@@ -40,7 +40,7 @@ def main(port: int) -> None:
                 replies.feed(data)
             ended = time.monotonic()
             tally.latencies.append(ended - began)
-            judge(tally, question, reply)
+            judge(tally, question, reply, began)
             if ended >= emit_at:
                 tally.emit()
                 emit_at = ended + 1.0

@@ -1,7 +1,8 @@
 """What a worker saw, as JSON lines on its standard output: one a second, each with what came since the last.
 
-``temporary`` counts TEMP by the second of the system's monotonic clock, which all processes share, so that the parent
-can tell whether something was down then; ``cut`` counts connections of slow clients that the daemon closed, likewise.
+``temporary`` counts TEMP by the seconds, asked and read, of the system's monotonic clock, which all processes share, so
+that the parent can tell whether something was down between them; ``cut`` counts connections of slow clients
+that the daemon closed, by the second.
 ``old`` are values that were right once: when they were told, for how long they had not been right any more, which.
 """
 
@@ -37,9 +38,9 @@ class Tally:
         if len(self.examples) < MOST:
             self.examples.append(f"{time.monotonic():.1f} {text}")
 
-    def temporary_now(self) -> None:
-        """Count a TEMP."""
-        self.temporary[str(int(time.monotonic()))] += 1
+    def temporary_since(self, asked: float) -> None:
+        """Count a TEMP that came just now."""
+        self.temporary[f"{int(asked)} {int(time.monotonic())}"] += 1
 
     def emit(self) -> None:
         """Write what there is as one line, and begin anew."""

@@ -104,9 +104,11 @@ class Outcome:
                 found.append(f"{name} rose by {line.rise:,.0f} in the second half, more than {FLAT[name][1]:,.0f}")
         return found
 
-    def excused(self, at: float) -> bool:
-        """Whether something was down at the time ``at``, or a moment before."""
-        return any(window.outage and window.begin - 1 <= at <= window.end + GRACE for window in self.windows)
+    def excused(self, asked: float, read: float) -> bool:
+        """Whether something was down while the answer was waited for, or a moment before."""
+        return any(
+            window.outage and window.begin - 1 <= read and asked <= window.end + GRACE for window in self.windows
+        )
 
     def during(self, at: float) -> str:
         """What happened at the time ``at``."""
@@ -114,10 +116,10 @@ class Outcome:
 
     def _unexcused(self, worker: Worker) -> list[str]:
         when: Counter[str] = Counter()
-        for second, count in worker.tally.temporary.items():
-            # The second as a whole.
-            if not self.excused(float(second)) and not self.excused(float(second) + 1):
-                when[f"{int(second) - self.began:.0f} s ({self.during(float(second))})"] += count
+        for seconds, count in worker.tally.temporary.items():
+            asked, read = map(float, seconds.split())
+            if not self.excused(asked, read + 1):
+                when[f"{read - self.began:.0f} s ({self.during(read)})"] += count
         found = [f"{worker.name}: {count} x TEMP with nothing down, at {at}" for at, count in when.items()]
         paused = [window for window in self.windows if window.name == "pause"]
         for second, count in worker.tally.cut.items():
