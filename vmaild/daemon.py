@@ -25,7 +25,7 @@ from vmaild.directory import Pool
 from vmaild.errors import ConfigError
 from vmaild.listening import parse_address
 from vmaild.maps import Limits, Maps
-from vmaild.process import GcTuning, Log, LogOnce, Watchdog, descriptors, systemd
+from vmaild.process import GcTuning, Log, LogOnce, Watchdog, descriptors, resources_in_use, systemd
 from vmaild.server import Server
 
 logger = logging.getLogger("vmaild")
@@ -113,7 +113,7 @@ class Daemon:
 
     def stats(self) -> dict[str, Any]:
         """What the daemon knows of itself (``vmaild.admin.control``)."""
-        return self.metrics.stats()
+        return self.metrics.stats() | {"process": resources_in_use()}
 
     async def run(self) -> None:
         """Serve until told to stop. Raises OSError when an address cannot be listened on."""

@@ -12,7 +12,9 @@ way, so that there were twenty passes of half a millisecond in each second of 1,
 What was freed goes back to the system only when asked for. A full pass empties the interpreter's lists of spare
 objects, one of which keeps a whole MiB. What is larger than 512 bytes comes from the C library, which keeps what is
 freed in the middle of its heap: after a flood of long keys their memory would never serve anything else.
-``malloc_trim(3)`` gives it back; it takes 0.1 ms for each MiB, so that it is called whenever a few were freed.
+``malloc_trim(3)`` gives it back; it takes 0.1 ms for each MiB, so that it is called whenever a few were freed. Values of
+tens of kilobytes leave holes that it cannot give back, so each gets memory of its own (``M_MMAP_THRESHOLD`` of
+mallopt(3)), which goes when it is freed; the C library would raise that threshold with each that it frees.
 """
 
 from __future__ import annotations
@@ -30,6 +32,10 @@ YOUNG = 10_000
 # Bytes of records freed between two times of giving memory back.
 TRIM_STEP = 8 * 1024 * 1024
 
+# From malloc.h of glibc; a long value has memory of its own from this many bytes on.
+M_MMAP_THRESHOLD = -3
+OWN_MEMORY = 64 * 1024
+
 
 def _nothing() -> int:
     return 0
@@ -46,11 +52,14 @@ class GcTuning:
         self._freed = freed
         self._frozen_at = 0
         self._trimmed_at = 0
-        # Not every C library has it.
+        # Not every C library has these.
         self._malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        self._mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
 
     def start(self) -> None:
-        """Set the threshold for young objects, and freeze: passes are spared all of the program itself."""
+        """Set the thresholds, and freeze: passes are spared all of the program itself."""
+        if self._mallopt is not None:
+            self._mallopt(M_MMAP_THRESHOLD, OWN_MEMORY)
         gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
         self.freeze()
 
