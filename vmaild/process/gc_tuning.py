@@ -12,8 +12,8 @@ way, so that there were twenty passes of half a millisecond in each second of 1,
 What was freed goes back to the system only when asked for. A full pass empties the interpreter's lists of spare
 objects, one of which keeps a whole MiB. What is larger than 512 bytes comes from the C library, which keeps what is
 freed in the middle of its heap: after a flood of long keys their memory would never serve anything else.
-``malloc_trim(3)`` gives it back; it takes 0.1 ms for each MiB, so that it is called whenever a few were freed. Values of
-tens of kilobytes leave holes that it cannot give back, so each gets memory of its own (``M_MMAP_THRESHOLD`` of
+``malloc_trim(3)`` gives it back; it takes 0.1 ms for each MiB, so that it is called whenever a few were freed. Values
+of tens of kilobytes leave holes that it cannot give back, so each gets memory of its own (``M_MMAP_THRESHOLD`` of
 mallopt(3)), which goes when it is freed; the C library would raise that threshold with each that it frees.
 """
 
