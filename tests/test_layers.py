@@ -26,6 +26,7 @@ LAYERS = (
     ("server",),
     ("admin", "postfix"),
     ("config",),
+    ("reload", "watching"),
     ("daemon", "demo"),
     ("migration",),
     ("cli",),

@@ -1,4 +1,4 @@
-"""The commands: serve, check, query, flush, stats, demo, import-postfix, compare.
+"""The commands: serve, check, query, flush, stats, reload, demo, import-postfix, compare.
 
 Exit status, after sysexits.h where it has one:
 
@@ -19,6 +19,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH, Config, load
 from vmaild.config.section import did_you_mean
 from vmaild.errors import ConfigError
 from vmaild.lookup import Request, Status
-from vmaild.process import open_log
+from vmaild.process import open_log, systemd
 
 EX_NOT_FOUND = 1
 
@@ -53,7 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    config = _load(options)
+    # Until the loop takes it for a reload. SIGHUP never ends the daemon.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        config = _load(options)
+    except ConfigError as error:
+        # `systemctl status` shows it, however many lines the journal got since.
+        systemd.Notifier().status(f"not started: {'; '.join(error.problems)}")
+        raise
     with open_log(sys.stderr, config.daemon.log_level) as log:
         try:
             daemon.run(config, log)
@@ -99,6 +107,11 @@ def _flush(options: argparse.Namespace) -> int:
 
 def _stats(options: argparse.Namespace) -> int:
     print(json.dumps(admin.stats(_control_path(_load(options))), indent=2))
+    return os.EX_OK
+
+
+def _reload(options: argparse.Namespace) -> int:
+    print(admin.reload(_control_path(_load(options))))
     return os.EX_OK
 
 
@@ -164,6 +177,8 @@ def _parser() -> argparse.ArgumentParser:
     flush.set_defaults(run=_flush)
     stats = commands.add_parser("stats", parents=[configured], help="print the running daemon's counters as JSON")
     stats.set_defaults(run=_stats)
+    reload = commands.add_parser("reload", parents=[configured], help="make the running daemon read its file again")
+    reload.set_defaults(run=_reload)
     showing = commands.add_parser("demo", help="run a private slapd and vmaild in front of it")
     showing.add_argument("--once", action="store_true", help="end after the table of lookups")
     showing.add_argument("--mail", action="store_true", help="with Postfix too, and a message along each lookup")

@@ -143,8 +143,9 @@ async def test_flushing_the_daemon_forgets_what_is_remembered_of_every_listener(
         daemon.maps._maps[name].prefix + key, [b"domain.example/user/", NODATA, NOT_FOUND], None
     )
     questions = [ask(key, name), b"get %b\n" % key]
-    for listen, question in zip(config.listen, questions, strict=True):
-        connection, transport = daemon.server._factory(listen)(), PaperTransport()
+    await daemon.server.start()
+    for listener, question in zip(daemon.server._listeners, questions, strict=True):
+        connection, transport = listener._factory(daemon.server._context)(), PaperTransport()
         connection.connection_made(transport)
         for _ in range(2):
             connection.data_received(question)
@@ -156,3 +157,4 @@ async def test_flushing_the_daemon_forgets_what_is_remembered_of_every_listener(
     assert not record.retired
     assert daemon.flush(None, None) == 1
     assert record.retired
+    await daemon.server.close()

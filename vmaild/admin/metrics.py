@@ -92,6 +92,11 @@ class Metrics(Collector):
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
+    def use(self, directory: Pool, maps: Maps) -> None:
+        """Read these from now on."""
+        self._directory = directory
+        self._maps = maps
+
     def exposition(self) -> bytes:
         """The page for /metrics, in the text format of ``prometheus_client.CONTENT_TYPE_LATEST``."""
         return generate_latest(self.registry)

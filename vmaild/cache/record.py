@@ -25,6 +25,9 @@ INSTANTS_PER_SECOND = 8
 INSTANTS = 4800
 """Moments remembered for that: those of ten minutes."""
 
+MOST_EVICTED = 16
+"""Records that make room for one."""
+
 SECOND_CHANCES = 8
 """Work done at most to make room for one record, so that no insert stalls the loop."""
 
@@ -106,11 +109,9 @@ class Records:
         clock: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
-        self._settings = settings
         self._counters = counters
         self._clock = clock
         self._jitter = jitter
-        self._bounds = {True: settings.max_entries, False: settings.max_negative_entries}
         self._records: dict[bytes, Record] = {}
         # A record stands in a queue once, from when it is added. One that was removed since is retired, and takes
         # up a place there until its turn comes.
@@ -120,8 +121,14 @@ class Records:
         """How many records there are, by ``positive``."""
         self.forgot_at = NEVER
         """When a record last was forgotten or made room."""
+        self.use(settings)
         self.get: Callable[[bytes], Record | None] = self._records.get
         """The record for a key, None when there is none."""
+
+    def use(self, settings: CacheSettings) -> None:
+        """Follow these settings from now on."""
+        self._settings = settings
+        self._bounds = {True: settings.max_entries, False: settings.max_negative_entries}
 
     def store(self, key: bytes, known: Sequence[Known], more: Any) -> Record:
         """Keep what the directory said just now for ``key``, in place of what it said before."""
@@ -231,7 +238,8 @@ class Records:
     def _make_room(self, queue: deque[Record], bound: int, now: float) -> int:
         evicted = 0
         chances = SECOND_CHANCES
-        while len(queue) >= bound:
+        # More than one is too many only where the bound was lowered, and then no insert may stall the loop either.
+        while len(queue) >= bound and evicted < MOST_EVICTED:
             oldest = queue.popleft()
             if oldest.retired:
                 continue
