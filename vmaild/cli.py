@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmaild import __version__, admin, daemon
-from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH, Config, load
+from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH, Config, control_address, load
 from vmaild.config.section import did_you_mean
 from vmaild.errors import ConfigError
 from vmaild.lookup import Request, Status
@@ -98,7 +98,7 @@ def _query(options: argparse.Namespace) -> int:
 
 
 def _flush(options: argparse.Namespace) -> int:
-    path = _control_path(_load(options))
+    path = _control_path(options)
     map_name = os.fsencode(options.map) if options.map else None
     key = os.fsencode(options.key) if options.key is not None else None
     print(f"{admin.flush(path, map_name, key)} answers forgotten")
@@ -106,12 +106,17 @@ def _flush(options: argparse.Namespace) -> int:
 
 
 def _stats(options: argparse.Namespace) -> int:
-    print(json.dumps(admin.stats(_control_path(_load(options))), indent=2))
+    print(json.dumps(admin.stats(_control_path(options)), indent=2))
     return os.EX_OK
 
 
 def _reload(options: argparse.Namespace) -> int:
-    print(admin.reload(_control_path(_load(options))))
+    try:
+        print(admin.reload(_control_path(options)))
+    except admin.ControlError:
+        # With a file that cannot be read, the daemon may have been asked for at the wrong place.
+        _load(options)
+        raise
     return os.EX_OK
 
 
@@ -141,10 +146,12 @@ def _load(options: argparse.Namespace) -> Config:
     return config
 
 
-def _control_path(config: Config) -> str:
-    if not config.control:
-        raise ConfigError([f"{config.path}: [control] address: is empty, so a running daemon cannot be asked"])
-    return config.control.removeprefix("unix:")
+def _control_path(options: argparse.Namespace) -> str:
+    """A daemon that goes on with what it has can be asked whatever is wrong with the file by now."""
+    address = control_address(options.config)
+    if not address:
+        raise ConfigError([f"{options.config}: [control] address: is empty, so a running daemon cannot be asked"])
+    return address.removeprefix("unix:")
 
 
 def _fail(status: int, *lines: str) -> int:
