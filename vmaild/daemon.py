@@ -28,7 +28,7 @@ from vmaild.directory import Pool
 from vmaild.errors import ConfigError
 from vmaild.maps import Maps
 from vmaild.process import GcTuning, Log, LogOnce, descriptors, systemd
-from vmaild.reload import make, serving
+from vmaild.reload import Parts, close_all, serving, take_over
 from vmaild.server import Server
 from vmaild.watching import Watching
 
@@ -149,7 +149,7 @@ class Daemon:
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         config = self.config
         self._inherited = [sock for named in systemd.listen_sockets(self._environ).values() for sock in named]
-        stack.callback(_close_all, self._inherited)
+        stack.callback(close_all, self._inherited)
         self._watching.guard()
         stack.push_async_callback(self._close_serving)
         await self.directory.start()
@@ -157,7 +157,7 @@ class Daemon:
         stack.push_async_callback(self.server.close)
         stack.push_async_callback(self._watching.close)
         passed = [sock.dup() for sock in self._inherited]
-        stack.callback(_close_all, passed)
+        stack.callback(close_all, passed)
         await self.server.start(passed)
         await self._watching.start(passed)
         self._refuse(passed)
@@ -209,33 +209,13 @@ class Daemon:
                 self._notifier.ready(status)
 
     async def _follow(self, config: Config) -> str:
-        """Take over ``config``. Raises ConfigError, and nothing has changed then."""
-        new = await make(self._serving, config, self.cache)
-        passed = [sock.dup() for sock in self._inherited]
-        try:
-            plan = await self.server.plan(config.listen, passed)
-            try:
-                await self._watching.follow(config, passed)
-            except BaseException:
-                await plan.drop()
-                raise
-        except OSError as error:
-            await new.close()
-            raise ConfigError([f"{config.path}: {error.filename or 'listen'}: {error.strerror or error}"]) from None
-        finally:
-            _close_all(passed)
-        old, self._serving = self._serving, new
-        # From here on nothing can fail, and nothing waits before all of it is in force.
-        forgotten = new.maps.take_over(old.maps)
-        self.server.forget_recent()
-        self.metrics.use(new.directory, new.maps)
-        self.cache.use(config.cache)
-        logging.getLogger("vmaild").setLevel(config.daemon.log_level.upper())
-        await self.server.follow(plan, new.maps, places(config))
+        parts = Parts(self.cache, self.server, self.metrics, self._watching, self._inherited)
+        taken = await take_over(self._serving, config, parts, max_connections=places(config))
+        old, self._serving = self._serving, taken.serving
         self._begin(old.retire())
-        for warning in (*config.warnings, *plan.warnings):
+        for warning in taken.warnings:
             logger.warning("%s", warning)
-        return f"reloaded: {len(config.maps.tables)} maps, {len(self.cache)} records kept, {forgotten} forgotten"
+        return f"reloaded: {len(config.maps.tables)} maps, {len(self.cache)} records kept, {taken.forgotten} forgotten"
 
     # --- what goes on beside serving --------------------------------------------------------------------------------
 
@@ -275,11 +255,6 @@ class Daemon:
             up = "up" if self.directory.ready else "DOWN"
             told = (f"directory {up}, {len(self.cache)} records cached", self._refused)
             self._notifier.status("; ".join(filter(None, told)))
-
-
-def _close_all(sockets: list[socket.socket]) -> None:
-    for sock in sockets:
-        sock.close()
 
 
 def _report_end(task: asyncio.Task[Any]) -> None:

@@ -14,14 +14,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import socket
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from vmaild.admin import Metrics
 from vmaild.cache import Cache
 from vmaild.config import Config
 from vmaild.directory import DirectorySettings, Pool
 from vmaild.directory.counters import Counters
 from vmaild.errors import ConfigError
 from vmaild.maps import Maps
+from vmaild.server import Server
+from vmaild.server.listener import Plan
+from vmaild.watching import Watching
 
 POLL_INTERVAL = 0.02
 """Seconds between two looks at what is waited for. A reload is rare, and may take a second."""
@@ -106,3 +113,67 @@ def _no_server(config: Config, directory: Pool) -> list[str]:
     told = directory.status().servers
     why = [f"{config.path}: [directory] uri: {server.uri} cannot be used: {server.last_failure}" for server in told]
     return [*why, f"{config.path}: no directory server can be used, while the old configuration has one"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What stays when another configuration is taken over. ``inherited``: the sockets that systemd passed."""
+
+    cache: Cache
+    server: Server
+    metrics: Metrics
+    watching: Watching
+    inherited: list[socket.socket]
+
+
+class Taken(NamedTuple):
+    """What was taken over, how many records were forgotten for it, and what the administrator should know."""
+
+    serving: Serving
+    forgotten: int
+    warnings: tuple[str, ...]
+
+
+async def take_over(old: Serving, config: Config, parts: Parts, *, max_connections: int) -> Taken:
+    """Answer by ``config`` from now on, in place of ``old``, which is to be retired then.
+
+    Raises ConfigError, and nothing has changed then, when it cannot be.
+    """
+    new = await make(old, config, parts.cache)
+    try:
+        plan = await _listen(config, parts)
+    except OSError as error:
+        await new.close()
+        raise ConfigError([f"{config.path}: {error.filename or 'listen'}: {error.strerror or error}"]) from None
+    except BaseException:
+        await new.close()
+        raise
+    # From here on nothing can fail, and nothing waits before all of it is in force.
+    forgotten = new.maps.take_over(old.maps)
+    parts.server.forget_recent()
+    parts.metrics.use(new.directory, new.maps)
+    parts.cache.use(config.cache)
+    logging.getLogger("vmaild").setLevel(config.daemon.log_level.upper())
+    await parts.server.follow(plan, new.maps, max_connections)
+    return Taken(new, forgotten, (*config.warnings, *plan.warnings))
+
+
+async def _listen(config: Config, parts: Parts) -> Plan:
+    """Bind what is new; the pages and the control socket follow already. Raises OSError."""
+    passed = [sock.dup() for sock in parts.inherited]
+    try:
+        plan = await parts.server.plan(config.listen, passed)
+        try:
+            await parts.watching.follow(config, passed)
+        except BaseException:
+            await plan.drop()
+            raise
+        return plan
+    finally:
+        close_all(passed)
+
+
+def close_all(sockets: list[socket.socket]) -> None:
+    """Close them."""
+    for sock in sockets:
+        sock.close()

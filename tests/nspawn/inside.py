@@ -202,7 +202,7 @@ def start() -> None:
     """Everything works under the sandbox."""
     run("systemctl", "enable", "--now", "vmaild.socket", "vmaild.service")
     until(answers, "an answer")
-    expect("NRestarts" and show("NRestarts") == "0", "it was restarted")
+    expect(show("NRestarts") == "0", "it was restarted")
     expect("process_start_time_seconds" in page(), "no metrics of the process")
     say(f"started, over ldaps: {show('StatusText')}")
     exposure = run("systemd-analyze", "--no-pager", "security", "vmaild.service").splitlines()[-1]
@@ -299,6 +299,8 @@ def again() -> None:
 def missing_credential() -> None:
     """No /etc/vmaild/bind_pw."""
     PASSWORD.rename("/root/bind_pw")
+    # The journal is asked by the second.
+    time.sleep(1.5)
     since = time.time()
     run("systemctl", "restart", "vmaild", check=False)
     until(lambda: show("ActiveState") == "failed", "its end")
