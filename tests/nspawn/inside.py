@@ -227,6 +227,35 @@ def page() -> str:
     return text.decode()
 
 
+def instance() -> None:
+    """A second vmaild, on a socket in Postfix's chroot."""
+    run("useradd", "--system", "postfix")
+    path, control = Path("/var/spool/postfix/vmaild/second"), "/run/vmaild-second/control.sock"
+    text = CONFIGURATION.read_text().partition("[http]")[0]
+    Path("/etc/vmaild/second.toml").write_text(
+        f'{text}[[listen]]\naddress = "unix:{path}"\n[control]\naddress = "unix:{control}"\n'
+    )
+    shutil.copy(PASSWORD, "/etc/vmaild/second.bind_pw")
+    run("systemctl", "enable", "--now", "vmaild@second.socket", "vmaild@second.service")
+    expect((path.owner(), path.stat().st_mode & 0o777) == ("postfix", 0o600), "owner and mode of the socket")
+    run("vmaild", "stats", "-c", "/etc/vmaild/second.toml")
+
+    def answered() -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(str(path))
+            client.sendall(REQUEST)
+            return client.recv(4096) == REPLY
+
+    until(answered, "an answer")
+    run("systemctl", "restart", "vmaild@second")
+    expect(answered(), "after a restart")
+    run("systemctl", "disable", "--now", "vmaild@second.socket", "vmaild@second.service")
+    for file in ("second.toml", "second.bind_pw"):
+        Path("/etc/vmaild", file).unlink()
+    say(f"vmaild@second, on {path}, which postfix alone may ask")
+
+
 def under_load() -> None:
     """Reload, restart, kill, upgrade."""
     with load("5 reloads by systemctl and 5 by vmaild reload") as clients:
@@ -358,7 +387,7 @@ def main() -> int:
     install()
     slapd = directory()
     try:
-        for step in (start, under_load, broken, missing_credential, watchdogs):
+        for step in (start, instance, under_load, broken, missing_credential, watchdogs):
             step()
     finally:
         slapd.stop()  # type: ignore[attr-defined]
