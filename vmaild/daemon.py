@@ -60,7 +60,8 @@ def places(config: Config) -> int:
     """How many clients there may be: ``max_connections``, or what the open files allow after all that is kept back."""
     directory = config.directory
     admin = MOST_CONNECTIONS * (bool(config.http.address) + bool(config.control))
-    kept = descriptors.kept_back(len(directory.uri), directory.pool_size, admin)
+    # Twice: while a reload takes over, the connections of both configurations are open.
+    kept = descriptors.kept_back(2 * len(directory.uri), directory.pool_size, admin)
     return descriptors.for_clients(config.daemon.max_connections, descriptors.raise_limit(), kept)
 
 

@@ -136,17 +136,19 @@ class Plan:
 
 async def plan(listeners: Iterable[Listener], wanted: Iterable[ListenSettings], inherited: list[socket.socket]) -> Plan:
     """What must change for ``wanted``. Raises OSError when an address cannot be had, and has bound none then."""
-    here = {listener.address: listener for listener in listeners}
+    left = list(listeners)
     staying, coming = [], []
     try:
         for settings in wanted:
-            listener = here.pop(parse_address(settings.address), None)
+            address = parse_address(settings.address)
+            listener = next((listener for listener in left if listener.address == address), None)
             if listener is None:
                 coming.append(Listener(settings, inherited))
             else:
+                left.remove(listener)
                 listener.set_file(settings)
                 staying.append((listener, settings))
     except BaseException:
         await Plan((), tuple(coming), ()).drop()
         raise
-    return Plan(tuple(staying), tuple(coming), tuple(here.values()))
+    return Plan(tuple(staying), tuple(coming), tuple(left))
