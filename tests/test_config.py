@@ -196,6 +196,18 @@ address = "inet:127.0.0.1:1"
     ]
 
 
+def test_a_blank_credential_is_none(read, tmp_path: Path) -> None:
+    """The unit has one where there is no /etc/vmaild/bind_pw, since systemd would not start the service without."""
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "bind_pw").write_text("\n")
+    (tmp_path / "pw").write_text("from the file\n")
+    (tmp_path / "pw").chmod(0o600)
+    environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    config = read(MINIMAL + 'bind_dn = "cn=x"\nbind_pw_file = "pw"\n', environ)
+    assert config.directory.bind_pw == "from the file"
+
+
 def test_the_password_may_come_as_a_systemd_credential(read, tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     credentials.mkdir()

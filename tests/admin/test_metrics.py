@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from vmaild.admin.metrics import UNKNOWN_MAP, Metrics
+from vmaild.admin.metrics import UNKNOWN_MAP, Metrics, _Process
 from vmaild.cache import Cache, CacheCounters, CacheSettings
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
@@ -317,3 +319,19 @@ def test_stats_hold_the_same_numbers_as_json(daemon):
     assert stats["server"] | {"accepted": 8, "connections": 17} == stats["server"]
     assert stats["directory"]["failures"] == {"timeout": 3}
     assert [server["uri"] for server in stats["directory"]["servers"]] == ["ldap://one", "ldap://two"]
+
+
+def test_the_start_time_is_told_where_only_processes_are_seen_in_proc(tmp_path):
+    """As the unit's ``ProcSubset=pid`` has it: no /proc/stat, which prometheus_client reads the time of boot from."""
+    (tmp_path / str(os.getpid())).symlink_to(f"/proc/{os.getpid()}")
+    registry = CollectorRegistry()
+    _Process(proc=str(tmp_path), pid=os.getpid, registry=registry)
+    started = registry.get_sample_value("process_start_time_seconds")
+    assert started is not None
+    assert abs(started - start_time()) < 2
+
+
+def start_time() -> float:
+    ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b") ")[2].split()[19])
+    boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
+    return int(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")

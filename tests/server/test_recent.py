@@ -41,9 +41,8 @@ def test_a_request_is_found_by_its_very_bytes(cache):
     assert recent.get(ask(b"KEY")) is None
 
 
-def test_what_is_remembered_is_bounded_in_bytes(cache, monkeypatch):
-    monkeypatch.setattr(module, "MAX_BYTES", 5000)
-    recent = Recent()
+def test_what_is_remembered_is_bounded_in_bytes(cache):
+    recent = Recent(5000)
     known = answer(cache)
     most = 0
     for number in range(1000):
@@ -55,9 +54,8 @@ def test_what_is_remembered_is_bounded_in_bytes(cache, monkeypatch):
     assert most > 4000
 
 
-def test_a_request_that_is_remembered_again_is_counted_once(cache, monkeypatch):
-    monkeypatch.setattr(module, "MAX_BYTES", 5000)
-    recent = Recent()
+def test_a_request_that_is_remembered_again_is_counted_once(cache):
+    recent = Recent(5000)
     recent.remember(ask(b"other"), answer(cache))
     for number in range(1000):
         latest = answer(cache, b"v" * (number % 100 + 1))
@@ -146,8 +144,9 @@ async def test_flushing_the_daemon_forgets_what_is_remembered_of_every_listener(
         daemon.maps._maps[name].prefix + key, [b"domain.example/user/", NODATA, NOT_FOUND], None
     )
     questions = [ask(key, name), b"get %b\n" % key]
-    for listen, question in zip(config.listen, questions, strict=True):
-        connection, transport = daemon.server._factory(listen)(), PaperTransport()
+    await daemon.server.start()
+    for listener, question in zip(daemon.server._listeners, questions, strict=True):
+        connection, transport = listener._factory(daemon.server._context)(), PaperTransport()
         connection.connection_made(transport)
         for _ in range(2):
             connection.data_received(question)
@@ -159,6 +158,7 @@ async def test_flushing_the_daemon_forgets_what_is_remembered_of_every_listener(
     assert not record.retired
     assert daemon.flush(None, None) == 1
     assert record.retired
+    await daemon.server.close()
 
 
 def test_a_listener_remembers_no_more_than_it_may(cache):
@@ -197,13 +197,16 @@ async def test_a_missing_canary_takes_not_found_back_on_the_hot_path_too(tmp_pat
     for number in range(5000):
         daemon.cache.store(prefix + b"%d@domain.example" % number, [NOT_FOUND] * 3, None)
     record = daemon.cache.store(prefix + key, [NOT_FOUND] * 3, None)
-    connection, transport = daemon.server._factory(config.listen[0])(), PaperTransport()
+    await daemon.server.start()
+    (listener,) = daemon.server._listeners
+    connection, transport = listener._factory(daemon.server._context)(), PaperTransport()
     connection.connection_made(transport)
     connection.data_received(ask(key, name))
     assert transport.sent == b"9:NOTFOUND ,"
-    (recent,) = daemon.server._context.recents
+    recent = listener.recent
     assert recent.get(ask(key, name)) is not None
     daemon.maps._forget_not_found(name.decode())
     assert recent.get(ask(key, name)) is None
     assert daemon.cache.get(prefix + key) is None
     assert record.retired
+    await daemon.server.close()

@@ -10,6 +10,7 @@ The registry is the daemon's own, with the process metrics of prometheus_client 
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,13 @@ _LDAP = (
 )
 
 
+class _Process(ProcessCollector):
+    """The metrics of the process, also where /proc/stat is hidden (``ProcSubset=pid`` of the unit)."""
+
+    def _boot_time(self) -> float:
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Metrics(Collector):
     """Reads the counters of the four parts. Nothing here blocks or waits."""
 
@@ -99,7 +107,12 @@ class Metrics(Collector):
         self._maps = maps
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
-        ProcessCollector(registry=self.registry)
+        _Process(registry=self.registry)
+
+    def use(self, directory: Pool, maps: Maps) -> None:
+        """Read these from now on."""
+        self._directory = directory
+        self._maps = maps
 
     def exposition(self) -> bytes:
         """The page for /metrics, in the text format of ``prometheus_client.CONTENT_TYPE_LATEST``."""

@@ -88,6 +88,14 @@ class Cache:
         """How many records there are whose keys begin with ``prefix``, which ends in the key's only space."""
         return self._records.groups.get(prefix[:-1], 0)
 
+    def use(self, settings: CacheSettings) -> None:
+        """Follow these settings from now on. Records keep the ages that they were given when they were stored.
+
+        Where there may be fewer records than there are, each that is stored makes room for itself and a few more.
+        """
+        self.settings = settings
+        self._records.use(settings)
+
     @property
     def forgot_at(self) -> float:
         """When a record last was forgotten or made room: a search that began before may have been of what it knew."""

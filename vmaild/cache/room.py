@@ -48,15 +48,7 @@ class Room(ABC):
         counters: CacheCounters,
     ) -> None:
         self._counters = counters
-        self._max_entries, self._max_negative_entries = settings.max_entries, settings.max_negative_entries
-        entries = settings.max_entries
-        size = int(settings.max_size * (1 - REQUESTS_SHARE))
-        self._ghosts = Ghosts(entries, size)
-        self.size = size = size - self._ghosts.size
-        """Most bytes of all records."""
-        self._heaviest = int(size * RECORD_SHARE)
-        self._size_shares = [int(size * share) for share in (NEGATIVE_SHARE, NEW_SHARE, 0, DERIVED_SHARE)]
-        self._count_shares = [0, max(1, int(entries * NEW_SHARE)), 0, max(1, int(entries * DERIVED_SHARE))]
+        self.use(settings)
         self._large = LargeValues()
         self.records: dict[bytes, Record] = {}
         self.queues: list[deque[bytes]] = [deque(), deque(), deque(), deque()]
@@ -80,6 +72,18 @@ class Room(ABC):
         """When a record last was forgotten or made room."""
         self.get: Callable[[bytes], Record | None] = self.records.get
         """The record for a key, None when there is none."""
+
+    def use(self, settings: CacheSettings) -> None:
+        """Follow these settings from now on. Where there is less room, each record that is stored makes some."""
+        self._max_entries, self._max_negative_entries = settings.max_entries, settings.max_negative_entries
+        entries = settings.max_entries
+        size = int(settings.max_size * (1 - REQUESTS_SHARE))
+        self._ghosts = Ghosts(entries, size)
+        self.size = size = size - self._ghosts.size
+        """Most bytes of all records."""
+        self._heaviest = int(size * RECORD_SHARE)
+        self._size_shares = [int(size * share) for share in (NEGATIVE_SHARE, NEW_SHARE, 0, DERIVED_SHARE)]
+        self._count_shares = [0, max(1, int(entries * NEW_SHARE)), 0, max(1, int(entries * DERIVED_SHARE))]
 
     def replace(self, old: Record, record: Record) -> None:
         """Put ``record`` in the place of ``old``, whose queue its marks name."""

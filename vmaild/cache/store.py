@@ -73,10 +73,14 @@ class Records(Room):
         super().__init__(settings, counters)
         self._clock = clock
         self._jitter = jitter
-        self._ttl = settings.ttl
         self._second = 0
         self._in_this_second = 0
         self.shared_instants: dict[int, float] = {}
+
+    def use(self, settings: CacheSettings) -> None:
+        """Follow these settings from now on; records keep the ages that they were given when they were stored."""
+        super().use(settings)
+        self._ttl = settings.ttl
         self.lives = [_life(settings, kinds) for kinds in range(2 * POSITIVE)]
         """Seconds that a record is good for, by the kinds of its answers: as long as the least certain of them."""
 

@@ -76,11 +76,18 @@ Ended = Found | DirectoryFailure
 class Pool:
     """A pool over the servers of ``settings``, which must be without ``problems``.
 
-    ``clock`` times backoff, failback and lifetimes; deadlines are in loop time.
+    ``clock`` times backoff, failback and lifetimes; deadlines are in loop time. ``counters`` are those of a pool that
+    this one replaces.
     """
 
-    def __init__(self, settings: DirectorySettings, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.counters = Counters()
+    def __init__(
+        self,
+        settings: DirectorySettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        counters: Counters | None = None,
+    ) -> None:
+        self.counters = counters or Counters()
         self._settings = settings
         self._clock = clock
         self._waiting: WaitQueue[_Attempt] = WaitQueue(settings.max_waiting)

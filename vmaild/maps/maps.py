@@ -31,6 +31,7 @@ from vmaild.maps.counters import MapCounters
 from vmaild.maps.fair_queue import Peer
 from vmaild.maps.flight import Flight, Limits, Searcher, Tell, Waiter
 from vmaild.maps.landing import Landing, reply_to
+from vmaild.maps.numbers import Numbers
 from vmaild.process.log_once import LogOnce
 from vmaild.tables import Group, address
 
@@ -58,7 +59,11 @@ class Wanted(NamedTuple):
 
 
 class Maps:
-    """All maps of the daemon. ``timeout`` is in seconds: what one lookup may take in the directory."""
+    """All maps of the daemon. ``timeout`` is in seconds: what one lookup may take in the directory.
+
+    ``before``: the maps over the same cache that these replace. What was counted by name goes on, and records stay for
+    groups whose meaning is the same, unless ``keep_records`` is false: then none does. See ``take_over``.
+    """
 
     def __init__(
         self,
@@ -70,11 +75,17 @@ class Maps:
         canaries: Mapping[str, tuple[str, ...]] | None = None,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
+        before: Maps | None = None,
+        keep_records: bool = True,
     ) -> None:
+        groups = tuple(groups)
+        self._numbers: Numbers = Numbers(groups, None if before is None else before._numbers, keep=keep_records)
+        counted: dict[str, MapCounters] = {} if before is None else before.counters
         self._maps: dict[bytes, Map] = {}
-        for number, group in enumerate(groups):
+        for group in groups:
             for place, table in enumerate(group.tables):
-                entry = Map(table.name, group, place, b"%d " % number, MapCounters())
+                counters = counted.get(table.name) or MapCounters()
+                entry = Map(table.name, group, place, self._numbers.prefix(group), counters)
                 self._maps[table.name.encode()] = entry
         self._cache = cache
         self._directory = directory
@@ -85,8 +96,8 @@ class Maps:
         self._landing = Landing(cache, directory, self.canaries, self._once, limits)
         self._flights = self._landing.flights
         self.flight_counters = self._flights.flight_counters
-        self.counters = {one.name: one.counters for one in self._maps.values()}
-        self.unknown = MapCounters()
+        self.counters: dict[str, MapCounters] = {one.name: one.counters for one in self._maps.values()}
+        self.unknown: MapCounters = MapCounters() if before is None else before.unknown
         """Replies to requests for a map that does not exist."""
 
     @property
@@ -205,6 +216,18 @@ class Maps:
         self._flights.forget(lambda flying: flying.startswith(entry.prefix))
         count = self._cache.count(entry.prefix)
         self._cache.forget_all(lambda record: record.key.startswith(entry.prefix))
+        return count
+
+    def take_over(self, before: Maps) -> int:
+        """Answer from now on in place of ``before``: returns how many of its records are forgotten.
+
+        Its lookups in flight are answered to those who wait, and store nothing.
+        """
+        before._flights.forget(lambda _: True)
+        dropped = self._numbers.dropped(before._numbers)
+        count = sum(map(self._cache.count, dropped))
+        if count:
+            self._cache.forget_all(lambda record: record.key.startswith(dropped))
         return count
 
     def _forget_not_found(self, name: str) -> None:

@@ -51,7 +51,6 @@ class ClientConnection(asyncio.Protocol):
         "_patience",
         "_peer",
         "_pending",
-        "_recent",
         "_requests",
         "_resting",
         "_state",
@@ -60,6 +59,7 @@ class ClientConnection(asyncio.Protocol):
         "_write",
         "_write_paused",
         "in_flight",
+        "recent",
         "used_at",
     )
 
@@ -70,7 +70,7 @@ class ClientConnection(asyncio.Protocol):
         self._requests = dialect.reader()
         self._whole = dialect.whole
         self._encode = dialect.encode
-        self._recent = recent
+        self.recent = recent
         self._state: State = BUSY
         self._write_paused = False
         self._resting = False
@@ -226,7 +226,7 @@ class ClientConnection(asyncio.Protocol):
             if data is None:
                 counters.pipelined += 1
             elif self._context.now < found.record.refresh_at:
-                self._recent.remember(data, found)
+                self.recent.remember(data, found)
             return found.wire
         counters.lookups += 1
         if isinstance(found, Reply):

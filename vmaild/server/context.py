@@ -35,6 +35,9 @@ class Lookups(Protocol):
 class OpenConnection(Client, Protocol):
     """What the server needs of a connection (``vmaild.server.connection.ClientConnection``)."""
 
+    recent: Recent
+    """The recent requests of the listener that it came in on."""
+
     def time_next(self) -> None:
         """Time the next request if it takes the hot path."""
 
@@ -75,6 +78,12 @@ class Context:
         self._peers: WeakValueDictionary[str, Peer] = WeakValueDictionary()
         self.empty = asyncio.Event()
         self.empty.set()
+
+    def allow(self, max_connections: int) -> None:
+        """So many clients may there be from now on; those that are there stay."""
+        self.max_connections = max_connections
+        self.admission.limit = max_connections
+        self._freed()
 
     def tick(self) -> None:
         """Take the time, and have a request timed, of each connection in turn."""

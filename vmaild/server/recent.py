@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from vmaild.cache import Answer
 
-MAX_BYTES = 16 * 1024 * 1024
-"""Of one listener, unless it is told otherwise. Past it all are forgotten, and remembered again as they come."""
+RECENT_SIZE = 16 * 1024 * 1024
+"""Bytes, unless another number is given."""
 
 MAX_SIZE = 1024
 """Bytes of a request with its reply that are remembered. An address in SMTP has at most 320."""
@@ -27,10 +27,11 @@ SLICE = 2000
 
 
 class Recent:
-    """The recent requests of one listener; they take ``max_size`` bytes at most."""
+    """The recent requests of one listener."""
 
-    def __init__(self, max_size: int | None = None) -> None:
-        self._max_size = MAX_BYTES if max_size is None else max_size
+    def __init__(self, max_size: int = RECENT_SIZE) -> None:
+        self.max_size = max_size
+        """Most bytes. Past that all are forgotten, and remembered again as they come."""
         self._answers: dict[bytes, Answer] = {}
         self._bytes = 0
         self.get: Callable[[bytes], Answer | None] = self._answers.get
@@ -51,7 +52,7 @@ class Recent:
             self._bytes += size + OVERHEAD
         else:
             self._bytes += len(answer.wire) - len(before.wire)
-        if self._bytes > self._max_size:
+        if self._bytes > self.max_size:
             self.clear()
             self._bytes = size + OVERHEAD
         self._answers[data] = answer
