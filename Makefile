@@ -6,6 +6,7 @@
 #   make test             formatting, lint, types and every test, against real slapd and Postfix
 #   make system           the HOWTO's whole system: slapd, Postfix, vmaild, Courier, procmail, webmail in a browser (as root)
 #   make chaos            five minutes of failing directory servers
+#   make soak             ten minutes of load, floods and outages, every answer checked, memory watched; SECONDS=...
 #   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
 #   make deb              dist/vmaild_VERSION_all.deb, on Debian 12's own Python and libraries
 #   make nspawn           that package under systemd as PID 1, in a container: reload, restart, kill, upgrade (as root)
@@ -19,7 +20,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test system chaos fuzz deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
+.PHONY: help demo test system chaos soak fuzz deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
     deb-packages nspawn-packages
 
 PYTHON := python3
@@ -44,7 +45,7 @@ PYTHON_PACKAGES := python3 python3-venv python3-dev
 PYTHON_COMPLETE := import ensurepip, pathlib, sysconfig; pathlib.Path(sysconfig.get_path('include'), 'Python.h').stat()
 
 help:
-	@sed -n '3,13s/^# *//p' Makefile
+	@sed -n '3,14s/^# *//p' Makefile
 
 demo: $(if $(MAIL),mail,demo)-packages $(VENV)/demo
 	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(MAIL),--mail) $(if $(PORT),--port $(PORT))
@@ -58,6 +59,11 @@ system: system-packages $(VENV)/test
 
 chaos: test-packages $(VENV)/test
 	$(RUN) -m tests.directory.chaos --seconds 300
+
+soak: SECONDS := 600
+soak: OUTPUT := soak-results
+soak: test-packages $(VENV)/test
+	$(RUN) -m tests.soak --seconds $(SECONDS) --output $(OUTPUT)
 
 fuzz: SECONDS := 60
 fuzz: test-packages $(VENV)/fuzz

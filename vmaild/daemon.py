@@ -27,7 +27,7 @@ from vmaild.config import Config, load
 from vmaild.directory import Pool
 from vmaild.errors import ConfigError
 from vmaild.maps import Maps
-from vmaild.process import GcTuning, Log, LogOnce, descriptors, systemd
+from vmaild.process import GcTuning, Log, LogOnce, descriptors, resources_in_use, systemd
 from vmaild.reload import Parts, close_all, serving, take_over
 from vmaild.server import Server
 from vmaild.watching import Watching
@@ -80,7 +80,13 @@ class Daemon:
         self._reload_is_waiting = False
         self.cache = Cache(config.cache)
         self._serving = serving(config, self.cache)
-        self.server = Server(self.maps, config.listen, max_connections=places(config))
+        self.server = Server(
+            self.maps,
+            config.listen,
+            max_connections=places(config),
+            recent_size=self.cache.max_requests_size // len(config.listen),
+        )
+        self.cache.on_forget = self.server.forget_recent
         self.metrics = Metrics(
             cache=self.cache,
             server=self.server,
@@ -116,7 +122,7 @@ class Daemon:
 
     def stats(self) -> dict[str, Any]:
         """What the daemon knows of itself (``vmaild.admin.control``)."""
-        return self.metrics.stats()
+        return self.metrics.stats() | {"process": resources_in_use()}
 
     async def reload(self) -> str:
         """Read the configuration again and take it over; returns what that changed (``vmaild.admin.control``).
@@ -244,7 +250,7 @@ class Daemon:
             await asyncio.sleep(self.config.directory.check_interval if self.directory.ready else CANARY_RETRY)
 
     async def _tune_gc(self) -> None:
-        tuning = GcTuning(lambda: self.cache.counters.stored)
+        tuning = GcTuning(lambda: self.cache.counters.stored, lambda: self.cache.freed)
         tuning.start()
         while True:
             await asyncio.sleep(GC_INTERVAL)

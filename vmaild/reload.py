@@ -25,7 +25,7 @@ from vmaild.config import Config
 from vmaild.directory import DirectorySettings, Pool
 from vmaild.directory.counters import Counters
 from vmaild.errors import ConfigError
-from vmaild.maps import Maps
+from vmaild.maps import Limits, Maps
 from vmaild.server import Server
 from vmaild.server.listener import Plan
 from vmaild.watching import Watching
@@ -71,6 +71,9 @@ def serving(config: Config, cache: Cache, counters: Counters | None = None, befo
         directory,
         timeout=config.directory.timeout,
         canaries=config.maps.canaries,
+        limits=Limits(
+            config.directory.pool_size, config.directory.max_waiting, config.directory.max_waiting_per_client
+        ),
         before=None if before is None else before.maps,
         keep_records=before is not None and same_directory(before.config.directory, config.directory),
     )

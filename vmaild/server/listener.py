@@ -34,11 +34,17 @@ from vmaild.server.settings import ListenSettings
 
 
 class Listener:
-    """Listening sockets of ``settings``, taken out of ``inherited`` or bound. Raises OSError."""
+    """Listening sockets of ``settings``, taken out of ``inherited`` or bound. Raises OSError.
 
-    def __init__(self, settings: ListenSettings, inherited: list[socket.socket]) -> None:
+    ``recent_size``: bytes of requests that it may remember.
+    """
+
+    def __init__(
+        self, settings: ListenSettings, inherited: list[socket.socket], recent_size: int | None = None
+    ) -> None:
         self.settings = settings
-        self.recent = Recent()
+        self._recent_size = recent_size
+        self.recent = Recent(recent_size)
         self._acceptors: list[Acceptor] = []
         address = self.address
         self._sockets = claim(address, inherited)
@@ -72,7 +78,7 @@ class Listener:
         before, self.settings = self.settings, settings
         stale = None
         if (before.protocol, before.map) != (settings.protocol, settings.map):
-            stale, self.recent = self.recent, Recent()
+            stale, self.recent = self.recent, Recent(self._recent_size)
             context.recents[:] = [recent for recent in context.recents if recent is not stale] + [self.recent]
         for acceptor in self._acceptors:
             acceptor.use(self._factory(context), settings.access)
@@ -134,7 +140,12 @@ class Plan:
             await listener.close()
 
 
-async def plan(listeners: Iterable[Listener], wanted: Iterable[ListenSettings], inherited: list[socket.socket]) -> Plan:
+async def plan(
+    listeners: Iterable[Listener],
+    wanted: Iterable[ListenSettings],
+    inherited: list[socket.socket],
+    recent_size: int | None = None,
+) -> Plan:
     """What must change for ``wanted``. Raises OSError when an address cannot be had, and has bound none then."""
     left = list(listeners)
     staying, coming = [], []
@@ -143,7 +154,7 @@ async def plan(listeners: Iterable[Listener], wanted: Iterable[ListenSettings], 
             address = parse_address(settings.address)
             listener = next((listener for listener in left if listener.address == address), None)
             if listener is None:
-                coming.append(Listener(settings, inherited))
+                coming.append(Listener(settings, inherited, recent_size))
             else:
                 left.remove(listener)
                 listener.set_file(settings)

@@ -21,7 +21,10 @@ logger = logging.getLogger("vmaild.server")
 
 
 class Server:
-    """Answers what comes in on ``listens`` by way of ``lookups``."""
+    """Answers what comes in on ``listens`` by way of ``lookups``.
+
+    Each listener may remember ``recent_size`` bytes of requests that came lately, with their answers.
+    """
 
     def __init__(
         self,
@@ -32,9 +35,11 @@ class Server:
         max_pipelined: int = MAX_PIPELINED,
         idle_timeout: float = IDLE_TIMEOUT,
         sweep_interval: float = SWEEP_INTERVAL,
+        recent_size: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._listens = tuple(listens)
+        self._recent_size = recent_size
         self._context = Context(
             lookups, clock, max_connections=max_connections, max_pipelined=max_pipelined, freed=self._resume
         )
@@ -104,7 +109,7 @@ class Server:
         """
         try:
             for settings in self._listens:
-                self._listeners.append(Listener(settings, [] if inherited is None else inherited))
+                self._listeners.append(Listener(settings, [] if inherited is None else inherited, self._recent_size))
             for listener in self._listeners:
                 listener.open(self._context, self, self._once)
         except BaseException:
@@ -114,7 +119,7 @@ class Server:
 
     async def plan(self, listens: Iterable[ListenSettings], inherited: list[socket.socket]) -> Plan:
         """What must change for ``listens``; new addresses are bound. Raises OSError, and nothing has changed then."""
-        return await plan(self._listeners, listens, inherited)
+        return await plan(self._listeners, listens, inherited, self._recent_size)
 
     async def follow(self, change: Plan, lookups: Lookups, max_connections: int) -> None:
         """Answer by way of ``lookups`` from now on, on the listeners of ``change``.
@@ -153,6 +158,11 @@ class Server:
         await self._stop_listening()
         for connection in tuple(self._context.connections):
             connection.abort()
+
+    @property
+    def recent_size(self) -> int:
+        """Bytes of the requests that came lately, of all listeners."""
+        return sum(recent.size for recent in self._context.recents)
 
     async def _stop_listening(self) -> None:
         for listener in self._listeners:
