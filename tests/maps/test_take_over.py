@@ -95,14 +95,13 @@ async def test_what_was_counted_by_name_goes_on() -> None:
     assert (new.counters["one"].found, new.unknown.permanent) == (7, 1)
 
 
-def test_a_lower_bound_is_reached_a_few_records_at_a_time() -> None:
-    cache = Cache(CacheSettings(max_entries=100))
+def test_a_lower_bound_and_a_shorter_life_are_heeded() -> None:
+    now = 0.0
+    cache = Cache(CacheSettings(max_entries=100, ttl=300), clock=lambda: now, jitter=lambda: 0.0)
     for number in range(100):
-        cache.store(b"%d" % number, [b"value"], None)
-    cache.use(CacheSettings(max_entries=10))
-    sizes = []
-    for number in range(100, 130):
-        cache.store(b"%d" % number, [b"value"], None)
-        sizes.append(len(cache))
-    assert sizes[0] > 70
-    assert sizes[-1] <= 10
+        old = cache.store(b"1 %d" % number, [b"value"], None)
+    cache.use(CacheSettings(max_entries=10, ttl=60))
+    new = cache.store(b"1 new", [b"value"], None)
+    assert len(cache) <= 10
+    assert (old.expires_at > 60) or old.retired
+    assert new.expires_at <= 60

@@ -313,7 +313,7 @@ def broken() -> None:
 
 def started(since: float) -> int:
     """How often the service was started since then."""
-    lines = run("journalctl", "--no-pager", "-u", "vmaild.service", "--since", f"@{since:.0f}", "-o", "cat")
+    lines = run("journalctl", "--no-pager", "-u", "vmaild.service", "--since", f"@{int(since)}", "-o", "cat")
     return lines.count("Starting vmaild.service")
 
 
