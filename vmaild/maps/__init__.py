@@ -5,10 +5,27 @@ flight     one key in flight, and all those in flight, few begun in a turn of th
 landing    what comes of it: the record is stored, those who wait are told; where exceptions become replies
 canaries   keys that must be found, or no "not found" is trusted
 counters   what is counted
+latency    how long answers took
+explain    one lookup past the cache, with every search as it was sent
 """
 
 from vmaild.maps.canaries import Canaries
 from vmaild.maps.counters import MapCounters
-from vmaild.maps.maps import Maps, Wanted
+from vmaild.maps.explain import Explanation, Sent, explain
+from vmaild.maps.latency import LATENCY_BOUNDS, Latency, mixed, quantile
+from vmaild.maps.maps import Map, Maps, Wanted
 
-__all__ = ["Canaries", "MapCounters", "Maps", "Wanted"]
+__all__ = [
+    "LATENCY_BOUNDS",
+    "Canaries",
+    "Explanation",
+    "Latency",
+    "Map",
+    "MapCounters",
+    "Maps",
+    "Sent",
+    "Wanted",
+    "explain",
+    "mixed",
+    "quantile",
+]

@@ -35,11 +35,18 @@ Tell = Callable[[Reply], None]
 
 
 class Waiter(NamedTuple):
-    """Who waits for a map's answer, until ``end`` (loop time)."""
+    """Who waits for a map's answer, until ``end``, since ``since`` (both loop time; None: not to be timed)."""
 
     map: Any
     tell: Tell
     end: float
+    since: float | None = None
+
+    def answer(self, reply: Reply) -> None:
+        """Hand over the reply, and note how long it took."""
+        if self.since is not None:
+            self.map.counters.latency.observe(asyncio.get_running_loop().time() - self.since)
+        self.tell(reply)
 
 
 class Searcher(Protocol):
