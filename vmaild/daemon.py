@@ -18,7 +18,7 @@ from typing import Any
 
 import uvloop
 
-from vmaild.admin import MOST_CONNECTIONS, ControlServer, HttpServer, Metrics, readiness
+from vmaild.admin import MOST_CONNECTIONS, Console, ControlServer, HttpServer, Metrics, StatusReport, readiness
 from vmaild.cache import Cache
 from vmaild.config import Config
 from vmaild.directory import Pool
@@ -85,13 +85,16 @@ class Daemon:
         self.cache = Cache(config.cache)
         self.maps = make_maps(config, self.directory, self.cache)
         self.server = Server(self.maps, config.listen, max_connections=places(config))
+        log_dropped = (lambda: log.dropped) if log is not None else (lambda: 0)
         self.metrics = Metrics(
-            cache=self.cache,
-            server=self.server,
-            directory=self.directory,
-            maps=self.maps,
-            log_dropped=lambda: log.dropped if log is not None else 0,
+            cache=self.cache, server=self.server, directory=self.directory, maps=self.maps, log_dropped=log_dropped
         )
+        report = StatusReport(
+            *(self.cache, self.server, self.directory, self.maps, self.metrics),
+            max_connections=self.server.max_connections,
+            log_dropped=log_dropped,
+        )
+        self.console = Console(self.maps, self.cache, self.directory, report.status)
 
     def stop(self) -> None:
         """End ``run``: no new connections, the lookups under way are answered, then everything is closed."""
@@ -164,7 +167,7 @@ class Daemon:
         if not self._config.control:
             return
         path = self._config.control.removeprefix("unix:")
-        control = ControlServer(path, self)
+        control = ControlServer(path, self, self.console)
         try:
             await control.start()
         except OSError as error:

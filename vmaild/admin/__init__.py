@@ -5,23 +5,31 @@
 ``request_server`` is the server under both: one request, one response, one connection.
 """
 
-from vmaild.admin.control import ControlError, ControlServer, flush, stats
+from vmaild.admin.console import Console, as_json, server_errors
+from vmaild.admin.control import ControlError, ControlServer, UsageError, ask, flush, stats
 from vmaild.admin.http import HttpServer, HttpSettings, Readiness, readiness
 from vmaild.admin.metrics import Metrics
 from vmaild.admin.request_server import MAX_CONNECTIONS, MAX_TURNED_AWAY
+from vmaild.admin.status import StatusReport
 
 MOST_CONNECTIONS = MAX_CONNECTIONS + MAX_TURNED_AWAY
 """Connections of one of the two servers at one time: so many descriptors are kept for it."""
 
 __all__ = [
     "MOST_CONNECTIONS",
+    "Console",
     "ControlError",
     "ControlServer",
     "HttpServer",
     "HttpSettings",
     "Metrics",
     "Readiness",
+    "StatusReport",
+    "UsageError",
+    "as_json",
+    "ask",
     "flush",
     "readiness",
+    "server_errors",
     "stats",
 ]

@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from vmaild.listening import EVERYONE, Acceptor, Access
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
 
     from vmaild.listening import Address
 
@@ -41,8 +41,11 @@ class RequestProtocol(Protocol):
     end: bytes
     limit: int  # bytes of a request, with its end
 
-    def answer(self, request: bytes) -> bytes:
-        """The response to ``request``, which comes without its end."""
+    def answer(self, request: bytes) -> bytes | Coroutine[Any, Any, bytes]:
+        """The response to ``request``, which comes without its end; a coroutine for one that takes a while.
+
+        The coroutine is cancelled when the client goes, or the deadline comes.
+        """
 
     def too_long(self) -> bytes:
         """The response to a request that passed the limit."""
@@ -51,7 +54,7 @@ class RequestProtocol(Protocol):
         """The response when there are too many connections."""
 
     def failed(self) -> bytes:
-        """The response when ``answer`` raised; the exception itself is logged, and not told."""
+        """The response when ``answer``, or its coroutine, raised; the exception itself is logged, and not told."""
 
 
 class RequestServer:
@@ -88,8 +91,8 @@ class RequestServer:
         acceptors, self._acceptors = self._acceptors, []
         for acceptor in acceptors:
             await acceptor.close()
-        for connection in tuple(self.connections):
-            connection.cut()
+        tasks = [connection.cut() for connection in tuple(self.connections)]
+        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
 
     # What an acceptor asks (``vmaild.listening.Door``).
 
@@ -121,6 +124,7 @@ class _RequestConnection(asyncio.Protocol):
         self._protocol = server.protocol
         self._received = bytearray()
         self._responded = False
+        self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -143,25 +147,49 @@ class _RequestConnection(asyncio.Protocol):
         self._received += data
         end = self._received.find(self._protocol.end, start, self._protocol.limit)
         if end >= 0:
-            self._respond(self._answer(bytes(self._received[:end])))
+            self._answer(bytes(self._received[:end]))
         elif len(self._received) >= self._protocol.limit:
             self._respond(self._protocol.too_long())
 
+    def eof_received(self) -> bool:
+        # A client that has said all may still read: what takes a while is sent, and the deadline ends it.
+        return self._task is not None and not self._task.done()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
         self._server.connections.discard(self)
         self._server.opened(-1)
 
-    def cut(self) -> None:
-        """End the connection now, whatever was still to be sent."""
+    def cut(self) -> asyncio.Task[None] | None:
+        """End the connection now, whatever was still to be sent; returns what is still to end."""
+        if self._task is not None:
+            self._task.cancel()
         self._transport.abort()
+        return self._task
 
-    def _answer(self, request: bytes) -> bytes:
+    def _answer(self, request: bytes) -> None:
+        self._responded = True
         try:
-            return self._protocol.answer(request)
+            response = self._protocol.answer(request)
         except Exception:
-            logger.exception("a request could not be answered")
-            return self._protocol.failed()
+            self._fail()
+            return
+        if isinstance(response, bytes):
+            self._respond(response)
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._answer_later(response))
+
+    async def _answer_later(self, response: Coroutine[Any, Any, bytes]) -> None:
+        try:
+            self._respond(await response)
+        except Exception:
+            self._fail()
+
+    def _fail(self) -> None:
+        logger.exception("a request could not be answered")
+        self._respond(self._protocol.failed())
 
     def _respond(self, response: bytes) -> None:
         self._responded = True

@@ -17,10 +17,12 @@ stored, never a failure to ask it; data that must not be used is remembered as t
 from vmaild.cache.cache import Cache
 from vmaild.cache.counters import CacheCounters, Tally
 from vmaild.cache.record import NEVER, Answer, Known, Record, reply_of
-from vmaild.cache.settings import CacheSettings
+from vmaild.cache.settings import PREFETCH_SHARE, CacheSettings
+from vmaild.cache.size import size
 
 __all__ = [
     "NEVER",
+    "PREFETCH_SHARE",
     "Answer",
     "Cache",
     "CacheCounters",
@@ -29,4 +31,5 @@ __all__ = [
     "Record",
     "Tally",
     "reply_of",
+    "size",
 ]

@@ -33,6 +33,7 @@ class Cache:
         self.store = records.store
         self.complete = records.complete
         self.keep = records.keep
+        self.newest = records.newest
 
     def serves(self, record: Record, known: Known, now: float) -> bool:
         """Whether one map's answer of ``record`` serves at ``now`` without waiting for a search."""

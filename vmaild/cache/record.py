@@ -8,6 +8,7 @@ everywhere, and a reply is made ready for the wire when a client first asks for 
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -169,6 +170,10 @@ class Records:
         queue.append(record)
         self.counts[positive] += 1
         return evicted
+
+    def newest(self, count: int) -> list[Record]:
+        """The ``count`` records stored last, the newest first."""
+        return list(itertools.islice(reversed(self._records.values()), count))
 
     def discard(self, key: bytes) -> int:
         """Remove the record for ``key``, if any. Returns how many were removed."""

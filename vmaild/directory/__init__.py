@@ -36,7 +36,7 @@ import os
 os.environ.setdefault("LDAPNOINIT", "1")
 
 from vmaild.directory.counters import Counters, PoolStatus, ServerStatus
-from vmaild.directory.failures import KINDS, LIMIT, NO_BASE, REFUSED
+from vmaild.directory.failures import KINDS, LIMIT, NO_BASE, REFUSED, in_words
 from vmaild.directory.pool import Ended, Found, Pool
 from vmaild.directory.settings import DirectorySettings, problems
 from vmaild.directory.shared_probe import RENEWAL, TRUST, SharedProbe
@@ -56,5 +56,6 @@ __all__ = [
     "PoolStatus",
     "ServerStatus",
     "SharedProbe",
+    "in_words",
     "problems",
 ]
