@@ -28,6 +28,7 @@ LAYERS = (
     ("config",),
     ("daemon", "demo"),
     ("migration",),
+    ("commands",),
     ("cli",),
     ("__main__",),
 )

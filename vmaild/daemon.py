@@ -52,12 +52,19 @@ def make_maps(config: Config, directory: Pool, cache: Cache) -> Maps:
 @contextlib.asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[Maps]:
     """Maps over a directory of their own, for a command that asks and ends."""
-    directory = Pool(config.directory)
-    maps = make_maps(config, directory, Cache(config.cache))
+    async with console_of(config) as console:
+        yield console.maps
+
+
+@contextlib.asynccontextmanager
+async def console_of(config: Config) -> AsyncIterator[Console]:
+    """A console over a directory of its own, for a command that asks and ends: a daemon without listeners."""
+    directory, cache = Pool(config.directory), Cache(config.cache)
+    maps = make_maps(config, directory, cache)
     await directory.start()
     try:
         await maps.canaries.check()
-        yield maps
+        yield Console(maps, cache, directory, dict)
     finally:
         await maps.close()
         await directory.close()

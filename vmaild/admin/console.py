@@ -52,14 +52,14 @@ class Console:
     """``status`` makes the state of the moment (``vmaild.admin.status``)."""
 
     def __init__(self, maps: Maps, cache: Cache, directory: Pool, status: Callable[[], Json]) -> None:
-        self._maps = maps
+        self.maps = maps
         self._cache = cache
         self._directory = directory
         self.status = status
 
     def map_names(self) -> list[str]:
         """The names of all maps."""
-        return [entry.name for entry in self._maps.all]
+        return [entry.name for entry in self.maps.all]
 
     def log_level(self, level: str = "") -> str:
         """Set the level of the daemon's log, and return the one that holds now. Raises ``Unknown``."""
@@ -86,14 +86,14 @@ class Console:
         folded = address.fold(key)
         if not folded:
             return {"records": []}
-        prefixes = dict.fromkeys(entry.prefix for entry in self._maps.all)
+        prefixes = dict.fromkeys(entry.prefix for entry in self.maps.all)
         found = [record for prefix in prefixes if (record := self._cache.get(prefix + folded)) is not None]
         return {"records": [self._record(record) for record in found]}
 
     async def query(self, map_name: bytes, key: bytes) -> Json:
         """The answer that a client would get, with the cause where it is a failure. Raises ``Unknown``."""
         entry = self._named(map_name)
-        reply = await self._maps.find(Request(map_name, key))
+        reply = await self.maps.find(Request(map_name, key))
         answer: Json = {"status": reply.status.value.decode(), "text": reply.text.decode(errors="replace")}
         if reply.status not in (Status.FOUND, Status.NOT_FOUND):
             answer["cause"] = await self._cause(entry, key) or answer["text"]
@@ -104,21 +104,21 @@ class Console:
         """Why the lookup fails, in words: asked once more, for a short while."""
         try:
             async with asyncio.timeout(CAUSE_SECONDS):
-                return (await explain(self._maps, entry, key.decode(errors="surrogateescape"))).failure
+                return (await explain(self.maps, entry, key.decode(errors="surrogateescape"))).failure
         except TimeoutError:
             return "the directory does not answer in time"
 
     async def explain(self, map_name: bytes, key: bytes) -> Json:
         """How the map answers the key, from the directory now, and what the cache has. Raises ``Unknown``."""
         entry = self._named(map_name)
-        told = await explain(self._maps, entry, key.decode(errors="surrogateescape"))
+        told = await explain(self.maps, entry, key.decode(errors="surrogateescape"))
         answer = as_json(told)
         answer["cached"] = self._record(told.record) if told.record is not None else None
         answer["servers"] = server_errors(self._directory) if told.failure and not told.guarded else []
         return answer
 
     def _named(self, name: bytes) -> Map:
-        entry = self._maps.named(name)
+        entry = self.maps.named(name)
         if entry is None:
             raise Unknown(f"no map named {name.decode(errors='replace')!r}")
         return entry
@@ -126,7 +126,7 @@ class Console:
     def _record(self, record: Record) -> Json:
         number, _, key = record.key.partition(b" ")
         now = self._cache.clock()
-        maps = [entry for entry in self._maps.all if entry.prefix == number + b" "]
+        maps = [entry for entry in self.maps.all if entry.prefix == number + b" "]
         return {
             "key": key.decode(errors="backslashreplace")[:MAX_TEXT],
             "positive": record.positive,

@@ -1,0 +1,24 @@
+"""``vmaild flush [MAP [KEY]]``: make the running daemon forget cached answers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from vmaild import admin
+from vmaild.commands.session import configuration, control_path, fail, print_json, unknown_map
+
+
+def run(options: argparse.Namespace) -> int:
+    """Forget, and print how many there were. A map that is not configured ends with 64."""
+    config = configuration(options)
+    if options.map and (wrong := unknown_map(config, options.map)):
+        return fail(os.EX_USAGE, wrong)
+    map_name = os.fsencode(options.map) if options.map else None
+    key = os.fsencode(options.key) if options.key is not None else None
+    flushed = admin.flush(control_path(config), map_name, key)
+    if options.json:
+        print_json({"flushed": flushed})
+    else:
+        print(f"{flushed} answers forgotten")
+    return os.EX_OK

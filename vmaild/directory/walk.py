@@ -1,0 +1,87 @@
+"""One connection of its own to one server, for a command: searches, and a whole tree page by page (RFC 2696).
+
+The daemon never pages: an answer about one address is small. ``vmaild audit`` reads every entry, which without pages
+would meet the server's size limit, and have to fit into memory at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from bonsai._bonsai import ldapconnection
+
+from vmaild.directory.connection import SCOPES, LdapConnection, Outcome, _attributes
+from vmaild.directory.failures import FOREIGN, TIMEOUT, failure
+from vmaild.directory.settings import DirectorySettings
+from vmaild.directory.transport import Transport
+from vmaild.directory.uri import parse
+from vmaild.errors import DirectoryFailure
+from vmaild.lookup import Entry, Search
+
+
+class WalkConnection(LdapConnection):
+    """A connection that can ask for pages too."""
+
+    _page: Any = None
+
+    def get_result(self, message: int) -> Any:
+        """As bonsai's own; remembers the result, which has what the next page needs."""
+        self._page = result = super().get_result(message)
+        return result
+
+    def show_objects(self) -> None:
+        """Have referral objects returned as the entries that they are (RFC 3296, ManageDsaIT)."""
+        self._client.set_managedsait(True)
+
+    async def pages(self, search: Search, size: int, seconds: float) -> AsyncIterator[list[Entry]]:
+        """The entries, at most ``size`` at a time, each page within ``seconds``. Raises ``DirectoryFailure``."""
+        attributes, self._names = _attributes(search.attributes)
+        self._client.raw_attributes = attributes
+        self._search = search
+        try:
+            message = ldapconnection.search(
+                self, search.base, SCOPES[search.scope], search.filter, attributes, seconds + 2.0,
+                search.size_limit, False, [], size,
+            )  # fmt: skip
+            while message is not None:
+                page, yet = await self._page_of(message, seconds), self._page
+                yield page
+                message = yet.acquire_next_page() if hasattr(yet, "acquire_next_page") else None
+        except FOREIGN as error:
+            raise failure(error) from None
+
+    async def _page_of(self, message: int, seconds: float) -> list[Entry]:
+        answered: asyncio.Future[Outcome] = self._loop.create_future()
+        self._head_before = self._head = b""
+        self._message = message
+        self._end_at = self._loop.time() + seconds
+        self._done = lambda outcome: None if answered.done() else answered.set_result(outcome)
+        if self._end_at < self._deadline.at:
+            self._deadline.set(self._end_at)
+        outcome = await answered
+        if isinstance(outcome, DirectoryFailure):
+            raise outcome
+        return outcome
+
+
+@contextlib.asynccontextmanager
+async def connected(settings: DirectorySettings, uri: str) -> AsyncIterator[WalkConnection]:
+    """A bound connection to the server ``uri`` of ``settings``. Raises ``DirectoryFailure``, OSError."""
+    with tempfile.TemporaryDirectory(prefix="vmaild-") as sockets:
+        transport = Transport(parse(uri), settings, Path(sockets), time.monotonic, WalkConnection)
+        try:
+            async with asyncio.timeout(settings.connect_timeout):
+                connection = await transport.connect()
+        except TimeoutError:
+            raise DirectoryFailure("no connection in time", TIMEOUT) from None
+        assert isinstance(connection, WalkConnection)
+        try:
+            yield connection
+        finally:
+            connection.kill()
