@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from vmaild import cli
+from vmaild import admin, cli
 from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.slapd import Slapd, free_port
 from vmaild.demo.tree import tree
@@ -106,3 +107,21 @@ def changed(slapd: Slapd) -> Callable[..., contextlib.AbstractContextManager[Non
             slapd.modify("\n".join(f"dn: {name}\nchangetype: delete\n" for name in reversed(names)))
 
     return adding
+
+
+@pytest.fixture
+def outage(slapd: Slapd, daemon: DaemonProcess) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """Stops the directory for the time of a ``with``, and waits until the daemon has noticed that it is back."""
+
+    @contextlib.contextmanager
+    def stopped() -> Iterator[None]:
+        slapd.stop()
+        try:
+            yield
+        finally:
+            slapd.start()
+            path = str(daemon.home / "control.sock")
+            while not admin.ask(path, b"status")["status"]["servers"][0]["up"]:
+                time.sleep(0.02)
+
+    return stopped

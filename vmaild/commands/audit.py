@@ -74,7 +74,6 @@ async def _walk(settings: DirectorySettings, audit: Audit, told: Callable[[int],
     for uri in settings.uri:
         try:
             async with connected(settings, uri) as connection:
-                connection.show_objects()
                 async for entries in connection.pages(search, PAGE, PAGE_SECONDS):
                     for entry in entries:
                         audit.add(entry)

@@ -17,8 +17,9 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from vmaild.config import Config
 from vmaild.directory import Finding, Level
@@ -30,7 +31,8 @@ LOOKING_UP = frozenset({"smtpd", "cleanup", "trivial-rewrite", "qmgr"})
 """The programs that ask these tables."""
 
 _OURS = ("socketmap", "tcp")
-_LEAVES_DOMAIN = re.compile(r"(^|,)\s*o=%[dD]|%[dD]/")
+_IN_DOMAIN = re.compile(r"=%[dD]/")
+_NOT_UPWARD = re.compile(r"\(!\([\w;-]+=\*(\.\.|\\2e\\2e)\*\)\)", re.IGNORECASE)
 
 
 def findings(directory: Path, config: Config) -> list[Finding]:
@@ -129,13 +131,12 @@ class _Postfix:
                 self._master, f"{table.text} cannot be read: {getattr(error, 'strerror', None) or error}"
             )
             return
-        guards = (query.get("search_base", ""), query.get("query_filter", ""), query.get("result_format", ""))
-        if not any(_LEAVES_DOMAIN.search(str(text)) for text in guards):
+        if not guarded(query):
             yield self._error(
                 self._master,
                 f"{table.text}: virtual(8)'s own table is not guarded: an account whose mailbox points into another"
-                " domain gets its mail there. Search below o=%d, and have the filter or result_format hold %d/ (see"
-                " postfix-snippets)",
+                " domain gets its mail there. Have query_filter hold (mailbox=%d/*/)(!(mailbox=*..*)), as"
+                " postfix-snippets do",
             )
 
     def _several(self, uses: dict[str, list[TableName]]) -> Iterator[Finding]:
@@ -203,6 +204,19 @@ class _Postfix:
 
     def _error(self, where: str, text: str) -> Finding:
         return Finding(where, Level.ERROR, text)
+
+
+def guarded(query: Mapping[str, Any]) -> bool:
+    """Whether virtual(8)'s own table can return no mailbox outside the key's domain.
+
+    So it is when its filter wants the value to begin with the domain and to hold no ``..``, when it returns nothing of
+    the entry, or when it always fails, as one that returns more attributes than its expansion_limit.
+    """
+    text, result = str(query.get("query_filter", "")), str(query.get("result_format", "%s"))
+    limit, attributes = query.get("expansion_limit", 0), query.get("result_attribute", ())
+    fails = 0 < limit < len(attributes)
+    inside = _IN_DOMAIN.search(text) is not None and _NOT_UPWARD.search(text) is not None
+    return inside or fails or not re.search("%[sud]", result)
 
 
 def _unix_path(table: TableName) -> str:

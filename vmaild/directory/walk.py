@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 from bonsai._bonsai import ldapconnection
 
+from vmaild.directory.bonsai_patches import Client
 from vmaild.directory.connection import SCOPES, LdapConnection, Outcome, _attributes
 from vmaild.directory.failures import FOREIGN, TIMEOUT, failure
 from vmaild.directory.settings import DirectorySettings
@@ -26,18 +27,17 @@ from vmaild.lookup import Entry, Search
 
 
 class WalkConnection(LdapConnection):
-    """A connection that can ask for pages too."""
+    """A connection that can ask for pages too, and is shown referral objects as entries (RFC 3296, ManageDsaIT)."""
 
-    _page: Any = None
+    def __init__(self, client: Client, clock: Callable[[], float]) -> None:
+        client.set_managedsait(True)
+        super().__init__(client, clock)
+        self._page: Any = None
 
     def get_result(self, message: int) -> Any:
         """As bonsai's own; remembers the result, which has what the next page needs."""
         self._page = result = super().get_result(message)
         return result
-
-    def show_objects(self) -> None:
-        """Have referral objects returned as the entries that they are (RFC 3296, ManageDsaIT)."""
-        self._client.set_managedsait(True)
 
     async def pages(self, search: Search, size: int, seconds: float) -> AsyncIterator[list[Entry]]:
         """The entries, at most ``size`` at a time, each page within ``seconds``. Raises ``DirectoryFailure``."""
