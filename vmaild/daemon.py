@@ -18,7 +18,7 @@ from typing import Any
 
 import uvloop
 
-from vmaild.admin import MOST_CONNECTIONS, Console, ControlServer, HttpServer, Metrics, StatusReport, readiness
+from vmaild.admin import MOST_CONNECTIONS, Console, ControlServer, HttpServer, Metrics, StatusReport, html, readiness
 from vmaild.cache import Cache
 from vmaild.config import Config
 from vmaild.directory import Pool
@@ -161,6 +161,7 @@ class Daemon:
         http = HttpServer(
             parse_address(settings.address),
             metrics=self.metrics.exposition,
+            page=lambda: html(self.console.status()),
             ready=lambda: readiness(directory_ready=self.directory.ready, cached_records=len(self.cache)),
             mode=settings.mode,
             owner=settings.owner,

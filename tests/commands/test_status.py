@@ -13,8 +13,9 @@ import time
 import pytest
 
 from vmaild import admin
-from vmaild.commands.output import Style, bytes_in_words, columns, count, duration, latency, percent, style_for
-from vmaild.commands.status import feed_in_words, page
+from vmaild.admin.words import bytes_in_words, count, duration, feed_in_words, latency, percent
+from vmaild.commands.output import Style, columns, style_for
+from vmaild.commands.status import page
 from vmaild.commands.top import cut, rate
 from vmaild.demo.ask import ask
 

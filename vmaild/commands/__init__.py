@@ -2,7 +2,7 @@
 
 ==========  ==================================================================================
 session     the configuration, the running daemon's socket, and how a command fails
-output      tables, durations and colours for a terminal
+output      tables and colours for a terminal
 status      the state of the running daemon on a page
 top         the same, live
 flush       make the daemon forget answers

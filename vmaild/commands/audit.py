@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import dataclasses
 import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from vmaild.admin.words import count
 from vmaild.commands.audit_rules import ATTRIBUTES, Audit, Problem
-from vmaild.commands.output import Style, columns, count, escape, style_for
+from vmaild.commands.output import Style, columns, escape, style_for
 from vmaild.commands.session import configuration, fail, print_json
 from vmaild.config import Config
 from vmaild.directory import LIMIT, DirectorySettings, Level, connected, in_words
@@ -73,8 +75,11 @@ async def _walk(settings: DirectorySettings, audit: Audit, told: Callable[[int],
     failure = DirectoryFailure("no server is named")
     for uri in settings.uri:
         try:
-            async with connected(settings, uri) as connection:
-                async for entries in connection.pages(search, PAGE, PAGE_SECONDS):
+            async with (
+                connected(settings, uri) as connection,
+                contextlib.aclosing(connection.pages(search, PAGE, PAGE_SECONDS)) as pages,
+            ):
+                async for entries in pages:
                     for entry in entries:
                         audit.add(entry)
                     told(audit.entries)

@@ -10,7 +10,8 @@ import os
 from typing import Any
 
 from vmaild import admin
-from vmaild.commands.output import Style, columns, duration, escape, style_for
+from vmaild.admin.words import duration
+from vmaild.commands.output import Style, columns, escape, style_for
 from vmaild.commands.session import configuration, control_path, fail, print_json, unknown_map
 
 Json = dict[str, Any]

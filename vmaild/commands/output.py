@@ -1,4 +1,4 @@
-"""How the commands print: columns, durations, sizes, and colours where they are wanted.
+"""How the commands print: columns, and colours where they are wanted.
 
 Colours are for a terminal only, and never where the variable NO_COLOR is set (https://no-color.org) or TERM is "dumb".
 """
@@ -13,7 +13,7 @@ from typing import TextIO
 
 from vmaild.process import escape
 
-__all__ = ["Style", "bytes_in_words", "columns", "count", "duration", "escape", "latency", "percent", "style_for"]
+__all__ = ["Style", "columns", "escape", "style_for"]
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
@@ -72,46 +72,3 @@ def columns(rows: Iterable[Sequence[str]], right: str = "", indent: str = "  ") 
 
 def _width(cell: str) -> int:
     return len(_ESCAPES.sub("", cell))
-
-
-def duration(seconds: float) -> str:
-    """``3 d 4 h``, ``4 min 10 s``: the two largest units."""
-    left = max(0, round(seconds))
-    parts: list[str] = []
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
-        number, left = divmod(left, size)
-        if number or (unit == "s" and not parts):
-            parts.append(f"{number} {unit}")
-        elif parts:
-            break
-    return " ".join(parts[:2])
-
-
-def latency(seconds: float | None) -> str:
-    """The bound of a bucket: ``25 us``, ``1 ms``; a dash without one."""
-    if seconds is None:
-        return "-"
-    if seconds < 0.001:
-        return f"{seconds * 1e6:g} us"
-    return f"{seconds * 1e3:g} ms" if seconds < 1 else f"{seconds:g} s"
-
-
-def bytes_in_words(number: float) -> str:
-    """``3.4 MB``."""
-    for unit in ("bytes", "kB", "MB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "bytes" or number >= 100 else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} GB"
-
-
-def percent(share: float | None) -> str:
-    """``99.1 %``; a dash without a share. Nothing but all is 100 %."""
-    if share is None:
-        return "-"
-    return "100 %" if share == 1 else f"{min(share * 100, 99.9):.1f} %"
-
-
-def count(number: int, singular: str, plural: str = "") -> str:
-    """``1 map``, ``2 maps``."""
-    return f"{number} {singular if number == 1 else plural or singular + 's'}"

@@ -11,17 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from vmaild import admin
-from vmaild.commands.output import (
-    Style,
-    bytes_in_words,
-    columns,
-    count,
-    duration,
-    escape,
-    latency,
-    percent,
-    style_for,
-)
+from vmaild.admin.words import cache_in_words, count, duration, error_in_words, feed_in_words, latency, percent
+from vmaild.commands.output import Style, columns, escape, style_for
 from vmaild.commands.session import configuration, control_path, print_json
 
 Json = dict[str, Any]
@@ -50,7 +41,7 @@ def page(told: Json, style: Style) -> list[str]:
         "",
         style.title("Directory"),
         *columns(_server(server, style) for server in told["servers"]),
-        f"  changes: {feed_in_words(told['feed'])}",
+        f"  changes: {escape(feed_in_words(told['feed']))}",
         "",
         style.title("Maps"),
         *maps(told["maps"], style),
@@ -77,31 +68,6 @@ def _server(server: Json, style: Style) -> list[str]:
         count(server["connections"], "connection"),
         escape(error_in_words(server)),
     ]
-
-
-def error_in_words(server: Json) -> str:
-    """The last error of a server, and when it was."""
-    if server["failed_ago"] is None:
-        return "no error yet"
-    return f"last error {duration(server['failed_ago'])} ago: {server['last_error']}"
-
-
-def feed_in_words(feed: Json) -> str:
-    """How the directory's changes are followed."""
-    mode = feed["mode"]
-    if mode == "none":
-        return "not followed; records age by their TTL"
-    more = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in feed.items() if name != "mode")
-    return escape(f"followed by {mode}{f': {more}' if more else ''}")
-
-
-def cache_in_words(cache: Json) -> str:
-    """How much is cached."""
-    return (
-        f"{count(cache['records'], 'record')}, about {bytes_in_words(cache['bytes'])}; {cache['positive']} of"
-        f" {cache['max_positive']} found, {cache['negative']} of {cache['max_negative']} not found;"
-        f" {count(cache['stale'], 'stale answer')} given"
-    )
 
 
 def maps(told: Json, style: Style) -> list[str]:

@@ -13,6 +13,7 @@ indexes        a warning for an attribute of a filter without an equality index:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import secrets
 from collections.abc import AsyncIterator, Collection, Iterable
@@ -85,9 +86,10 @@ class _Examination:
             return
         yield self._finding(Level.OK, f"search_base: {base!r} is there")
         yield await self._context_csn()
-        yield await self._passwords()
         for finding in await self._index_findings():
             yield finding
+        # At the end, since a walk that is left ends the connection.
+        yield await self._passwords()
 
     async def _context_csn(self) -> Finding:
         suffix = await self._suffix()
@@ -112,21 +114,23 @@ class _Examination:
         return base
 
     async def _passwords(self) -> Finding:
+        seconds = self._settings.timeout
         search = Search(self._settings.search_base, Scope.SUB, "(userPassword=*)", ("userPassword",))
+        shown: list[Entry] = []
         try:
-            async with asyncio.timeout(self._settings.timeout):
-                async for page in self._connection.pages(search, 1, self._settings.timeout):
-                    if any(entry.values("userpassword") for entry in page):
-                        text = (
-                            f"userPassword: this account reads it ({page[0].dn}); vmaild needs no password: restrict it"
-                            " in slapd's access rules"
-                        )
-                        return self._finding(Level.WARNING, text)
-                    break
+            async with (
+                asyncio.timeout(seconds),
+                contextlib.aclosing(self._connection.pages(search, 1, seconds)) as pages,
+            ):
+                shown = await anext(pages, [])
         except (DirectoryFailure, TimeoutError) as error:
-            if self._connection.dead:
-                raise DirectoryFailure("the connection ended") from None
             return self._finding(Level.WARNING, f"userPassword: cannot be told who reads it: {error or 'no answer'}")
+        if any(entry.values("userpassword") for entry in shown):
+            text = (
+                f"userPassword: this account reads it ({shown[0].dn}); vmaild needs no password: restrict it in slapd's"
+                " access rules"
+            )
+            return self._finding(Level.WARNING, text)
         return self._finding(Level.OK, "userPassword: this account does not read it")
 
     async def _index_findings(self) -> list[Finding]:

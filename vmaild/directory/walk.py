@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,24 +39,41 @@ class WalkConnection(LdapConnection):
         self._page = result = super().get_result(message)
         return result
 
-    async def pages(self, search: Search, size: int, seconds: float) -> AsyncIterator[list[Entry]]:
-        """The entries, at most ``size`` at a time, each page within ``seconds``. Raises ``DirectoryFailure``."""
+    async def pages(self, search: Search, size: int, seconds: float) -> AsyncGenerator[list[Entry], None]:
+        """The entries, at most ``size`` at a time, each page within ``seconds``. Raises ``DirectoryFailure``.
+
+        The next page is asked for before one is handed over: the server works while the caller does.
+        """
         attributes, self._names = _attributes(search.attributes)
         self._client.raw_attributes = attributes
         self._search = search
+        coming: asyncio.Task[list[Entry]] | None = None
         try:
             message = ldapconnection.search(
                 self, search.base, SCOPES[search.scope], search.filter, attributes, seconds + 2.0,
                 search.size_limit, False, [], size,
             )  # fmt: skip
-            while message is not None:
-                page, yet = await self._page_of(message, seconds), self._page
+            coming = self._coming(message, seconds)
+            while coming is not None:
+                page, result = await coming, self._page
+                message = result.acquire_next_page() if hasattr(result, "acquire_next_page") else None
+                coming = self._coming(message, seconds) if message is not None else None
                 yield page
-                message = yet.acquire_next_page() if hasattr(yet, "acquire_next_page") else None
         except FOREIGN as error:
             raise failure(error) from None
+        finally:
+            if coming is not None:
+                # What was asked for is not wanted any more, and the connection waits for it.
+                self.kill()
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
 
-    async def _page_of(self, message: int, seconds: float) -> list[Entry]:
+    def _coming(self, message: int, seconds: float) -> asyncio.Task[list[Entry]]:
+        answered = self._answer_to(message, seconds)
+        return self._loop.create_task(self._page_of(answered))
+
+    def _answer_to(self, message: int, seconds: float) -> asyncio.Future[Outcome]:
+        """How the message is answered: from now on the connection reads what comes."""
         answered: asyncio.Future[Outcome] = self._loop.create_future()
         self._head_before = self._head = b""
         self._message = message
@@ -64,6 +81,9 @@ class WalkConnection(LdapConnection):
         self._done = lambda outcome: None if answered.done() else answered.set_result(outcome)
         if self._end_at < self._deadline.at:
             self._deadline.set(self._end_at)
+        return answered
+
+    async def _page_of(self, answered: asyncio.Future[Outcome]) -> list[Entry]:
         outcome = await answered
         if isinstance(outcome, DirectoryFailure):
             raise outcome

@@ -35,17 +35,18 @@ Tell = Callable[[Reply], None]
 
 
 class Waiter(NamedTuple):
-    """Who waits for a map's answer, until ``end``, since ``since`` (both loop time; None: not to be timed)."""
+    """Who waits for a map's answer, until ``end`` (loop time). It asked at ``since``, by the clock of the cache."""
 
     map: Any
     tell: Tell
     end: float
     since: float | None = None
+    """None: not to be timed."""
 
-    def answer(self, reply: Reply) -> None:
+    def answer(self, reply: Reply, now: float) -> None:
         """Hand over the reply, and note how long it took."""
         if self.since is not None:
-            self.map.counters.latency.observe(asyncio.get_running_loop().time() - self.since)
+            self.map.counters.latency.observe(now - self.since)
         self.tell(reply)
 
 

@@ -147,8 +147,8 @@ class Maps:
     def look_up(self, wanted: Wanted, tell: Tell) -> None:
         """Have ``tell`` called once with the reply, now or later. Never raises."""
         entry, key, record = wanted
-        now = asyncio.get_running_loop().time()
-        waiter = Waiter(entry, tell, now + self._timeout, now)
+        # uvloop's own time goes in milliseconds.
+        waiter = Waiter(entry, tell, asyncio.get_running_loop().time() + self._timeout, self._clock())
         if record is not None:
             self._renew(waiter, record)
         elif key:
