@@ -9,6 +9,7 @@ import re
 import select
 import sys
 import time
+import urllib.request
 
 import pytest
 
@@ -133,6 +134,13 @@ def test_status_of_a_running_daemon(run, daemon) -> None:
     assert 0 < found["hit_rate"] < 1
     assert found["p50"] <= found["p99"]
     assert told["cache"]["bytes"] > 100
+
+
+def test_the_page_of_a_running_daemon_has_the_same(daemon, http_port) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{http_port}/", timeout=10) as answer:
+        page_of_it = answer.read().decode()
+    assert "vmaild: ready" in page_of_it
+    assert "smtpd_sender_login_maps" in page_of_it
 
 
 def test_status_in_an_outage_has_the_last_error_in_words(run, outage) -> None:

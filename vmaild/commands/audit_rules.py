@@ -15,6 +15,7 @@ object      no alias and no referral object: what stands elsewhere is not answer
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -69,7 +70,7 @@ class Audit:
         """Take one entry."""
         self.entries += 1
         try:
-            name = dn.parse(entry.dn)
+            name = _parsed(entry.dn)
         except ValueError:
             self._problem(Level.ERROR, "object", entry.dn, "its DN cannot be read")
             return
@@ -250,6 +251,17 @@ class Audit:
 
     def _problem(self, level: Level, rule: str, entry: str, text: str) -> None:
         self._found.append(Problem(level, rule, entry, text))
+
+
+def _parsed(text: str) -> dn.Dn:
+    """The DN; what stands above an entry is parsed once for all its neighbours. Raises ValueError."""
+    own, comma, above = text.partition(",")
+    if not comma or "\\" in own or '"' in own:
+        return dn.parse(text)
+    return (*dn.parse(own), *_parents(above))
+
+
+_parents = functools.lru_cache(maxsize=1000)(dn.parse)
 
 
 def _text(value: bytes) -> str:
