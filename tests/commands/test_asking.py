@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,17 @@ def test_log_level_is_set_in_the_running_daemon(run, daemon) -> None:
     assert run("log-level") == (0, "info\n", "")
     assert run("log-level", "debug")[:2] == (0, "debug\n")
     assert run("log-level", "--json") == (0, '{\n  "log_level": "debug"\n}\n', "")
+    run("flush")
+    run("query", "virtual_mailbox_domains", "domain2.example")
     run("log-level", "info")
+    searched = (
+        f"key 'domain2.example': base search at 'o=domain2.example,{SEARCH_BASE}' for '(objectClass=organization)'"
+    )
+    end = time.monotonic() + 20
+    while searched not in (log := (daemon.home / "vmaild.log").read_text()):
+        assert time.monotonic() < end, log
+        time.sleep(0.02)
+    assert "key 'domain2.example': 1 entries" in log
 
 
 def test_an_unknown_log_level_ends_with_64_and_changes_nothing(run) -> None:

@@ -27,7 +27,7 @@ def run_list(options: argparse.Namespace) -> int:
     if options.json:
         print_json(told)
         return os.EX_OK
-    rows = [["key", "age", "expires in", "answers"], *(_row(record) for record in told["records"])]
+    rows = [["key", "age", "lasts", "answers"], *(_row(record) for record in told["records"])]
     print("\n".join(columns(rows, indent="")))
     if told["more"]:
         print(f"... of {told['total']} records; --count shows more, up to 1000")

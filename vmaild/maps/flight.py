@@ -12,6 +12,7 @@ others of a burst as many in each of the next turns.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -21,6 +22,8 @@ from vmaild.directory import LIMIT, NO_BASE, REFUSED, Ended
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import Reply, Search
 from vmaild.tables import Group, KeyLookup, Schema
+
+logger = logging.getLogger("vmaild.maps")
 
 WIDTH = 2
 """Lookups begun in a row: some tenths of a millisecond of work."""
@@ -121,6 +124,14 @@ class Flight:
         try:
             settled = self.lookup.settle(self.place)
             if type(settled) is Search:
+                if logger.isEnabledFor(logging.DEBUG):
+                    logger.debug(
+                        "key %a: %s search at %a for %a",
+                        self.lookup.key,
+                        settled.scope.value,
+                        settled.base,
+                        settled.filter,
+                    )
                 self._directory.begin(settled, self.end, self._searched)
                 return
         except Exception as error:
@@ -129,6 +140,9 @@ class Flight:
 
     def _searched(self, ended: Ended) -> None:
         lookup = self.lookup
+        if logger.isEnabledFor(logging.DEBUG):
+            how = str(ended) if isinstance(ended, DirectoryFailure) else f"{len(ended.entries)} entries"
+            logger.debug("key %a: %s", lookup.key, how)
         if isinstance(ended, DirectoryFailure):
             if not (lookup.joint and ended.kind in ASK_ALONE):
                 self.failure = ended
