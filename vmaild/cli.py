@@ -23,16 +23,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from vmaild import __version__, admin, daemon
 from vmaild.commands import session
 from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH
 from vmaild.errors import ConfigError
 from vmaild.process import open_log
-
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 DEMO_PORT = 10143
 """Where the demo listens: the daemon's own default."""
@@ -150,8 +147,20 @@ def _compare(options: argparse.Namespace) -> int:
     return compare_command.run(options)
 
 
+class _Parser(argparse.ArgumentParser):
+    """argparse ends with 2 for wrong usage, where the system's word is 64."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(os.EX_USAGE, f"{self.prog}: {message}\n")
+
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[_Parser]
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vmaild", description="Answers Postfix's lookups from OpenLDAP, cached.")
+    parser = _Parser(prog="vmaild", description="Answers Postfix's lookups from OpenLDAP, cached.")
     parser.add_argument("--version", action="version", version=f"vmaild {__version__}")
     config_help = f"configuration ({DEFAULT_PATH})"
     parser.add_argument("-c", "--config", type=Path, default=DEFAULT_PATH, metavar="FILE", help=config_help)

@@ -26,6 +26,13 @@ def test_the_configuration_is_named_before_the_command_or_after_it(vmaild, daemo
         assert vmaild(*arguments)[:2] == (0, "domain2.example/user2/\n")
 
 
+@pytest.mark.parametrize("arguments", [(), ("nothing",), ("cache",), ("query", "m"), ("top", "-d", "x")])
+def test_wrong_usage_ends_with_64(vmaild, arguments: tuple[str, ...]) -> None:
+    status, out, err = vmaild(*arguments)
+    assert (status, out) == (os.EX_USAGE, "")
+    assert "usage: vmaild" in err
+
+
 # --- query
 
 

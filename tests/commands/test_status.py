@@ -17,7 +17,7 @@ from vmaild import admin
 from vmaild.admin.words import bytes_in_words, count, duration, feed_in_words, latency, percent
 from vmaild.commands.output import Style, columns, style_for
 from vmaild.commands.status import page
-from vmaild.commands.top import cut, rate
+from vmaild.commands.top import _lines, cut, rate
 from vmaild.demo.ask import ask
 
 SERVER = {
@@ -176,6 +176,11 @@ def test_top_is_for_a_terminal(run) -> None:
     status, _, err = run("top")
     assert status == os.EX_USAGE
     assert "vmaild status" in err
+
+
+def test_top_waits_for_a_daemon_that_is_not_there() -> None:
+    assert _lines({"error": "nobody listens at /x"}, None, Style(False))[0] == "nobody listens at /x"
+    assert "waiting for it" in _lines({"error": "x"}, None, Style(False))[-1]
 
 
 def until(master: int, wanted: bytes) -> bytes:

@@ -162,7 +162,7 @@ class _Examination:
             # Of objectClass no value is rare for certain, and slapd takes an unknown class for one that nobody has.
             if name == "objectclass":
                 continue
-            took = await self._best_time(base, Scope.SUB, f"({name}=vmaild-check-{secrets.token_hex(8)})")
+            took = await self._best_time(base, Scope.SUB, _of_nobody(name))
             if took > max(quick * SLOW_FACTOR, SLOW_SECONDS):
                 slow.append(f"{name} ({took * 1000:.0f} ms for a value that nobody has)")
         if not slow:
@@ -208,6 +208,15 @@ def equality_indexes(values: Iterable[str]) -> set[str]:
         elif "eq" in (wanted or default):
             found.update(name.partition(";")[0].lower() for name in names.split(","))
     return found
+
+
+def _of_nobody(name: str) -> str:
+    """A filter for values that nobody has, one of which is well formed whatever the syntax: text, number or DN.
+
+    For a value that is malformed the server looks at no entry, which says nothing about its indexes.
+    """
+    number = secrets.randbelow(10**8) + 2 * 10**9
+    return f"(|({name}=vmaild-check-{number})({name}={number})({name}=cn=vmaild-check-{number}))"
 
 
 def _below(base: str, suffix: str) -> bool:
