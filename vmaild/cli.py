@@ -23,7 +23,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from vmaild import __version__, admin, daemon
 from vmaild.commands import session
@@ -156,7 +156,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[_Parser]
+    Commands = argparse._SubParsersAction[Any]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vmaild {__version__}")
     config_help = f"configuration ({DEFAULT_PATH})"
     parser.add_argument("-c", "--config", type=Path, default=DEFAULT_PATH, metavar="FILE", help=config_help)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands: Commands = parser.add_subparsers(required=True, metavar="COMMAND")
     configured = argparse.ArgumentParser(add_help=False)
     # No default here, which would undo what stands before the command.
     configured.add_argument("-c", "--config", type=Path, default=argparse.SUPPRESS, metavar="FILE", help=config_help)

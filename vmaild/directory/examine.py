@@ -157,18 +157,24 @@ class _Examination:
     async def _timed_indexes(self) -> list[Finding]:
         base = self._settings.search_base
         quick = await self._best_time(base, Scope.BASE, _ANY)
-        slow = []
+        slow: dict[str, float] = {}
         for name in self._indexed:
             # Of objectClass no value is rare for certain, and slapd takes an unknown class for one that nobody has.
             if name == "objectclass":
                 continue
             took = await self._best_time(base, Scope.SUB, _of_nobody(name))
             if took > max(quick * SLOW_FACTOR, SLOW_SECONDS):
-                slow.append(f"{name} ({took * 1000:.0f} ms for a value that nobody has)")
+                slow[name] = took
         if not slow:
             text = "indexes: cn=config may not be read; by their time, no search goes without one"
             return [self._finding(Level.OK, text)]
-        return [self._finding(Level.WARNING, f"indexes: likely none on {one}: add 'index NAME eq'") for one in slow]
+        return [
+            self._finding(
+                Level.WARNING,
+                f"indexes: likely none on {name} ({took * 1000:.0f} ms to find nobody): add 'index {name} eq'",
+            )
+            for name, took in slow.items()
+        ]
 
     async def _best_time(self, base: str, scope: Scope, filter_text: str) -> float:
         loop = asyncio.get_running_loop()
