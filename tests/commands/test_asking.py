@@ -138,7 +138,7 @@ def test_explain_names_a_loop(run, changed) -> None:
         run("flush")
     assert status == 75
     assert "LOOP" in out
-    assert "one@domain3.example -> two@domain3.example -> one@domain3.example: Postfix defers the message" in out
+    assert "one@domain3.example -> two@domain3.example -> one@domain3.example: Postfix goes round" in out
 
 
 def test_explain_names_the_guard(run, changed) -> None:

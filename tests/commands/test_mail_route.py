@@ -63,6 +63,34 @@ def test_a_loop_is_named_with_its_way() -> None:
     assert others == []
 
 
+def test_what_passes_an_address_that_expands_into_itself_is_no_loop() -> None:
+    aliases = {"a@here.example": ["box@here.example"], "box@here.example": ["a@here.example", "box@here.example"]}
+    assert ends("a@here.example", aliases) == [("box@here.example", Ends.MAILBOX)]
+
+
+def test_a_loop_that_grows_is_named_too() -> None:
+    aliases = {
+        "a@here.example": ["x@there.example", "b@here.example"],
+        "b@here.example": ["y@there.example", "a@here.example"],
+    }
+    (loop,) = route("a@here.example", site(aliases))
+    assert loop.ends is Ends.LOOP
+    assert "a@here.example -> b@here.example -> a@here.example" in loop.text
+
+
+def test_an_address_that_is_too_long_is_not_accepted() -> None:
+    (found,) = route("a@here.example", site({"a@here.example": ["x" * 1000 + "@there.example"]}))
+    assert (found.ends, "1000 letters" in found.text) == (Ends.WAITS, True)
+
+
+def test_the_table_is_asked_once_for_an_address() -> None:
+    asked: list[str] = []
+    loop = site({})
+    loop.lookup = lambda address: asked.append(address) or ["a@here.example", "b@here.example"]  # type: ignore[func-returns-value]
+    assert route("c@here.example", loop)
+    assert sorted(asked) == ["a@here.example", "b@here.example", "c@here.example"]
+
+
 def test_recipients_reached_twice_are_told_once() -> None:
     aliases = {"a@here.example": ["b@here.example", "box@here.example"], "b@here.example": ["box@here.example"]}
     assert ends("a@here.example", aliases) == [("box@here.example", Ends.MAILBOX)]

@@ -2,9 +2,9 @@
 
 cleanup_map1n(3), read in Postfix's source: the list of recipients is gone through once; each is looked up again and
 again until nothing is found for it, its place taken by the first value and the others put at the end. An address that
-expands into itself is expanded once only. More recipients than virtual_alias_expansion_limit, or more steps for one
-than virtual_alias_recursion_limit, and the message is not accepted but tried again later. So it is for a loop, which is
-told here as soon as an address comes out of itself; Postfix goes round until a limit ends it.
+expands into itself is expanded once only. More recipients than virtual_alias_expansion_limit, more steps for one than
+virtual_alias_recursion_limit, or a longer address than virtual_alias_address_length_limit, and the message is not
+accepted but tried again later. That is also how a loop ends, which is named here by the addresses that it goes through.
 
 ``lookup(address)`` is the alias table: its values, ``()`` for none. It raises ``Fails`` for a temporary failure.
 """
@@ -23,6 +23,9 @@ EXPANSION_LIMIT = 1000
 
 RECURSION_LIMIT = 1000
 """virtual_alias_recursion_limit, postconf(5)."""
+
+LENGTH_LIMIT = 1000
+"""virtual_alias_address_length_limit, postconf(5)."""
 
 
 class Fails(Exception):
@@ -77,48 +80,72 @@ class _Place:
 def route(address: str, site: Site) -> list[Recipient]:
     """Where mail to ``address`` ends. One recipient that waits makes all of the message wait: it stands first then."""
     places = [_Place(_full(address, site))]
-    itself: set[str] = set()
-    ended: list[Recipient] = []
+    expansion = _Expansion(site, places)
     whole: list[_Place] = []
+    failed: list[Recipient] = []
     for place in places:
         if len(places) > site.expansion_limit:
-            text = f"more than {site.expansion_limit} recipients (virtual_alias_expansion_limit): not accepted"
-            return [Recipient(place.address, Ends.WAITS, text, place.way), *ended]
-        bad = _expand(place, places, itself, site)
-        if bad is not None:
-            ended.insert(0, bad)
-        else:
-            whole.append(place)
-    unique = {place.address.casefold(): place for place in reversed(whole)}
-    return [*ended, *(_end(place, site) for place in reversed(unique.values()))]
-
-
-def _expand(place: _Place, places: list[_Place], itself: set[str], site: Site) -> Recipient | None:
-    """Follow one place until nothing is found for it; what is wrong with it, if anything."""
-    for _ in range(site.recursion_limit):
-        before = place.address
-        if before.casefold() in itself:
-            return None
+            limit = f"more than {site.expansion_limit} recipients (virtual_alias_expansion_limit)"
+            return [_stopped(place, limit)]
         try:
-            values = [_full(value, site, before) for value in site.lookup(before)]
+            stop = expansion.expand(place)
         except Fails as error:
-            return Recipient(before, Ends.WAITS, f"the alias table fails: {error}", place.way)
-        if not values:
-            return None
-        way = (*place.way, before)
-        if any(value.casefold() == before.casefold() for value in values):
-            itself.add(before.casefold())
-        gone = {one.casefold() for one in way} - itself
-        for value in values:
-            if value.casefold() in gone:
-                chain = " -> ".join((*way, value))
-                return Recipient(value, Ends.LOOP, f"{chain}: Postfix defers the message", place.way)
-        place.address, place.way = values[0], way
-        places += [_Place(value, way) for value in values[1:]]
-        if len(places) > site.expansion_limit:
-            return None
-    text = f"more than {site.recursion_limit} steps (virtual_alias_recursion_limit): not accepted"
-    return Recipient(place.address, Ends.WAITS, text, place.way)
+            failed.append(Recipient(place.address, Ends.WAITS, f"the alias table fails: {error}", place.way))
+            continue
+        if stop is not None:
+            return [stop]
+        whole.append(place)
+    unique = {place.address.casefold(): place for place in reversed(whole)}
+    return [*failed, *(_end(place, site) for place in reversed(unique.values()))]
+
+
+class _Expansion:
+    """Follows the places of one list, which grows meanwhile. What the table said once is not asked again."""
+
+    def __init__(self, site: Site, places: list[_Place]) -> None:
+        self._site = site
+        self._places = places
+        self._itself: set[str] = set()
+        self._known: dict[str, list[str]] = {}
+
+    def expand(self, place: _Place) -> Recipient | None:
+        """Follow one place until nothing is found for it; the limit that stops all, if any. Raises ``Fails``."""
+        site = self._site
+        for steps in range(site.recursion_limit + 1):
+            before = place.address
+            if before.casefold() in self._itself:
+                return None
+            if steps == site.recursion_limit:
+                break
+            values = self._values(before)
+            if not values:
+                return None
+            if any(len(value) > LENGTH_LIMIT for value in values):
+                return _stopped(place, f"an address of more than {LENGTH_LIMIT} letters")
+            if any(value.casefold() == before.casefold() for value in values):
+                self._itself.add(before.casefold())
+            place.way = (*place.way, before)
+            place.address = values[0]
+            self._places += [_Place(value, place.way) for value in values[1:]]
+        return _stopped(place, f"more than {site.recursion_limit} steps (virtual_alias_recursion_limit)")
+
+    def _values(self, address: str) -> list[str]:
+        known = self._known.get(address)
+        if known is None:
+            known = self._known[address] = [_full(value, self._site, address) for value in self._site.lookup(address)]
+        return known
+
+
+def _stopped(place: _Place, limit: str) -> Recipient:
+    """What a limit ends: a loop, when an address comes twice on the way."""
+    seen: list[str] = []
+    for address in (*place.way, place.address):
+        if address in seen:
+            chain = " -> ".join([*seen, address])
+            text = f"{chain}: Postfix goes round until {limit}, and defers the message"
+            return Recipient(address, Ends.LOOP, text, tuple(seen[:-1]))
+        seen.append(address)
+    return Recipient(place.address, Ends.WAITS, f"{limit}: not accepted, tried again later", place.way)
 
 
 def _full(value: str, site: Site, before: str = "") -> str:
