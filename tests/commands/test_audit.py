@@ -13,7 +13,7 @@ from vmaild import cli
 from vmaild.commands.audit_rules import Audit
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import SEARCH_BASE, tree
-from vmaild.directory import Level
+from vmaild.directory.examine import Level
 from vmaild.lookup import Entry
 
 BASE = "o=hosting"

@@ -12,7 +12,7 @@ import pytest
 
 from vmaild.commands.check_postfix import findings, may_write
 from vmaild.config import Config, load
-from vmaild.directory import Level
+from vmaild.directory.examine import Level
 
 GOOD_MAIN = """
 virtual_mailbox_domains = socketmap:inet:127.0.0.1:10143:virtual_mailbox_domains

@@ -11,8 +11,9 @@ import pytest
 from tests.support.directory import account
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE, tree
-from vmaild.directory import DirectorySettings, Level, connected, examine
-from vmaild.directory.examine import equality_indexes
+from vmaild.directory import DirectorySettings
+from vmaild.directory.examine import Level, equality_indexes, examine
+from vmaild.directory.walk import connected
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import Scope, Search
 

@@ -20,7 +20,9 @@ from vmaild.commands.audit_rules import ATTRIBUTES, Audit, Problem
 from vmaild.commands.output import Style, columns, escape, style_for
 from vmaild.commands.session import configuration, fail, print_json
 from vmaild.config import Config
-from vmaild.directory import LIMIT, DirectorySettings, Level, connected, in_words
+from vmaild.directory import LIMIT, DirectorySettings, in_words
+from vmaild.directory.examine import Level
+from vmaild.directory.walk import connected
 from vmaild.errors import ConfigError, DirectoryFailure
 from vmaild.lookup import Scope, Search
 

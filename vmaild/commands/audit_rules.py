@@ -20,7 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from vmaild.directory import Level
+from vmaild.directory.examine import Level
 from vmaild.errors import DataError
 from vmaild.lookup import Entry
 from vmaild.tables import address, dn

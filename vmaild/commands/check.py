@@ -18,7 +18,7 @@ from vmaild.commands import check_postfix
 from vmaild.commands.output import Style, escape, style_for
 from vmaild.commands.session import configuration, print_json
 from vmaild.config import Config
-from vmaild.directory import Finding, Level, examine
+from vmaild.directory.examine import Finding, Level, examine
 from vmaild.listening import UnixAddress, parse_address
 from vmaild.lookup import Scope
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from vmaild.config import Config
-from vmaild.directory import Finding, Level
+from vmaild.directory.examine import Finding, Level
 from vmaild.listening import UnixAddress, parse_address
 from vmaild.postfix.files import Site, read_site, read_table
 from vmaild.postfix.tables import TableName, table_names

@@ -24,8 +24,8 @@ tls                 the TLS context, made and checked
 uri                 LDAP URIs as vmaild accepts them
 settings            what the configuration fills, and ``problems`` that checks it
 counters            what is counted, and the state of the moment
-walk                one connection for a command: searches, and pages of a whole tree
-examine             what ``vmaild check`` asks of a server
+walk                one connection for a command: searches, and pages of a whole tree; not for the daemon
+examine             what ``vmaild check`` asks of a server; not for the daemon
 ==================  ================================================================================
 
 libldap reads ldap.conf(5) and LDAP* variables when it is first used; they can make it dereference aliases, and a
@@ -38,12 +38,10 @@ import os
 os.environ.setdefault("LDAPNOINIT", "1")
 
 from vmaild.directory.counters import Counters, PoolStatus, ServerStatus
-from vmaild.directory.examine import Finding, Level, examine
 from vmaild.directory.failures import KINDS, LIMIT, NO_BASE, REFUSED, in_words
 from vmaild.directory.pool import Ended, Found, Pool
 from vmaild.directory.settings import DirectorySettings, problems
 from vmaild.directory.shared_probe import RENEWAL, TRUST, SharedProbe
-from vmaild.directory.walk import WalkConnection, connected
 
 __all__ = [
     "KINDS",
@@ -55,16 +53,11 @@ __all__ = [
     "Counters",
     "DirectorySettings",
     "Ended",
-    "Finding",
     "Found",
-    "Level",
     "Pool",
     "PoolStatus",
     "ServerStatus",
     "SharedProbe",
-    "WalkConnection",
-    "connected",
-    "examine",
     "in_words",
     "problems",
 ]
