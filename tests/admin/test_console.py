@@ -12,7 +12,7 @@ from tests.cache.fake_time import in_fake_time
 from tests.maps.fake_directory import account, alias
 from tests.maps.site import ALIAS, MAILBOX, Site
 from vmaild.admin import control
-from vmaild.admin.console import MAX_ENTRIES, MAX_LISTED, MAX_TEXT, Console, Unknown
+from vmaild.admin.console import MAX_ENTRIES, MAX_LISTED, MAX_TEXT, PORTION, Console, Unknown
 from vmaild.admin.control import MAX_ANSWER, ControlProtocol
 from vmaild.directory import PoolStatus, ServerStatus
 from vmaild.errors import DirectoryFailure
@@ -119,12 +119,32 @@ async def test_a_list_is_as_long_as_asked_for_and_no_longer_than_the_bound():
     shell = console(site)
     for number in range(30):
         await shell.query(MAILBOX, b"n%d@d.example" % number)
-    assert len(asked(shell, b"cache-list 5")["records"]) == 5
-    assert len(asked(shell, b"cache-list 5 %s" % MAILBOX)["records"]) == 5
-    assert asked(shell, b"cache-list 9999999")["more"] is False
+    assert len((await shell.cached(None, 5))["records"]) == 5
+    assert len((await shell.cached(MAILBOX, 5))["records"]) == 5
+    assert json.loads(await ControlProtocol(None, shell).answer(b"cache-list 9999999"))["more"] is False
     assert "unknown command" in asked(shell, b"cache-list 99999999")["error"]
     assert "unknown command" in asked(shell, b"cache-list -1")["error"]
     assert MAX_LISTED == 1000
+
+
+@in_fake_time
+async def test_others_have_their_turn_while_a_list_is_made():
+    site = Site()
+    for number in range(1000):
+        site.cache.store(b"1 n%d@d.example" % number, (b"d.example/x/", None, None), None)
+    turns = 0
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    told = await console(site).cached(None, 1000)
+    task.cancel()
+    assert len(told["records"]) == 1000
+    assert turns >= 1000 // PORTION - 1
 
 
 @in_fake_time

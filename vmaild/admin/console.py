@@ -40,6 +40,9 @@ MAX_ENTRIES = 20
 MAX_TEXT = 2000
 """Characters of one text that are told: an alias of a thousand members is cut."""
 
+PORTION = 50
+"""Records told, or passed over, in a turn of the loop: a millisecond at most."""
+
 CAUSE_SECONDS = 2.0
 """How long the cause of a failure may take, once a lookup has failed."""
 
@@ -56,6 +59,9 @@ class Console:
         self._cache = cache
         self._directory = directory
         self.status = status
+        self._by_prefix: dict[bytes, list[Map]] = {}
+        for entry in maps.all:
+            self._by_prefix.setdefault(entry.prefix, []).append(entry)
 
     def map_names(self) -> list[str]:
         """The names of all maps."""
@@ -70,24 +76,29 @@ class Console:
             logger.setLevel(level.upper())
         return logging.getLevelName(logger.getEffectiveLevel()).lower()
 
-    def cached(self, map_name: bytes | None, count: int) -> Json:
+    async def cached(self, map_name: bytes | None, count: int) -> Json:
         """The records of a map, or of all, stored last. Raises ``Unknown``."""
         prefix = b"" if map_name is None else self._named(map_name).prefix
-        found = [record for record in self._cache.newest(MAX_SCANNED) if record.key.startswith(prefix)]
         count = min(count, MAX_LISTED)
-        return {
-            "records": [self._record(record) for record in found[:count]],
-            "more": len(found) > count or len(self._cache) > MAX_SCANNED,
-            "total": len(self._cache),
-        }
+        found: list[Json] = []
+        more = len(self._cache) > MAX_SCANNED
+        for number, record in enumerate(self._cache.newest(MAX_SCANNED)):
+            if number % PORTION == PORTION - 1:
+                await asyncio.sleep(0)
+            if record.retired or not record.key.startswith(prefix):
+                continue
+            if len(found) == count:
+                more = True
+                break
+            found.append(self._record(record))
+        return {"records": found, "more": more, "total": len(self._cache)}
 
     def shown(self, key: bytes) -> Json:
         """What the cache knows of one key: its records, one for each group of maps."""
         folded = address.fold(key)
         if not folded:
             return {"records": []}
-        prefixes = dict.fromkeys(entry.prefix for entry in self.maps.all)
-        found = [record for prefix in prefixes if (record := self._cache.get(prefix + folded)) is not None]
+        found = [record for prefix in self._by_prefix if (record := self._cache.get(prefix + folded)) is not None]
         return {"records": [self._record(record) for record in found]}
 
     async def query(self, map_name: bytes, key: bytes) -> Json:
@@ -126,7 +137,7 @@ class Console:
     def _record(self, record: Record) -> Json:
         number, _, key = record.key.partition(b" ")
         now = self._cache.clock()
-        maps = [entry for entry in self.maps.all if entry.prefix == number + b" "]
+        maps = self._by_prefix[number + b" "]
         return {
             "key": key.decode(errors="backslashreplace")[:MAX_TEXT],
             "positive": record.positive,
