@@ -6,6 +6,7 @@
 #   make test             formatting, lint, types and every test, against real slapd and Postfix
 #   make system           the HOWTO's whole system: slapd, Postfix, vmaild, Courier, procmail, webmail in a browser (as root)
 #   make chaos            five minutes of failing directory servers
+#   make soak             ten minutes of load, floods and outages, every answer checked, memory watched; SECONDS=...
 #   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
 #   make lint             formatting, lint and types only
 #   make clean            remove what these made
@@ -17,7 +18,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test system chaos fuzz lint clean demo-packages mail-packages test-packages system-packages
+.PHONY: help demo test system chaos soak fuzz lint clean demo-packages mail-packages test-packages system-packages
 
 PYTHON := python3
 VENV := .venv
@@ -38,7 +39,7 @@ PYTHON_PACKAGES := python3 python3-venv python3-dev
 PYTHON_COMPLETE := import ensurepip, pathlib, sysconfig; pathlib.Path(sysconfig.get_path('include'), 'Python.h').stat()
 
 help:
-	@sed -n '3,11s/^# *//p' Makefile
+	@sed -n '3,12s/^# *//p' Makefile
 
 demo: $(if $(MAIL),mail,demo)-packages $(VENV)/demo
 	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(MAIL),--mail) $(if $(PORT),--port $(PORT))
@@ -52,6 +53,11 @@ system: system-packages $(VENV)/test
 
 chaos: test-packages $(VENV)/test
 	$(RUN) -m tests.directory.chaos --seconds 300
+
+soak: SECONDS := 600
+soak: OUTPUT := soak-results
+soak: test-packages $(VENV)/test
+	$(RUN) -m tests.soak --seconds $(SECONDS) --output $(OUTPUT)
 
 fuzz: SECONDS := 60
 fuzz: test-packages $(VENV)/fuzz

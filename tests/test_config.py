@@ -108,6 +108,7 @@ pool_sise = 4
 [cache]
 ttl = -1
 max_entries = 0
+max_size = 1000
 [[listen]]
 protocol = "tcp"
 [[listen]]
@@ -136,6 +137,7 @@ result_attribute = 5
         "[listen 1] protocol: must be one of socketmap, tcp_table, not 'tcp'",
         found[13],
         "[cache] ttl: must be 0 to 2592000 seconds, not -1",
+        "[cache] max_size: must be 1048576 to 1099511627776 bytes, not 1000",
         "[cache] max_entries: must be 1 to 100000000, not 0",
     ]
     assert found[13].startswith("[listen 2] address: ")

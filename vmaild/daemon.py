@@ -24,8 +24,8 @@ from vmaild.config import Config
 from vmaild.directory import Pool
 from vmaild.errors import ConfigError
 from vmaild.listening import parse_address
-from vmaild.maps import Maps
-from vmaild.process import GcTuning, Log, LogOnce, Watchdog, descriptors, systemd
+from vmaild.maps import Limits, Maps
+from vmaild.process import GcTuning, Log, LogOnce, Watchdog, descriptors, resources_in_use, systemd
 from vmaild.server import Server
 
 logger = logging.getLogger("vmaild")
@@ -46,6 +46,9 @@ def make_maps(config: Config, directory: Pool, cache: Cache) -> Maps:
         directory,
         timeout=config.directory.timeout,
         canaries=config.maps.canaries,
+        limits=Limits(
+            config.directory.pool_size, config.directory.max_waiting, config.directory.max_waiting_per_client
+        ),
     )
 
 
@@ -91,7 +94,13 @@ class Daemon:
         self.directory = Pool(config.directory)
         self.cache = Cache(config.cache)
         self.maps = make_maps(config, self.directory, self.cache)
-        self.server = Server(self.maps, config.listen, max_connections=places(config))
+        self.server = Server(
+            self.maps,
+            config.listen,
+            max_connections=places(config),
+            recent_size=self.cache.max_requests_size // len(config.listen),
+        )
+        self.cache.on_forget = self.server.forget_recent
         log_dropped = (lambda: log.dropped) if log is not None else (lambda: 0)
         self.metrics = Metrics(
             cache=self.cache, server=self.server, directory=self.directory, maps=self.maps, log_dropped=log_dropped
@@ -114,7 +123,7 @@ class Daemon:
 
     def stats(self) -> dict[str, Any]:
         """What the daemon knows of itself (``vmaild.admin.control``)."""
-        return self.metrics.stats()
+        return self.metrics.stats() | {"process": resources_in_use()}
 
     async def run(self) -> None:
         """Serve until told to stop. Raises OSError when an address cannot be listened on."""
@@ -212,7 +221,7 @@ class Daemon:
             await asyncio.sleep(self._config.directory.check_interval if self.directory.ready else CANARY_RETRY)
 
     async def _tune_gc(self) -> None:
-        tuning = GcTuning(lambda: self.cache.counters.stored)
+        tuning = GcTuning(lambda: self.cache.counters.stored, lambda: self.cache.freed)
         tuning.start()
         while True:
             await asyncio.sleep(GC_INTERVAL)

@@ -10,7 +10,7 @@ servers     in order: uri, up, current, connections, in_use, state_for (seconds)
 feed        how changes of the directory are followed: ``mode`` ("none": records age by their TTL), and more
 maps        by name: replies, hits, hit_rate (null without replies), p50 and p99 (seconds, null without), found,
             not_found, temporary, permanent
-cache       records, positive, negative, max_positive, max_negative, bytes (estimated), stale (hits)
+cache       records, positive, negative, max_positive, max_negative, bytes, max_bytes, stale (hits)
 clients     connections, max
 refused     what is refused and why: text, count, now (whether it is so at this moment)
 log_level   of the daemon's log
@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any
 
 import vmaild
 from vmaild.admin.http import readiness
-from vmaild.cache import size
 from vmaild.lookup import Status
 from vmaild.maps import mixed, quantile
 
@@ -119,7 +118,8 @@ class StatusReport:
             "negative": self.cache.counts[False],
             "max_positive": settings.max_entries,
             "max_negative": settings.max_negative_entries,
-            "bytes": size(self.cache),
+            "bytes": sum(self.cache.sizes.values()) + self.server.recent_size,
+            "max_bytes": settings.max_size,
             "stale": sum(tally.hits for tally in self.cache.tallies if tally.stale),
         }
 

@@ -67,8 +67,8 @@ def feed_in_words(feed: Mapping[str, Any]) -> str:
 
 def cache_in_words(cache: Mapping[str, Any]) -> str:
     """How much is cached."""
+    size = f"{bytes_in_words(cache['bytes'])} of {bytes_in_words(cache['max_bytes'])}"
     return (
-        f"{count(cache['records'], 'record')}, about {bytes_in_words(cache['bytes'])}; {cache['positive']} of"
-        f" {cache['max_positive']} found, {cache['negative']} of {cache['max_negative']} not found;"
-        f" {count(cache['stale'], 'stale answer')} given"
+        f"{count(cache['records'], 'record')}, about {size}; {cache['positive']} of {cache['max_positive']} found,"
+        f" {cache['negative']} of {cache['max_negative']} not found; {count(cache['stale'], 'stale answer')} given"
     )

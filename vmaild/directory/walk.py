@@ -22,7 +22,7 @@ from vmaild.directory.failures import FOREIGN, TIMEOUT, failure
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
 from vmaild.directory.uri import parse
-from vmaild.errors import DirectoryFailure
+from vmaild.errors import DataError, DirectoryFailure
 from vmaild.lookup import Entry, Search
 
 
@@ -85,7 +85,7 @@ class WalkConnection(LdapConnection):
 
     async def _page_of(self, answered: asyncio.Future[Outcome]) -> list[Entry]:
         outcome = await answered
-        if isinstance(outcome, DirectoryFailure):
+        if isinstance(outcome, DirectoryFailure | DataError):
             raise outcome
         return outcome
 

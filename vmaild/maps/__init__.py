@@ -4,6 +4,7 @@ maps       what is known at once, and what must be looked up
 flight     one key in flight, and all those in flight, few begun in a turn of the loop
 landing    what comes of it: the record is stored, those who wait are told; where exceptions become replies
 canaries   keys that must be found, or no "not found" is trusted
+fair_queue  those that wait for the directory, whoever has fewest first
 counters   what is counted
 latency    how long answers took
 explain    one lookup past the cache, with every search as it was sent
@@ -12,6 +13,8 @@ explain    one lookup past the cache, with every search as it was sent
 from vmaild.maps.canaries import Canaries
 from vmaild.maps.counters import MapCounters
 from vmaild.maps.explain import Explanation, Sent, explain
+from vmaild.maps.fair_queue import Peer
+from vmaild.maps.flight import Limits
 from vmaild.maps.latency import LATENCY_BOUNDS, Latency, mixed, quantile
 from vmaild.maps.maps import Map, Maps, Wanted
 
@@ -20,9 +23,11 @@ __all__ = [
     "Canaries",
     "Explanation",
     "Latency",
+    "Limits",
     "Map",
     "MapCounters",
     "Maps",
+    "Peer",
     "Sent",
     "Wanted",
     "explain",

@@ -64,6 +64,10 @@ class _Watched:
     def schema(self) -> Schema | None:
         return self._directory.schema
 
+    @property
+    def search_time(self) -> float:
+        return self._directory.search_time
+
     def begin(self, search: Search, end: float, done: Callable[[Ended], None]) -> object:
         note = Sent(search)
         self.sent.append(note)
@@ -71,10 +75,11 @@ class _Watched:
 
         def ended(how: Ended) -> None:
             note.seconds = time.monotonic() - began
-            if isinstance(how, Found):
-                note.entries = how.entries
+            what = how.entries if isinstance(how, Found) else how
+            if isinstance(what, list):
+                note.entries = what
             else:
-                note.failure = str(how)
+                note.failure = str(what)
             done(how)
 
         return self._directory.begin(search, end, ended)
@@ -110,5 +115,9 @@ async def explain(maps: Maps, entry: Map, key: str) -> Explanation:
         entries = next(entries for one, entries in lookup.steps(entry.place) if one is step)
         queries = entry.group.tables[entry.place].queries
         number = next(number for number, query in enumerate(queries, 1) if query is step.query)
-        found.decided = (lookup.search_keys[step.key].text, number, entries[0].dn if entries else "")
+        found.decided = (
+            lookup.search_keys[step.key].text,
+            number,
+            entries[0].dn if isinstance(entries, list) and entries else "",
+        )
     return found

@@ -28,7 +28,8 @@ from vmaild.cache import Answer, Cache, Record, reply_of
 from vmaild.lookup import NOT_FOUND, Reply, Request, Status
 from vmaild.maps.canaries import Canaries
 from vmaild.maps.counters import MapCounters
-from vmaild.maps.flight import Flight, Searcher, Tell, Waiter
+from vmaild.maps.fair_queue import Peer
+from vmaild.maps.flight import Flight, Limits, Searcher, Tell, Waiter
 from vmaild.maps.landing import Landing, reply_to
 from vmaild.process.log_once import LogOnce
 from vmaild.tables import Group, address
@@ -67,6 +68,7 @@ class Maps:
         *,
         timeout: float,
         canaries: Mapping[str, tuple[str, ...]] | None = None,
+        limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._maps: dict[bytes, Map] = {}
@@ -80,8 +82,9 @@ class Maps:
         self._clock = clock
         self._once = LogOnce(logger, clock)
         self.canaries = Canaries(canaries or {}, self._present, self._forget_not_found, clock)
-        self._landing = Landing(cache, directory, self.canaries, self._once)
+        self._landing = Landing(cache, directory, self.canaries, self._once, limits)
         self._flights = self._landing.flights
+        self.flight_counters = self._flights.flight_counters
         self.counters = {one.name: one.counters for one in self._maps.values()}
         self.unknown = MapCounters()
         """Replies to requests for a map that does not exist."""
@@ -116,6 +119,7 @@ class Maps:
             if known is not None and self._cache.serves(record, known, now):
                 reply = reply_of(known)
                 tally = self._cache.tally(entry.name, reply.status, stale=now >= record.expires_at)
+                record.asked_by(entry.place)
                 return Answer(record, encode(reply), tally)
         return Wanted(entry, key, record)
 
@@ -144,12 +148,12 @@ class Maps:
 
     # --- what must be looked up -----------------------------------------------------------------------------------
 
-    def look_up(self, wanted: Wanted, tell: Tell) -> None:
-        """Have ``tell`` called once with the reply, now or later. Never raises."""
+    def look_up(self, wanted: Wanted, tell: Tell, peer: Peer | None = None) -> None:
+        """Have ``tell`` called once with the reply, now or later; ``peer`` is who asked. Never raises."""
         entry, key, record = wanted
         # uvloop's own time goes in milliseconds.
-        waiter = Waiter(entry, tell, asyncio.get_running_loop().time() + self._timeout, self._clock())
-        if record is not None:
+        waiter = Waiter(entry, tell, asyncio.get_running_loop().time() + self._timeout, peer, self._clock())
+        if record is not None and not record.retired:
             self._renew(waiter, record)
         elif key:
             self._cache.counters.misses += 1
@@ -188,7 +192,9 @@ class Maps:
         """
         if name is None:
             self._flights.forget(lambda _: True)
-            return self._cache.forget_all()
+            count = len(self._cache)
+            self._cache.forget_all()
+            return count
         entry = self._maps.get(name.lower())
         folded = None if key is None else address.fold(key)
         if entry is None or (key is not None and folded is None):
@@ -198,24 +204,19 @@ class Maps:
             self._flights.forget(wanted.__eq__)
             return self._cache.forget(wanted)
         self._flights.forget(lambda flying: flying.startswith(entry.prefix))
-        return self._cache.forget_all(lambda record: record.key.startswith(entry.prefix))
+        count = self._cache.count(entry.prefix)
+        self._cache.forget_all(lambda record: record.key.startswith(entry.prefix))
+        return count
 
     def _forget_not_found(self, name: str) -> None:
         """A canary of the map is missing: its "not found" is not trusted any more."""
         entry = self._maps[name.encode()]
 
-        kept: list[Record] = []
-
         def unwanted(record: Record) -> bool:
-            if not record.key.startswith(entry.prefix) or record.known[entry.place] is not NOT_FOUND:
-                return False
-            if record.positive:
-                kept.append(record.without(entry.place))
-            return True
+            return record.key.startswith(entry.prefix) and record.known[entry.place] is NOT_FOUND
 
-        self._cache.forget_all(unwanted)
-        for record in kept:
-            self._cache.keep(record, self._clock())
+        # What the other maps found is still good.
+        self._cache.forget_all(unwanted, lambda record: record.without(entry.place) if record.positive else None)
 
     async def _present(self, name: str, key: str) -> bool:
         """Whether the directory has a canary, past the cache."""

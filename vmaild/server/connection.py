@@ -49,6 +49,7 @@ class ClientConnection(asyncio.Protocol):
         "_encode",
         "_fed",
         "_patience",
+        "_peer",
         "_pending",
         "_recent",
         "_requests",
@@ -83,6 +84,7 @@ class ClientConnection(asyncio.Protocol):
         """Count the connection in, or close it when there are too many."""
         self._transport = cast("asyncio.Transport", transport)
         self._write = self._transport.write
+        self._peer = self._context.peer_of(transport.get_extra_info("peername"))
         if self._context.opened(self):
             self._state = READY
         else:
@@ -232,7 +234,7 @@ class ClientConnection(asyncio.Protocol):
         # It has its place before anything else can happen: a reply to another may come while this one is begun.
         pending = PendingReply(self._clock())
         self._pending.append(pending)
-        self._context.lookups.look_up(found, functools.partial(self._told, pending))
+        self._context.lookups.look_up(found, functools.partial(self._told, pending), self._peer)
         if pending.wire is None:
             pending.later = True
             self.in_flight += 1

@@ -31,7 +31,10 @@ logger = logging.getLogger("vmaild.server")
 
 
 class Server:
-    """Answers what comes in on ``listens`` by way of ``lookups``."""
+    """Answers what comes in on ``listens`` by way of ``lookups``.
+
+    Each listener may remember ``recent_size`` bytes of requests that came lately, with their answers.
+    """
 
     def __init__(
         self,
@@ -42,9 +45,11 @@ class Server:
         max_pipelined: int = MAX_PIPELINED,
         idle_timeout: float = IDLE_TIMEOUT,
         sweep_interval: float = SWEEP_INTERVAL,
+        recent_size: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._listens = tuple(listens)
+        self._recent_size = recent_size
         self._context = Context(
             lookups, clock, max_connections=max_connections, max_pipelined=max_pipelined, freed=self._resume
         )
@@ -155,9 +160,14 @@ class Server:
     def _factory(self, listen: ListenSettings) -> Callable[[], asyncio.Protocol]:
         context = self._context
         dialect = SOCKETMAP if listen.protocol == "socketmap" else tcp(listen.map.encode())
-        recent = Recent()
+        recent = Recent(self._recent_size)
         context.recents.append(recent)
         return lambda: HotConnection(context, dialect, recent)
+
+    @property
+    def recent_size(self) -> int:
+        """Bytes of the requests that came lately, of all listeners."""
+        return sum(recent.size for recent in self._context.recents)
 
     async def _stop_listening(self) -> None:
         acceptors, self._acceptors = self._acceptors, []

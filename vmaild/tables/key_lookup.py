@@ -8,6 +8,7 @@ something answers. One search often settles all the tables.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator
 
 from vmaild import lookup
@@ -24,14 +25,17 @@ MEMBERS_JOINED = 50
 """Members of one role or list that are looked up in one search; more are asked for one by one. A filter of this many
 addresses stays below 64 KiB."""
 
+OVERHEAD = 2000
+"""Bytes that a lookup takes beside its entries."""
+
 Settled = Reply | DataError | Search
 
 
 class KeyLookup:
     """``key`` is folded; ``schema`` is that of the server which will be asked, None when it is not known."""
 
-    __slots__ = ("_alone", "_asked", "_followed", "_found", "_keys", "_plan", "_settled", "group", "key", "others",
-                 "schema", "warnings")  # fmt: skip
+    __slots__ = ("_alone", "_asked", "_followed", "_found", "_keys", "_plan", "_settled", "exact", "group", "key",
+                 "others", "schema", "warnings")  # fmt: skip
 
     def __init__(self, group: Group, key: str, schema: Schema | None) -> None:
         self.key = key
@@ -39,6 +43,8 @@ class KeyLookup:
         """Lookups of other keys that the same searches answered."""
         self.warnings: list[str] = []
         """For the log: what was skipped, and why."""
+        self.exact = False
+        """Whether an entry of the key itself was found, not only one of a catch-all or without the extension."""
         self.group = group
         self.schema = schema
         self._keys = keys = group.search_keys(key)
@@ -54,7 +60,7 @@ class KeyLookup:
         if group.labels:
             shape += tuple([not get(part) for part in keys for get in group.labels])
         self._plan = plan = group.plans.get(shape) or group.plan(shape, keys)
-        self._found: list[list[Entry] | None] = [None] * len(plan.asks)
+        self._found: list[list[Entry] | DataError | None] = [None] * len(plan.asks)
         self._settled: list[Reply | DataError | None] = [None] * len(group.tables)
         self._asked: JoinedSearch | _Followed | None = None
         self._followed: dict[tuple[int, Step], _Followed] = {}
@@ -64,6 +70,13 @@ class KeyLookup:
     def joint(self) -> bool:
         """Whether the search last returned stands for several, so that its failure may be of one of them only."""
         return not self._alone and (not isinstance(self._asked, JoinedSearch) or self._asked.joint)
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes of memory its entries take: they are kept as long as it may go on."""
+        followed = [entries for one in self._followed.values() for entries in one.received]
+        found = [entries for entries in self._found if isinstance(entries, list)]
+        return OVERHEAD + sum(_weight(entry) for entries in (*found, *followed) for entry in entries)
 
     def settle(self, table: int) -> Settled:
         """What is known of the answer of the group's table at the place ``table``."""
@@ -88,6 +101,8 @@ class KeyLookup:
         """The step whose entries made the table's answer, once it is settled; None where nothing was found."""
         for step in self._plan.steps[table]:
             entries = self._found[step.ask]
+            if isinstance(entries, DataError):
+                return step
             if not entries:
                 continue
             try:
@@ -97,21 +112,25 @@ class KeyLookup:
                 return step
         return None
 
-    def steps(self, table: int) -> list[tuple[Step, list[Entry] | None]]:
+    def steps(self, table: int) -> list[tuple[Step, list[Entry] | DataError | None]]:
         """The steps of a table's lookup in their order, each with its entries; None: not asked."""
         return [(step, self._found[step.ask]) for step in self._plan.steps[table]]
 
-    def receive(self, entries: list[Entry]) -> None:
-        """Take what the search last returned by ``settle`` brought."""
+    def receive(self, entries: list[Entry] | DataError) -> None:
+        """Take what the search last returned by ``settle`` brought, or what is wrong with it."""
         asked = self._asked
-        if isinstance(asked, _Followed):
+        if isinstance(entries, DataError) and self.joint:
+            # It is wrong with one of its queries perhaps, and the others can be answered.
+            self.split()
+        elif isinstance(asked, _Followed):
             asked.receive(entries)
         elif asked is not None and not asked.joint:
             self._found[asked.asks[0]] = entries
         elif asked is not None:
             self._share(asked, entries)
 
-    def _share(self, asked: JoinedSearch, entries: list[Entry]) -> None:
+    def _share(self, asked: JoinedSearch, entries: list[Entry] | DataError) -> None:
+        assert not isinstance(entries, DataError)
         assert self.schema is not None
         shares: list[list[Entry]] = [[] for _ in asked.asks]
         if asked.elsewhere and not asked.decides(self._keys, self.schema):
@@ -139,12 +158,17 @@ class KeyLookup:
             if entries is None:
                 self._asked = asked = (self._plan.single if self._alone else self._plan.joined)[step.ask]
                 return asked.search(self._keys)
-            if entries and (answer := self._answer_of(number, step, entries)) is not None:
-                return answer
+            if entries:
+                if not step.key:
+                    self.exact = True
+                if (answer := self._answer_of(number, step, entries)) is not None:
+                    return answer
         return lookup.NOT_FOUND
 
-    def _answer_of(self, number: int, step: Step, entries: list[Entry]) -> Reply | Search | None:
+    def _answer_of(self, number: int, step: Step, entries: list[Entry] | DataError) -> Reply | Search | None:
         """What the entries of one step make; None when the next step is to be tried."""
+        if isinstance(entries, DataError):
+            raise entries
         query = step.query
         if query.size_limit and len(entries) > query.size_limit:
             raise DataError(f"size_limit of {query.size_limit} exceeded")
@@ -153,7 +177,7 @@ class KeyLookup:
             return lookup.NODATA
         settings = self.group.tables[number].settings
         if settings.unique and len(entries) > 1:
-            raise DataError(f"{len(entries)} entries for one key: {' and '.join(entry.dn for entry in entries)}")
+            raise DataError(f"{len(entries)} entries for one key: {' and '.join(entry.dn for entry in entries[:3])}")
         if not expansion.special_result_attribute:
             return self._reply(settings, step, entries, values_of(expansion, self._keys[step.key], entries))
         followed = self._followed.get((number, step))
@@ -175,17 +199,21 @@ class KeyLookup:
             return None
         value = values[0] if len(values) == 1 else ",".join(values)
         if key.extension and settings.propagate_extension:
+            if len(value) + len(values) * len(key.extension) > VALUE_LIMIT:
+                raise _too_long(entries)
             value = address.add_extension(value, key.extension)
-            if len(value.encode()) > VALUE_LIMIT:
-                raise DataError(f"{entries[0].dn}: the values with their extensions are too long for one reply")
-        return Reply(Status.FOUND, value.encode())
+        encoded = value.encode()
+        if len(encoded) > VALUE_LIMIT:
+            raise _too_long(entries)
+        return Reply(Status.FOUND, encoded)
 
     # --- members: the entries that DNs and URLs name -----------------------------------------------------------------
 
     def _follow(self, step: Step, entries: list[Entry]) -> Generator[Search, list[Entry], list[str]]:
         """The values of ``entries``, with those of the entries that they name."""
         expansion = step.query.expansion
-        named = [member for entry in entries for member in expansion.followed(entry)]
+        followed = (member for entry in entries for member in expansion.followed(entry))
+        named = list(itertools.islice(followed, MEMBERS_JOINED))
         known: dict[str, list[Entry]] = {}
         if not self._alone:
             known = yield from self._members(named)
@@ -213,7 +241,7 @@ class KeyLookup:
         place = None
         if self.schema is None:
             return {}
-        for member in named[:MEMBERS_JOINED]:
+        for member in named:
             if address_in_rdn := _address_in_rdn(member):
                 other = KeyLookup(self.group, address_in_rdn, self.schema)
                 joined = other._plan.joined[0] if other._plan.joined else None
@@ -255,11 +283,17 @@ class _Followed:
         self._steps = steps
         self._result: list[str] | DataError = []
         self.search: Search | None = None
+        self.received: list[list[Entry]] = []
         self._advance(None)
 
-    def receive(self, entries: list[Entry]) -> None:
+    def receive(self, entries: list[Entry] | DataError) -> None:
         """Go on with what ``search`` brought."""
-        self._advance(entries)
+        if isinstance(entries, DataError):
+            self._steps.close()
+            self.search, self._result = None, entries
+        else:
+            self.received.append(entries)
+            self._advance(entries)
 
     def values(self) -> list[str]:
         """The values. Raises the DataError that ended it."""
@@ -274,6 +308,15 @@ class _Followed:
             self.search, self._result = None, stop.value
         except DataError as error:
             self.search, self._result = None, error.with_traceback(None)
+
+
+def _weight(entry: Entry) -> int:
+    values = [value for some in entry.attributes.values() for value in some]
+    return 1000 + 2 * len(entry.dn) + 50 * len(values) + sum(map(len, values))
+
+
+def _too_long(entries: list[Entry]) -> DataError:
+    return DataError(f"{entries[0].dn}: the values are too long for one reply")
 
 
 def _address_in_rdn(member: str) -> str | None:
