@@ -68,7 +68,7 @@ def run(daemon: DaemonProcess, capfd: pytest.CaptureFixture[str]):
 
 
 def test_check_of_a_good_file_says_so(run) -> None:
-    status, out, err = run("check")
+    status, out, err = run("check", "--offline")
     assert (status, err) == (0, "")
     assert "6 maps, 1 listeners, no problem found" in out
 

@@ -30,6 +30,7 @@ LAYERS = (
     ("reload",),
     ("daemon", "demo"),
     ("migration",),
+    ("commands",),
     ("cli",),
     ("__main__",),
 )

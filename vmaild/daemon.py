@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from vmaild.admin import MOST_CONNECTIONS, Metrics, Readiness, readiness
+from vmaild.admin import MOST_CONNECTIONS, Console, Metrics, Readiness, StatusReport, readiness
 from vmaild.cache import Cache
 from vmaild.config import Config, load
 from vmaild.directory import Pool
@@ -47,11 +47,19 @@ STATUS_INTERVAL = 5.0
 @contextlib.asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[Maps]:
     """Maps over a directory of their own, for a command that asks and ends."""
-    own = serving(config, Cache(config.cache))
+    async with console_of(config) as console:
+        yield console.maps
+
+
+@contextlib.asynccontextmanager
+async def console_of(config: Config) -> AsyncIterator[Console]:
+    """A console over a directory of its own, for a command that asks and ends: a daemon without listeners."""
+    cache = Cache(config.cache)
+    own = serving(config, cache)
     await own.directory.start()
     try:
         await own.maps.canaries.check()
-        yield own.maps
+        yield Console(own.maps, cache, own.directory, dict)
     finally:
         await own.close()
 
@@ -84,14 +92,16 @@ class Daemon:
             self.maps, config.listen, max_connections=places(config), recent_size=self.cache.max_requests_size
         )
         self.cache.on_forget = self.server.forget_recent
+        log_dropped = (lambda: log.dropped) if log is not None else (lambda: 0)
         self.metrics = Metrics(
-            cache=self.cache,
-            server=self.server,
-            directory=self.directory,
-            maps=self.maps,
-            log_dropped=lambda: log.dropped if log is not None else 0,
+            cache=self.cache, server=self.server, directory=self.directory, maps=self.maps, log_dropped=log_dropped
         )
-        self._watching = Watching(config, self.metrics, self._ready, self)
+        self._report = StatusReport(
+            *(self.cache, self.server, self.directory, self.maps, self.metrics),
+            log_dropped=log_dropped,
+        )
+        self.console = Console(self.maps, self.cache, self.directory, self._report.status)
+        self._watching = Watching(config, self.metrics, self._ready, self, self.console)
 
     @property
     def config(self) -> Config:
@@ -216,6 +226,8 @@ class Daemon:
         parts = Parts(self.cache, self.server, self.metrics, self._watching, self._inherited)
         taken = await take_over(self._serving, config, parts, max_connections=places(config))
         old, self._serving = self._serving, taken.serving
+        self.console.use(self.maps, self.directory)
+        self._report.use(self.maps, self.directory)
         self._begin(old.retire())
         for warning in taken.warnings:
             logger.warning("%s", warning)

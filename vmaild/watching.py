@@ -9,7 +9,7 @@ import logging
 import socket
 from collections.abc import Callable
 
-from vmaild.admin import ControlServer, HttpServer, Metrics, Readiness
+from vmaild.admin import Console, ControlServer, HttpServer, Metrics, Readiness, html
 from vmaild.admin.control import Commands
 from vmaild.config import Config
 from vmaild.listening import parse_address
@@ -19,13 +19,21 @@ logger = logging.getLogger("vmaild")
 
 
 class Watching:
-    """``metrics`` and ``ready`` make the pages, ``commands`` carries out what the control socket is told."""
+    """``metrics`` and ``ready`` make the pages, ``commands`` and ``console`` do what the control socket is told."""
 
-    def __init__(self, config: Config, metrics: Metrics, ready: Callable[[], Readiness], commands: Commands) -> None:
+    def __init__(
+        self,
+        config: Config,
+        metrics: Metrics,
+        ready: Callable[[], Readiness],
+        commands: Commands,
+        console: Console,
+    ) -> None:
         self._config = config
         self._metrics = metrics
         self._ready = ready
         self._commands = commands
+        self._console = console
         self._http: HttpServer | None = None
         self._control: ControlServer | None = None
         self._watchdog: Watchdog | None = None
@@ -78,6 +86,7 @@ class Watching:
         http = HttpServer(
             parse_address(settings.address),
             metrics=self._metrics.exposition,
+            page=lambda: html(self._console.status()),
             ready=self._ready,
             mode=settings.mode,
             owner=settings.owner,
@@ -99,7 +108,7 @@ class Watching:
         if not config.control:
             return None
         path = config.control.removeprefix("unix:")
-        control = ControlServer(path, self._commands)
+        control = ControlServer(path, self._commands, self._console)
         try:
             await control.start()
         except OSError as error:

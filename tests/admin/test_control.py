@@ -131,7 +131,8 @@ async def test_the_socket_of_a_live_daemon_is_refused_and_keeps_working(commands
 @pytest.mark.parametrize("line", [b"", b"flush a b c", b"stats now", b"FLUSH", b"stop", b" flush", b"\xff\x00"])
 def test_an_unknown_command_does_nothing_and_says_so(commands, line):
     answer = json.loads(ControlProtocol(commands).answer(line))
-    assert list(answer) == ["error"]
+    assert answer["usage"]
+    assert answer["error"].startswith("unknown command: expected one of flush, stats")
     assert commands.flushed == []
 
 
@@ -246,3 +247,94 @@ def test_a_flush_without_a_count_is_an_error(answering):
 def test_a_silent_daemon_is_given_up_at_the_timeout(answering):
     with pytest.raises(ControlError, match=r"within 0\.2 seconds"):
         stats(answering(b'{"stats": ', close=False), timeout=0.2)
+
+
+# --- answers that take a while
+
+
+class Slow:
+    """A console whose queries end when they are told to."""
+
+    def __init__(self):
+        self.go_on = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.cancelled = False
+
+    async def query(self, name, key):
+        try:
+            await self.go_on.wait()
+            if key == b"bad":
+                raise RuntimeError("a bug")
+            return {"status": "OK", "text": key.decode()}
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        finally:
+            self.ended.set()
+
+
+@on_each_loop
+async def test_others_are_answered_while_one_answer_takes_a_while(commands, tmp_path):
+    slow = Slow()
+    async with serving(commands, tmp_path, console=slow) as path:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"query m k\n")
+        assert await asyncio.to_thread(flush, path) == 7
+        slow.go_on.set()
+        assert json.loads(await reader.readline()) == {"status": "OK", "text": "k"}
+        writer.close()
+
+
+@on_each_loop
+async def test_a_client_that_has_said_all_still_gets_its_answer(commands, tmp_path):
+    slow = Slow()
+    async with serving(commands, tmp_path, console=slow) as path:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"query m k\n")
+        writer.write_eof()
+        await asyncio.to_thread(flush, path)
+        slow.go_on.set()
+        assert json.loads(await reader.readline()) == {"status": "OK", "text": "k"}
+        writer.close()
+
+
+@on_each_loop
+async def test_an_answer_that_nobody_waits_for_any_more_is_cancelled(commands, tmp_path):
+    slow = Slow()
+    async with serving(commands, tmp_path, console=slow) as path:
+        _, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"query m k\n")
+        await asyncio.to_thread(flush, path)
+        writer.transport.abort()
+        await asyncio.wait_for(slow.ended.wait(), 20)
+    assert slow.cancelled
+
+
+@on_each_loop
+async def test_what_is_under_way_ends_with_the_server_and_with_the_deadline(commands, tmp_path):
+    slow, late = Slow(), Slow()
+    async with serving(commands, tmp_path, console=slow) as path:
+        _, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"query m k\n")
+        await asyncio.to_thread(flush, path)
+    assert slow.cancelled
+    writer.close()
+    async with serving(commands, tmp_path, console=late, deadline=0.1) as path:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"query m k\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        await asyncio.wait_for(late.ended.wait(), 20)
+    assert late.cancelled
+    writer.close()
+
+
+async def test_an_answer_that_fails_is_logged_and_not_told(commands, tmp_path, caplog):
+    slow = Slow()
+    slow.go_on.set()
+    async with serving(commands, tmp_path, console=slow) as path:
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"query m bad\n")
+        assert json.loads(await reader.readline()) == {"error": "the command failed; see the daemon's log"}
+        writer.close()
+    assert "a bug" in caplog.text

@@ -172,4 +172,4 @@ def test_the_site_is_imported(
     if "is asked for the domain" not in "".join(system.stays):
         assert "ldap:" not in changed.stdout
     if status == 0:
-        assert cli.main(["check", "-c", str(toml)]) == 0
+        assert cli.main(["check", "--offline", "-c", str(toml)]) == 0

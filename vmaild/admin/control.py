@@ -6,31 +6,41 @@ each word %XX-encoded (RFC 3986), since a key may hold any byte:
     flush              forget every cached answer
     flush MAP          forget the answers of one map
     flush MAP KEY      forget one answer
-    stats              tell what the daemon knows of itself
+    stats              tell what the daemon has counted
     reload             read the configuration again, and take it over
+    status             tell the state of this moment (``vmaild.admin.status``)
+    log-level [LEVEL]  set the level of the log, and tell it
+    cache-list COUNT [MAP]   tell the records stored last
+    cache-show KEY     tell what the cache knows of a key
+    query MAP KEY      answer as a client is answered, with the cause of a failure
+    explain MAP KEY    tell how the directory answers now (``vmaild.admin.console``)
 
 The answer is one JSON object on a line: ``{"flushed": 3}``, ``{"stats": {...}}``, ``{"reloaded": "..."}``,
-``{"refused": ["problem", ...]}`` or ``{"error": "why"}``.
+``{"refused": ["problem", ...]}``, or ``{"error": "why"}``, with ``"usage": true`` when the command is at fault. It has
+``MAX_ANSWER`` bytes at most; one that asks the directory comes within ``ANSWER_SECONDS``.
 
-The socket file has mode 0600: who may connect may empty the cache and read the keys' numbers, so it is for the
-daemon's own user and root. ``ControlServer`` runs in the daemon; ``flush``, ``stats`` and ``reload`` are its
+The socket file has mode 0600: who may connect may empty the cache and read what the directory says, so it is for the
+daemon's own user and root. ``ControlServer`` runs in the daemon; ``ask``, ``flush``, ``reload`` and ``stats`` are its
 synchronous client, and raise ``ControlError``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from vmaild.admin.request_server import DEADLINE, LATER_DEADLINE, MAX_CONNECTIONS, RequestServer
+from vmaild.admin.console import Console, Unknown
+from vmaild.admin.request_server import MAX_CONNECTIONS, RequestServer
 from vmaild.errors import ConfigError, VmaildError
 from vmaild.listening import bind_unix, remove_unix
 
-if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+COMMANDS = ("flush", "stats", "reload", "status", "log-level", "cache-list", "cache-show", "query", "explain")
+"""The first words of commands."""
 
 # Mode of the socket file: its owner, and root.
 MODE = 0o600
@@ -42,14 +52,24 @@ MAX_COMMAND = 32_768
 MAX_ANSWER = 1_048_576
 
 # Seconds that the client gives the daemon, from connecting to the end of the answer.
-TIMEOUT = 5.0
+TIMEOUT = 15.0
 
-# The same for a reload, which connects to the directory first.
-RELOAD_TIMEOUT = LATER_DEADLINE
+# Seconds that a connection may last: a reload connects to the directory first.
+DEADLINE = 60.0
+
+# Seconds for an answer that waits for the directory: [directory] timeout is 3 by default, and may be longer.
+ANSWER_SECONDS = 13.0
+
+# The same for a reload.
+RELOAD_TIMEOUT = DEADLINE
 
 
 class ControlError(VmaildError):
     """The daemon could not be asked, or refused the command. The text is for the administrator."""
+
+
+class UsageError(ControlError):
+    """The daemon knows no such command, map or level."""
 
 
 class Commands(Protocol):
@@ -74,12 +94,14 @@ class ControlServer:
         self,
         path: str,
         commands: Commands,
+        console: Console | None = None,
         *,
         deadline: float = DEADLINE,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         self.path = path
-        self._server = RequestServer(ControlProtocol(commands), deadline=deadline, max_connections=max_connections)
+        protocol = ControlProtocol(commands, console)
+        self._server = RequestServer(protocol, deadline=deadline, max_connections=max_connections)
 
     async def start(self) -> None:
         """Bind and listen. A dead process's socket file is replaced; OSError when a live one listens."""
@@ -97,8 +119,9 @@ class ControlProtocol:
     end = b"\n"
     limit = MAX_COMMAND
 
-    def __init__(self, commands: Commands) -> None:
+    def __init__(self, commands: Commands, console: Console | None = None) -> None:
         self._commands = commands
+        self._console = console
 
     def answer(self, request: bytes) -> bytes | Coroutine[Any, Any, bytes]:
         """The JSON line that answers the command line ``request``, or what makes it."""
@@ -110,13 +133,38 @@ class ControlProtocol:
             return _line({"stats": self._commands.stats()})
         if verb == b"reload" and not words:
             return self._reload()
-        return _line({"error": "unknown command: expected flush [MAP [KEY]], stats or reload"})
+        try:
+            told = self._told(self._console, verb, words) if self._console is not None else None
+        except Unknown as error:
+            return _wrong(str(error))
+        if told is None:
+            return _wrong(f"unknown command: expected one of {', '.join(COMMANDS)}, with its words")
+        return _line(told) if isinstance(told, dict) else _late(told)
 
     async def _reload(self) -> bytes:
         try:
             return _line({"reloaded": await self._commands.reload()})
         except ConfigError as error:
             return _line({"refused": error.problems})
+
+    def _told(
+        self, console: Console, verb: bytes, words: list[bytes]
+    ) -> dict[str, Any] | Coroutine[Any, Any, dict[str, Any]] | None:
+        """What the console tells, now or in a while; None for what is no command. Raises ``Unknown``."""
+        match verb, words:
+            case b"status", []:
+                return {"status": console.status()}
+            case b"log-level", [] | [_]:
+                return {"log_level": console.log_level(*(word.decode(errors="replace") for word in words))}
+            case b"cache-list", [count, *names] if count.isdigit() and len(count) < 8 and len(names) < 2:
+                return console.cached(names[0] if names else None, int(count))
+            case b"cache-show", [key]:
+                return console.shown(key)
+            case b"query", [name, key]:
+                return console.query(name, key)
+            case b"explain", [name, key]:
+                return console.explain(name, key)
+        return None
 
     def too_long(self) -> bytes:
         """Said to a command over ``limit`` bytes."""
@@ -131,8 +179,26 @@ class ControlProtocol:
         return _line({"error": "the command failed; see the daemon's log"})
 
 
+async def _late(told: Coroutine[Any, Any, dict[str, Any]]) -> bytes:
+    """The answer line, when it is there in time."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return _line(await told)
+    except TimeoutError:
+        return _line({"error": f"no answer within {ANSWER_SECONDS:g} seconds: the directory hangs"})
+    except Unknown as error:
+        return _wrong(str(error))
+
+
+def _wrong(text: str) -> bytes:
+    return _line({"error": text, "usage": True})
+
+
 def _line(answer: dict[str, Any]) -> bytes:
-    return json.dumps(answer, separators=(",", ":")).encode() + b"\n"
+    line = json.dumps(answer, separators=(",", ":")).encode() + b"\n"
+    if len(line) > MAX_ANSWER:
+        return _line({"error": f"the answer has {len(line)} bytes, over {MAX_ANSWER}: ask for less"})
+    return line
 
 
 def flush(path: str, map_name: bytes | None = None, key: bytes | None = None, *, timeout: float = TIMEOUT) -> int:
@@ -140,7 +206,7 @@ def flush(path: str, map_name: bytes | None = None, key: bytes | None = None, *,
     if map_name is None and key is not None:
         raise ValueError("a key belongs to a map")
     words = [b"flush", *(word for word in (map_name, key) if word is not None)]
-    flushed = _ask(path, words, timeout).get("flushed")
+    flushed = ask(path, *words, timeout=timeout).get("flushed")
     if not isinstance(flushed, int):
         raise ControlError(f"{path}: the answer holds no count")
     return flushed
@@ -148,7 +214,7 @@ def flush(path: str, map_name: bytes | None = None, key: bytes | None = None, *,
 
 def stats(path: str, *, timeout: float = TIMEOUT) -> dict[str, Any]:
     """What the daemon at ``path`` knows of itself. Raises ControlError."""
-    told = _ask(path, [b"stats"], timeout).get("stats")
+    told = ask(path, b"stats", timeout=timeout).get("stats")
     if not isinstance(told, dict):
         raise ControlError(f"{path}: the answer holds no stats")
     return told
@@ -159,18 +225,21 @@ def reload(path: str, *, timeout: float = RELOAD_TIMEOUT) -> str:
 
     Raises ConfigError with every problem when the daemon refuses it and goes on with the old one, else ControlError.
     """
-    answer = _ask(path, [b"reload"], timeout)
+    answer = ask(path, b"reload", timeout=timeout)
     if "refused" in answer:
         raise ConfigError([str(problem) for problem in answer["refused"]])
     return str(answer.get("reloaded", ""))
 
 
-def _ask(path: str, words: Iterable[bytes], timeout: float) -> dict[str, Any]:
+def ask(path: str, *words: bytes, timeout: float = TIMEOUT) -> dict[str, Any]:
+    """The answer of the daemon at ``path`` to a command. Raises ControlError; UsageError when the command is wrong."""
     line = b" ".join(quote_from_bytes(word, safe="").encode("ascii") for word in words) + b"\n"
     try:
         answer = json.loads(_round_trip(path, line, time.monotonic() + timeout))
     except FileNotFoundError:
         raise ControlError(f"{path} does not exist: is vmaild running?") from None
+    except PermissionError:
+        raise ControlError(f"{path} may not be opened: run this as root or as vmaild's user") from None
     except ConnectionRefusedError:
         raise ControlError(f"nobody listens at {path}: is vmaild running?") from None
     except TimeoutError:
@@ -181,6 +250,8 @@ def _ask(path: str, words: Iterable[bytes], timeout: float) -> dict[str, Any]:
         raise ControlError(f"{path}: the answer is not JSON") from None
     if not isinstance(answer, dict):
         raise ControlError(f"{path}: the answer is no JSON object")
+    if answer.get("usage"):
+        raise UsageError(str(answer["error"]))
     if "error" in answer:
         raise ControlError(f"{path}: {answer['error']}")
     return answer

@@ -1,8 +1,9 @@
-"""The HTTP endpoint for monitors: ``/metrics``, ``/health`` and ``/ready``.
+"""The HTTP endpoint for monitors and browsers: ``/``, ``/metrics``, ``/health`` and ``/ready``.
 
 ======== =========================================================================================
 path     answer
 ======== =========================================================================================
+/        200, the state of the daemon as a page of HTML (``vmaild.admin.page``)
 /metrics 200, the counters in Prometheus's text format
 /health  200 as long as the event loop turns: whoever gets no answer may restart the daemon
 /ready   200 when lookups can be answered (``readiness``), else 503; the body says why in a line
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from vmaild.admin.page import CONTENT_SECURITY_POLICY
 from vmaild.admin.request_server import DEADLINE, MAX_CONNECTIONS, RequestServer
 from vmaild.listening import EVERYONE, Access, Address, UnixAddress, bind, claim, remove_unix
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 MAX_REQUEST = 16_384
 
 PLAIN = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
 ALLOWED = ("GET", "HEAD")
 
 # RFC 9110, 5.6.2.
@@ -78,12 +81,13 @@ def readiness(*, directory_ready: bool, cached_records: int) -> Readiness:
 
 
 class HttpServer:
-    """Serves the three pages at ``address``.
+    """Serves the pages at ``address``.
 
     ``metrics`` returns the exposition (``vmaild.admin.metrics.Metrics.exposition``), ``ready`` the state of the
-    moment; both are called in the event loop and must not block. ``clock`` is the time of day for the Date
-    field. ``deadline``: seconds for a whole connection. ``mode``, ``owner`` and ``group`` are those of a unix
-    socket's file (``vmaild.listening.bind``), ``access`` says who may connect.
+    moment, ``page`` the HTML of ``/``, which is not there without it; all are called in the event loop and must not
+    block. ``clock`` is the time of day for the Date field. ``deadline``: seconds for a whole connection. ``mode``,
+    ``owner`` and ``group`` are those of a unix socket's file (``vmaild.listening.bind``), ``access`` says who may
+    connect.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class HttpServer:
         *,
         metrics: Callable[[], bytes],
         ready: Callable[[], Readiness],
+        page: Callable[[], str] | None = None,
         deadline: float = DEADLINE,
         max_connections: int = MAX_CONNECTIONS,
         clock: Callable[[], float] = time.time,
@@ -104,7 +109,7 @@ class HttpServer:
         self._file = (mode, owner, group)
         self._bound_path = ""
         self._server = RequestServer(
-            HttpProtocol(metrics, ready, clock), deadline=deadline, max_connections=max_connections, access=access
+            HttpProtocol(metrics, ready, clock, page), deadline=deadline, max_connections=max_connections, access=access
         )
 
     @property
@@ -139,11 +144,15 @@ class HttpProtocol:
         metrics: Callable[[], bytes],
         ready: Callable[[], Readiness],
         clock: Callable[[], float] = time.time,
+        page: Callable[[], str] | None = None,
     ) -> None:
+        self._page = page
         self._ready = ready
         self._metrics = metrics
         self._clock = clock
         self._pages = {"/metrics": self._metrics_page, "/health": self._health_page, "/ready": self._ready_page}
+        if page is not None:
+            self._pages["/"] = self._status_page
 
     def answer(self, request: bytes) -> bytes:
         """The response to ``request``. Raises what ``metrics`` or ``ready`` raised."""
@@ -179,6 +188,12 @@ class HttpProtocol:
     def _ready_page(self, head: bool) -> bytes:
         state = self._ready()
         return self._plain(HTTPStatus.OK if state.ready else HTTPStatus.SERVICE_UNAVAILABLE, state.text, head=head)
+
+    def _status_page(self, head: bool) -> bytes:
+        assert self._page is not None
+        body = self._page().encode()
+        fields = (f"Content-Security-Policy: {CONTENT_SECURITY_POLICY}", "X-Content-Type-Options: nosniff")
+        return self._response(HTTPStatus.OK, body, HTML, head=head, fields=fields)
 
     def _plain(self, status: HTTPStatus, text: str = "", *, head: bool = False, fields: tuple[str, ...] = ()) -> bytes:
         body = f"{text or status.phrase}\n".encode()

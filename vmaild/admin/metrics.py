@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 import vmaild
 from vmaild.directory import KINDS
 from vmaild.lookup import Status
-from vmaild.server import LATENCY_BOUNDS
+from vmaild.maps import LATENCY_BOUNDS, Latency
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vmaild.cache import Cache
     from vmaild.directory import Pool, ServerStatus
     from vmaild.maps import MapCounters, Maps
-    from vmaild.server import Latency, Server
+    from vmaild.server import Server
 
 # The label of requests that named no map of this daemon. No map can be called so.
 UNKNOWN_MAP = "(unknown)"
@@ -264,7 +264,13 @@ def _hits(cache: Cache) -> Counter[tuple[str, str, str]]:
 def _as_dict(counters: DataclassInstance) -> dict[str, Any]:
     # dataclasses.asdict() makes nonsense of a Counter.
     values = ((field.name, getattr(counters, field.name)) for field in fields(counters))
-    return {name: dict(value) if isinstance(value, Counter) else value for name, value in values}
+    return {name: _as_json(value) for name, value in values}
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, Latency):
+        return {"counts": value.counts, "seconds": value.total}
+    return dict(value) if isinstance(value, Counter) else value
 
 
 def _plain(counters: object, fields: Iterable[tuple[str, str, str]]) -> Iterator[Metric]:

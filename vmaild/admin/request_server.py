@@ -13,14 +13,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from vmaild.listening import EVERYONE, Acceptor, Access
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
 
     from vmaild.listening import Address
 
@@ -29,8 +28,6 @@ logger = logging.getLogger("vmaild.admin")
 # Seconds a connection may last, from its first moment to its last. Prometheus gives up after 10.
 DEADLINE = 5.0
 
-# Seconds for a response that takes time: a reload connects to the directory first.
-LATER_DEADLINE = 60.0
 
 # Connections at once. The clients are a few monitors and an administrator, not Postfix.
 MAX_CONNECTIONS = 32
@@ -46,7 +43,10 @@ class RequestProtocol(Protocol):
     limit: int  # bytes of a request, with its end
 
     def answer(self, request: bytes) -> bytes | Coroutine[Any, Any, bytes]:
-        """The response to ``request``, which comes without its end; or what makes it, when that takes time."""
+        """The response to ``request``, which comes without its end; a coroutine for one that takes a while.
+
+        The coroutine is cancelled when the client goes, or the deadline comes.
+        """
 
     def too_long(self) -> bytes:
         """The response to a request that passed the limit."""
@@ -55,7 +55,7 @@ class RequestProtocol(Protocol):
         """The response when there are too many connections."""
 
     def failed(self) -> bytes:
-        """The response when ``answer`` raised; the exception itself is logged, and not told."""
+        """The response when ``answer``, or its coroutine, raised; the exception itself is logged, and not told."""
 
 
 class RequestServer:
@@ -92,8 +92,8 @@ class RequestServer:
         acceptors, self._acceptors = self._acceptors, []
         for acceptor in acceptors:
             await acceptor.close()
-        for connection in tuple(self.connections):
-            connection.cut()
+        tasks = [connection.cut() for connection in tuple(self.connections)]
+        await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
 
     # What an acceptor asks (``vmaild.listening.Door``).
 
@@ -125,7 +125,7 @@ class _RequestConnection(asyncio.Protocol):
         self._protocol = server.protocol
         self._received = bytearray()
         self._responded = False
-        self._making: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -148,44 +148,49 @@ class _RequestConnection(asyncio.Protocol):
         self._received += data
         end = self._received.find(self._protocol.end, start, self._protocol.limit)
         if end >= 0:
-            self._take_up(bytes(self._received[:end]))
+            self._answer(bytes(self._received[:end]))
         elif len(self._received) >= self._protocol.limit:
             self._respond(self._protocol.too_long())
 
+    def eof_received(self) -> bool:
+        # A client that has said all may still read: what takes a while is sent, and the deadline ends it.
+        return self._task is not None and not self._task.done()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
-        # What is being done for a client that has gone is done all the same.
+        if self._task is not None:
+            self._task.cancel()
         self._server.connections.discard(self)
         self._server.opened(-1)
 
-    def cut(self) -> None:
-        """End the connection now, whatever was still to be sent."""
+    def cut(self) -> asyncio.Task[None] | None:
+        """End the connection now, whatever was still to be sent; returns what is still to end."""
+        if self._task is not None:
+            self._task.cancel()
         self._transport.abort()
+        return self._task
 
-    def _take_up(self, request: bytes) -> None:
-        try:
-            answer = self._protocol.answer(request)
-        except Exception:
-            self._respond(self._failed())
-            return
-        if isinstance(answer, bytes):
-            self._respond(answer)
-            return
+    def _answer(self, request: bytes) -> None:
         self._responded = True
-        self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(LATER_DEADLINE, self.cut)
-        self._making = asyncio.create_task(self._respond_later(answer))
-
-    async def _respond_later(self, answer: Coroutine[Any, Any, bytes]) -> None:
         try:
-            response = await answer
+            response = self._protocol.answer(request)
         except Exception:
-            response = self._failed()
-        self._respond(response)
+            self._fail()
+            return
+        if isinstance(response, bytes):
+            self._respond(response)
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._answer_later(response))
 
-    def _failed(self) -> bytes:
+    async def _answer_later(self, response: Coroutine[Any, Any, bytes]) -> None:
+        try:
+            self._respond(await response)
+        except Exception:
+            self._fail()
+
+    def _fail(self) -> None:
         logger.exception("a request could not be answered")
-        return self._protocol.failed()
+        self._respond(self._protocol.failed())
 
     def _respond(self, response: bytes) -> None:
         self._responded = True

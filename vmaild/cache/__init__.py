@@ -20,11 +20,12 @@ In the order of reading: ``record``, ``store``, ``cache``; then what makes room:
 from vmaild.cache.cache import Cache
 from vmaild.cache.counters import CacheCounters, Tally
 from vmaild.cache.record import NEVER, Answer, Known, Record, reply_of
-from vmaild.cache.settings import LEAST_MAX_SIZE, CacheSettings
+from vmaild.cache.settings import LEAST_MAX_SIZE, PREFETCH_SHARE, CacheSettings
 
 __all__ = [
     "LEAST_MAX_SIZE",
     "NEVER",
+    "PREFETCH_SHARE",
     "Answer",
     "Cache",
     "CacheCounters",
@@ -33,4 +34,5 @@ __all__ = [
     "Record",
     "Tally",
     "reply_of",
+    "size",
 ]

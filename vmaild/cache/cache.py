@@ -35,6 +35,7 @@ class Cache:
         self._sweep = Sweep(records, self._get_by)
         self.store = records.store
         self.complete = records.complete
+        self.newest = records.newest
         self.on_forget: Callable[[], None] = _nothing
         """Called before many records are forgotten: answers that are remembered elsewhere must not serve any more."""
 

@@ -5,6 +5,7 @@ All that each miss takes stands here; what makes room for it in ``vmaild.cache.r
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -106,6 +107,10 @@ class Records(Room):
         self._counters.stored += 1
         self._keep(record, kinds, weight, derived, now)
         return record
+
+    def newest(self, count: int) -> list[Record]:
+        """The ``count`` records that came last, the newest first."""
+        return list(itertools.islice(reversed(self.records.values()), count))
 
     def complete(self, record: Record, known: Sequence[Known], more: Any, *, derived: bool = False) -> None:
         """Put ``known`` in the place of what ``record`` knows. It lasts no longer for that."""

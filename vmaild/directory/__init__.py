@@ -26,6 +26,8 @@ tls                 the TLS context, made and checked
 uri                 LDAP URIs as vmaild accepts them
 settings            what the configuration fills, and ``problems`` that checks it
 counters            what is counted, and the state of the moment
+walk                one connection for a command: searches, and pages of a whole tree; not for the daemon
+examine             what ``vmaild check`` asks of a server; not for the daemon
 ==================  ================================================================================
 
 libldap reads ldap.conf(5) and LDAP* variables when it is first used; they can make it dereference aliases, and a
@@ -38,7 +40,7 @@ import os
 os.environ.setdefault("LDAPNOINIT", "1")
 
 from vmaild.directory.counters import Counters, PoolStatus, ServerStatus
-from vmaild.directory.failures import KINDS, LIMIT, NO_BASE, REFUSED
+from vmaild.directory.failures import KINDS, LIMIT, NO_BASE, REFUSED, in_words
 from vmaild.directory.pool import Ended, Found, Pool
 from vmaild.directory.settings import DirectorySettings, problems
 from vmaild.directory.shared_probe import RENEWAL, TRUST, SharedProbe
@@ -58,5 +60,6 @@ __all__ = [
     "PoolStatus",
     "ServerStatus",
     "SharedProbe",
+    "in_words",
     "problems",
 ]

@@ -50,7 +50,11 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """One server at this moment. ``last_failure`` is a kind, empty when it never failed."""
+    """One server at this moment.
+
+    ``last_failure`` is a kind, empty when it never failed; ``last_error`` is the same in words, ``failed_ago`` how many
+    seconds ago it was, and ``state_for`` for how many seconds the server has been up, or down, as it is now.
+    """
 
     uri: str
     up: bool
@@ -60,6 +64,9 @@ class ServerStatus:
     opening: int
     failures: int
     last_failure: str
+    last_error: str = ""
+    failed_ago: float | None = None
+    state_for: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

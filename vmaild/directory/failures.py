@@ -47,6 +47,13 @@ KINDS = {
 }
 """Every kind of failure and its meaning."""
 
+
+def in_words(error: DirectoryFailure) -> str:
+    """What failed, for an administrator: the meaning of its kind, and what was seen."""
+    meaning = KINDS.get(error.kind)
+    return f"{meaning} ({error})" if meaning else str(error)
+
+
 # RFC 4511, appendix A.2, and libldap's own negative codes.
 _BY_CODE = {
     -1: BROKEN,

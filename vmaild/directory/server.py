@@ -21,7 +21,7 @@ from vmaild.directory.base_check import BaseCheck
 from vmaild.directory.connection import LdapConnection
 from vmaild.directory.counters import Counters, ServerStatus
 from vmaild.directory.failover import NEVER, Standing
-from vmaild.directory.failures import BROKEN, SUFFIX, TIMEOUT
+from vmaild.directory.failures import BROKEN, SUFFIX, TIMEOUT, in_words
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
 from vmaild.errors import DirectoryFailure
@@ -70,8 +70,10 @@ class LdapServer:
         self._schema_read_at = NEVER
         self._schema_lock = asyncio.Lock()
         self._watcher: asyncio.Task[None] | None = None
-        self._last_failure = ""
+        self._last: DirectoryFailure | None = None
+        self._failed_at = NEVER
         self._logged = ""
+        self._state_since = clock()
         self._closing = False
 
     def start(self) -> None:
@@ -93,6 +95,7 @@ class LdapServer:
 
     def status(self, *, current: bool) -> ServerStatus:
         """The numbers of this moment."""
+        now = self._clock()
         return ServerStatus(
             uri=self.uri,
             up=self.standing.up,
@@ -101,7 +104,10 @@ class LdapServer:
             in_use=len(self._all) - len(self.idle),
             opening=len(self._opening),
             failures=self._backoff.failures,
-            last_failure=self._last_failure,
+            last_failure=self._last.kind if self._last else "",
+            last_error=in_words(self._last) if self._last else "",
+            failed_ago=now - self._failed_at if self._last else None,
+            state_for=now - self._state_since,
         )
 
     def take(self) -> LdapConnection | None:
@@ -133,8 +139,7 @@ class LdapServer:
 
     def take_out(self, why: DirectoryFailure) -> None:
         """Close every connection: searches on them fail with ``BROKEN`` and may go to another server."""
-        self._backoff.failed(self._clock())
-        self._last_failure = why.kind
+        self._failed(why)
         self.base_check.probe.forget()
         self._counters.taken_out += 1
         self._down(why)
@@ -142,6 +147,11 @@ class LdapServer:
             connection.kill()
         self._fill()
         self._changed()
+
+    def _failed(self, why: DirectoryFailure) -> None:
+        self._last = why
+        self._failed_at = self._clock()
+        self._backoff.failed(self._failed_at)
 
     def _fill(self) -> None:
         """Open what is missing, as far as it is allowed now; come back when more will be."""
@@ -178,8 +188,7 @@ class LdapServer:
         self._join(connection)
 
     def _open_failed(self, why: DirectoryFailure) -> None:
-        self._backoff.failed(self._clock())
-        self._last_failure = why.kind
+        self._failed(why)
         if not self._all:
             self._down(why)
         elif why.kind == TIMEOUT:
@@ -254,6 +263,8 @@ class LdapServer:
     def _say(self, state: str) -> None:
         """Log a change of state, once."""
         if state != self._logged:
+            if (state == "up") is not (self._logged == "up"):
+                self._state_since = self._clock()
             self._logged = state
             level = logging.INFO if state == "up" else logging.WARNING
             logger.log(level, "directory server %s is %s", self.uri, state)

@@ -31,7 +31,7 @@ def credentials(settings: DirectorySettings) -> Credentials:
 
 
 class Transport:
-    """Makes connections to ``endpoint``. ``directory`` is a private one for the relay's sockets.
+    """Makes connections of ``kind`` to ``endpoint``. ``directory`` is a private one for the relay's sockets.
 
     Raises ``OSError`` (with ssl's errors) when certificate files cannot be used.
     """
@@ -42,7 +42,9 @@ class Transport:
         settings: DirectorySettings,
         directory: Path,
         clock: Callable[[], float],
+        kind: type[LdapConnection] = LdapConnection,
     ) -> None:
+        self._kind = kind
         self._endpoint = endpoint
         self._directory = directory
         self._clock = clock
@@ -61,7 +63,7 @@ class Transport:
         try:
             if self.is_direct:
                 address = await answers(self._endpoint, self._seconds)
-                return await LdapConnection.open(address, self._credentials, self._clock)
+                return await self._kind.open(address, self._credentials, self._clock)
             way = passage(
                 self._endpoint,
                 self._context,
@@ -70,7 +72,7 @@ class Transport:
                 seconds=self._seconds,
             )
             async with way as address:
-                return await LdapConnection.open(address, self._credentials, self._clock)
+                return await self._kind.open(address, self._credentials, self._clock)
         except (OSError, ValueError) as error:
             raise _failure(error) from None
 

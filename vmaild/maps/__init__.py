@@ -6,12 +6,31 @@ landing    what comes of it: the record is stored, those who wait are told; wher
 canaries   keys that must be found, or no "not found" is trusted
 fair_queue  those that wait for the directory, whoever has fewest first
 counters   what is counted
+latency    how long answers took
+explain    one lookup past the cache, with every search as it was sent
 """
 
 from vmaild.maps.canaries import Canaries
 from vmaild.maps.counters import MapCounters
+from vmaild.maps.explain import Explanation, Sent, explain
 from vmaild.maps.fair_queue import Peer
 from vmaild.maps.flight import Limits
-from vmaild.maps.maps import Maps, Wanted
+from vmaild.maps.latency import LATENCY_BOUNDS, Latency, mixed, quantile
+from vmaild.maps.maps import Map, Maps, Wanted
 
-__all__ = ["Canaries", "Limits", "MapCounters", "Maps", "Peer", "Wanted"]
+__all__ = [
+    "LATENCY_BOUNDS",
+    "Canaries",
+    "Explanation",
+    "Latency",
+    "Limits",
+    "Map",
+    "MapCounters",
+    "Maps",
+    "Peer",
+    "Sent",
+    "Wanted",
+    "explain",
+    "mixed",
+    "quantile",
+]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vmaild.lookup import Status
+from vmaild.maps.latency import Latency
 
 
 @dataclass(slots=True)
@@ -18,6 +19,8 @@ class MapCounters:
     data_errors: int = 0
     canary_refusals: int = 0
     """NOTFOUND answers that became TEMP because a canary was missing."""
+    latency: Latency = field(default_factory=Latency, compare=False)
+    """How long these replies took, from the request."""
 
     def count(self, status: Status) -> None:
         """Add one reply."""

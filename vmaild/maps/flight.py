@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -27,6 +28,8 @@ from vmaild.lookup import Reply, Search
 from vmaild.maps.counters import FlightCounters
 from vmaild.maps.fair_queue import FairQueue, Peer
 from vmaild.tables import Group, KeyLookup, Schema
+
+logger = logging.getLogger("vmaild.maps")
 
 WIDTH = 2
 """Lookups begun in a row: some tenths of a millisecond of work."""
@@ -47,12 +50,20 @@ Tell = Callable[[Reply], None]
 
 
 class Waiter(NamedTuple):
-    """Who waits for a map's answer, until ``end`` (loop time)."""
+    """Who waits for a map's answer, until ``end`` (loop time). It asked at ``since``, by the clock of the cache."""
 
     map: Any
     tell: Tell
     end: float
     peer: Peer | None = None
+    since: float | None = None
+    """None: not to be timed."""
+
+    def answer(self, reply: Reply, now: float) -> None:
+        """Hand over the reply, and note how long it took."""
+        if self.since is not None:
+            self.map.counters.latency.observe(now - self.since)
+        self.tell(reply)
 
 
 class Limits(NamedTuple):
@@ -141,6 +152,14 @@ class Flight:
         try:
             settled = self.lookup.settle(self.place)
             if type(settled) is Search:
+                if logger.isEnabledFor(logging.DEBUG):
+                    logger.debug(
+                        "key %a: %s search at %a for %a",
+                        self.lookup.key,
+                        settled.scope.value,
+                        settled.base,
+                        settled.filter,
+                    )
                 self._directory.begin(settled, self.end, self._searched)
                 return
         except Exception as error:
@@ -149,6 +168,10 @@ class Flight:
 
     def _searched(self, ended: Ended) -> None:
         lookup = self.lookup
+        if logger.isEnabledFor(logging.DEBUG):
+            what = ended if isinstance(ended, DirectoryFailure) else ended.entries
+            how = f"{len(what)} entries" if isinstance(what, list) else str(what)
+            logger.debug("key %a: %s", lookup.key, how)
         if isinstance(ended, DirectoryFailure):
             if not (lookup.joint and ended.kind in ASK_ALONE):
                 self.failure = ended

@@ -142,7 +142,7 @@ class Landing:
             known = found[waiter.map.place]
             if type(known) is bytes:
                 waiter.map.counters.found += 1
-                waiter.tell(Reply(Status.FOUND, known))
+                waiter.answer(Reply(Status.FOUND, known), self._cache.clock())
             elif known is None:
                 record = self._cache.get(flight.key)
                 self.flights.join(flight.key, waiter, record if record is not None and record.more else None)
@@ -171,7 +171,7 @@ class Landing:
 
     def _tell(self, waiter: Waiter, reply: Reply) -> None:
         waiter.map.counters.count(reply.status)
-        waiter.tell(reply)
+        waiter.answer(reply, self._cache.clock())
 
     def tell_cached(self, waiter: Waiter, record: Record, known: Known) -> None:
         """Answer from a record, fresh or stale."""

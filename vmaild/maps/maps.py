@@ -162,7 +162,8 @@ class Maps:
     def look_up(self, wanted: Wanted, tell: Tell, peer: Peer | None = None) -> None:
         """Have ``tell`` called once with the reply, now or later; ``peer`` is who asked. Never raises."""
         entry, key, record = wanted
-        waiter = Waiter(entry, tell, asyncio.get_running_loop().time() + self._timeout, peer)
+        # uvloop's own time goes in milliseconds.
+        waiter = Waiter(entry, tell, asyncio.get_running_loop().time() + self._timeout, peer, self._clock())
         if record is not None and not record.retired:
             self._renew(waiter, record)
         elif key:
@@ -243,20 +244,43 @@ class Maps:
     async def _present(self, name: str, key: str) -> bool:
         """Whether the directory has a canary, past the cache."""
         entry = self._maps[name.encode()]
-        loop = asyncio.get_running_loop()
-        landed: asyncio.Future[None] = loop.create_future()
-        end = loop.time() + self._timeout
-        key_of_record = entry.prefix + key.encode()
-        flight = Flight(
-            key_of_record, entry.group, entry.place, end, None, self._directory,
-            lambda _: None if landed.done() else landed.set_result(None),
-        )  # fmt: skip
-        flight.fly()
-        await landed
+        flight = await self.fly(entry, key.encode(), self._directory)
         if flight.failure is not None:
             raise flight.failure
         settled = flight.lookup.settle(entry.place)
         return isinstance(settled, Reply) and settled.status is Status.FOUND
+
+    # --- past the cache -----------------------------------------------------------------------------------------------
+
+    def named(self, name: bytes) -> Map | None:
+        """The map of that name, letter case aside."""
+        return self._maps.get(name.lower())
+
+    @property
+    def all(self) -> list[Map]:
+        """Every map."""
+        return list(self._maps.values())
+
+    @property
+    def directory(self) -> Searcher:
+        """Where lookups go."""
+        return self._directory
+
+    def record(self, entry: Map, folded: bytes) -> Record | None:
+        """What the cache holds for a folded key of a map, whatever its age."""
+        return self._cache.get(entry.prefix + folded)
+
+    async def fly(self, entry: Map, folded: bytes, directory: Searcher) -> Flight:
+        """Look a folded key up, past the cache. The flight has landed then, with its lookup or its failure."""
+        loop = asyncio.get_running_loop()
+        landed: asyncio.Future[None] = loop.create_future()
+        flight = Flight(
+            entry.prefix + folded, entry.group, entry.place, loop.time() + self._timeout, None, directory,
+            lambda _: None if landed.done() else landed.set_result(None),
+        )  # fmt: skip
+        flight.fly()
+        await landed
+        return flight
 
     async def close(self) -> None:
         """End what waits for canaries."""

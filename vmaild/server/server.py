@@ -67,6 +67,11 @@ class Server:
         return len(self._context.connections)
 
     @property
+    def max_connections(self) -> int:
+        """How many there may be."""
+        return self._context.max_connections
+
+    @property
     def cached_latency(self) -> Latency:
         """How long cached answers took, from a sample of them."""
         return self._context.cached_latency

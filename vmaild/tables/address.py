@@ -116,7 +116,12 @@ def add_extension(value: str, extension: str) -> str:
 
     ``@otherdomain`` stays as it is: Postfix puts the user's own localpart, extension included, before it.
     """
-    return ",".join(_extend(part.strip(), extension) for part in _VALUES.findall(value) if part.strip())
+    return ",".join(_extend(part, extension) for part in split_values(value))
+
+
+def split_values(value: str) -> list[str]:
+    """The addresses of ``value``, a list with commas between; those in a quoted localpart do not count."""
+    return [part.strip() for part in _VALUES.findall(value) if part.strip()]
 
 
 def _extend(address: str, extension: str) -> str:

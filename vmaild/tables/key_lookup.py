@@ -19,6 +19,7 @@ from vmaild.tables.plan import JoinedSearch, Step, share_out
 from vmaild.tables.results import VALUE_LIMIT, check_mailbox, collect, is_url, member_search, values_of
 from vmaild.tables.schema import OBJECT_CLASS, Schema
 from vmaild.tables.table import Group, TableSettings
+from vmaild.tables.template import Parts
 
 MEMBERS_JOINED = 50
 """Members of one role or list that are looked up in one search; more are asked for one by one. A filter of this many
@@ -90,6 +91,30 @@ class KeyLookup:
                 settled = error.with_traceback(None)
             self._settled[table] = settled
         return settled
+
+    @property
+    def search_keys(self) -> list[Parts]:
+        """What is looked for, most specific first."""
+        return self._keys
+
+    def decided(self, table: int) -> Step | None:
+        """The step whose entries made the table's answer, once it is settled; None where nothing was found."""
+        for step in self._plan.steps[table]:
+            entries = self._found[step.ask]
+            if isinstance(entries, DataError):
+                return step
+            if not entries:
+                continue
+            try:
+                if self._answer_of(table, step, entries) is not None:
+                    return step
+            except DataError:
+                return step
+        return None
+
+    def steps(self, table: int) -> list[tuple[Step, list[Entry] | DataError | None]]:
+        """The steps of a table's lookup in their order, each with its entries; None: not asked."""
+        return [(step, self._found[step.ask]) for step in self._plan.steps[table]]
 
     def receive(self, entries: list[Entry] | DataError) -> None:
         """Take what the search last returned by ``settle`` brought, or what is wrong with it."""

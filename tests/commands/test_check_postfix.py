@@ -1,0 +1,158 @@
+"""check --postfix: each trap of main.cf and master.cf, from files written for it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from vmaild.commands.check_postfix import findings, may_write
+from vmaild.config import Config, load
+from vmaild.directory.examine import Level
+
+GOOD_MAIN = """
+virtual_mailbox_domains = socketmap:inet:127.0.0.1:10143:virtual_mailbox_domains
+virtual_mailbox_maps = socketmap:inet:127.0.0.1:10143:virtual_mailbox_maps
+virtual_alias_maps = socketmap:inet:127.0.0.1:10143:virtual_alias_maps
+virtual_alias_domains =
+virtual_transport = lmtp:unix:private/lmtp
+recipient_delimiter = +
+"""
+MASTER = """
+smtp      inet  n       -       {chroot}       -       -       smtpd
+cleanup   unix  n       -       {chroot}       -       0       cleanup
+virtual   unix  -       n       n       -       -       virtual{more}
+"""
+
+
+@pytest.fixture
+def check(tmp_path: Path):
+    def run(*changes: tuple[str, str], chroot: str = "n", more: str = "", listen: str = "") -> list[tuple[Level, str]]:
+        main = GOOD_MAIN
+        for old, new in changes:
+            assert old in main
+            main = main.replace(old, new)
+        (tmp_path / "main.cf").write_text(f"{main}\nqueue_directory = {tmp_path}/queue\ncompatibility_level = 3.6\n")
+        (tmp_path / "master.cf").write_text(MASTER.format(chroot=chroot, more=more))
+        return [(one.level, one.text) for one in findings(tmp_path, configuration(tmp_path, listen))]
+
+    return run
+
+
+def configuration(home: Path, listen: str) -> Config:
+    path = home / "vmaild.toml"
+    text = 'preset = "courier"\nrecipient_delimiter = "+"\n[directory]\nuri = "ldap://127.0.0.1"\nsearch_base = "o=x"\n'
+    path.write_text(text + (f'[[listen]]\naddress = "unix:{listen}"\n' if listen else ""))
+    return load(path, {})
+
+
+def test_a_good_set_up_has_no_trap(check) -> None:
+    assert check() == [(Level.OK, "no trap found in main.cf and master.cf")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "level", "words"),
+    [
+        ("virtual_alias_domains =\n", "", Level.WARNING, "write 'virtual_alias_domains ='"),
+        ("lmtp:unix:private/lmtp", "virtual", Level.ERROR, "virtual(8) delivers"),
+        (
+            "recipient_delimiter = +",
+            "recipient_delimiter = -",
+            Level.ERROR,
+            "recipient_delimiter is '-' here and '+' in",
+        ),
+        (":virtual_alias_maps", ":virtual_alias_map", Level.ERROR, "vmaild has no map 'virtual_alias_map'"),
+        (
+            ":virtual_alias_maps\n",
+            ":virtual_alias_maps, hash:/etc/postfix/virtual\n",
+            Level.WARNING,
+            "virtual_alias_maps: has 2 tables",
+        ),
+        (
+            "virtual_mailbox_domains = socketmap:inet:127.0.0.1:10143:virtual_mailbox_domains\n",
+            "",
+            Level.ERROR,
+            "virtual_mailbox_domains: is $virtual_mailbox_maps by default",
+        ),
+    ],
+)
+def test_each_trap_is_named(check, old: str, new: str, level: Level, words: str) -> None:
+    ((found, text),) = check((old, new))
+    assert found is level
+    assert words in text
+
+
+def test_a_postfix_that_does_not_ask_vmaild_is_told_so(check) -> None:
+    ((level, text),) = check(("socketmap:inet:127.0.0.1:10143", "hash:/x"))
+    assert level is Level.WARNING
+    assert "Postfix does not ask vmaild" in text
+
+
+@pytest.mark.parametrize(
+    ("table", "trap"),
+    [
+        ("search_base = o=hosting\nquery_filter = (mail=%s)\nresult_attribute = mailbox\n", True),
+        ("search_base = o=%d,o=hosting\nquery_filter = (mail=%s)\nresult_attribute = mailbox\n", True),
+        ("search_base = o=hosting\nquery_filter = (&(mail=%s)(mailbox=%d/*))\nresult_attribute = mailbox\n", True),
+        (
+            "search_base = o=%d,o=hosting\nresult_attribute = mailbox\n"
+            "query_filter = (&(mail=%s)(mailbox=%d/*/)(!(mailbox=*..*)))\n",
+            False,
+        ),
+    ],
+)
+def test_virtuals_own_table_must_not_leave_the_domain(check, tmp_path: Path, table: str, trap: bool) -> None:
+    own = tmp_path / "own.cf"
+    own.write_text(f"server_host = ldap://127.0.0.1\n{table}")
+    more = f"\n    -o virtual_mailbox_maps=ldap:{own}"
+    found = check(("lmtp:unix:private/lmtp", "virtual"), more=more)
+    assert [level for level, _ in found] == [Level.ERROR if trap else Level.OK], found
+    assert ("is not guarded" in found[0][1]) is trap
+
+
+def test_the_project_s_own_snippets_pass(check) -> None:
+    snippets = Path(__file__).parents[2] / "postfix-snippets"
+    tables = ",".join(f"ldap:{snippets / name}" for name in ("ldap-mailbox.cf", "ldap-mailbox-wait.cf"))
+    more = f"\n    -o virtual_mailbox_maps={tables}"
+    assert check(("lmtp:unix:private/lmtp", "virtual"), more=more)[0][0] is Level.OK
+
+
+def test_a_chrooted_service_needs_the_socket_in_the_queue_directory(check, tmp_path: Path) -> None:
+    at = f"unix:{tmp_path}/socket"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/socket")
+        (tmp_path / "socket").chmod(0o666)
+        change = ("inet:127.0.0.1:10143", at)
+        assert check(change, listen=f"{tmp_path}/socket")[0][0] is Level.OK
+        ((level, text),) = check(change, chroot="y", listen=f"{tmp_path}/socket")
+    assert level is Level.ERROR
+    assert f"Postfix looks for a socket at {tmp_path}/queue{tmp_path}/socket, where vmaild does not listen" in text
+
+
+def test_postfix_must_be_allowed_to_open_the_socket(check, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/socket")
+        (tmp_path / "socket").chmod(0o600)
+        ((level, text),) = check(("inet:127.0.0.1:10143", f"unix:{tmp_path}/socket"), listen=f"{tmp_path}/socket")
+    assert level is Level.ERROR
+    assert "postfix may not connect" in text
+
+
+@pytest.mark.parametrize(
+    ("mode", "uid", "gid", "may"),
+    [(0o600, 1, 9, True), (0o400, 1, 9, False), (0o620, 9, 2, True), (0o602, 9, 2, False), (0o602, 9, 9, True)],
+)
+def test_who_may_write_is_decided_by_the_first_that_fits(mode: int, uid: int, gid: int, may: bool) -> None:
+    found = SimpleNamespace(st_uid=uid, st_gid=gid, st_mode=stat.S_IFSOCK | mode)
+    assert may_write(found, 1, {2}) is may
+
+
+def test_check_with_postfix_ends_with_78_for_an_error(vmaild, configured, tmp_path: Path) -> None:
+    (tmp_path / "main.cf").write_text(GOOD_MAIN.replace("recipient_delimiter = +", ""))
+    status, _, err = vmaild("-c", configured(), "check", "--offline", "--postfix", str(tmp_path))
+    assert status == os.EX_CONFIG
+    assert "recipient_delimiter is ''" in err
