@@ -2,8 +2,8 @@
 
 ``HttpServer`` serves the pages for monitors and browsers, ``ControlServer`` the commands of an administrator, which
 ``Console`` answers; ``ask``, ``flush``, ``reload`` and ``stats`` are its client. ``Metrics`` reads what the parts of
-the daemon have counted, ``StatusReport`` has the state of the moment, and ``page`` makes HTML of it. ``request_server`` is the
-server under both: one request, one response, one connection.
+the daemon have counted, ``StatusReport`` has the state of the moment, and ``page`` makes HTML of it.
+``request_server`` is the server under both: one request, one response, one connection.
 """
 
 from vmaild.admin.console import Console, as_json, server_errors
