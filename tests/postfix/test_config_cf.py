@@ -100,6 +100,10 @@ def test_problems_name_the_file_and_the_parameter(home: Path) -> None:
     assert "query_filter: '(mail=%s'" in said
 
 
+def test_a_file_name_with_a_nul_is_a_problem_like_any_other(home: Path) -> None:
+    assert "[maps.x] cf: 'a\\x00b': embedded null byte" in problems(home, '[maps.x]\ncf = ["a\\u0000b"]\n')
+
+
 def test_warnings_name_the_file_and_the_parameter(home: Path) -> None:
     (home / "users.cf").write_text(USERS.replace("bind = no", "bind_dn = cn=x\nbind_pw = y") + "sarch_base = x\n")
     (home / "users.cf").chmod(0o644)

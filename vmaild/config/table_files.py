@@ -112,7 +112,7 @@ def _read(section: Section, entry: str, home: Path, postfix: Path) -> LdapTable 
         if found.directory.get("bind_pw") and path.stat().st_mode & 0o004:
             section.warn("cf", f"{path}: holds bind_pw and can be read by every user; chmod 0640 it")
         return found
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no text, or a NUL in the name
         section.problem("cf", f"{entry!r}: {getattr(error, 'strerror', None) or error}")
         return None
 

@@ -69,7 +69,7 @@ def _patterns(value: str, wanted: bool, open_file: OpenFile, found: DomainList) 
 def _text(path: str, open_file: OpenFile, found: DomainList) -> str:
     try:
         return open_file(path)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no text, or a NUL in the name
         found.problems.append(f"{path!r}: {getattr(error, 'strerror', None) or error}; Postfix defers mail then")
         return ""
 
