@@ -282,8 +282,8 @@ async def test_a_cancelled_search_never_leaves_its_answer_to_the_next(slapd):
             await asyncio.gather(other, return_exceptions=True)
             await ask_until_right(directory)
             assert (await ask(directory, by_mail(ABSENT))).entries == []
-        # An answer that nobody waits for any more goes down with its connection.
-        assert directory.counters.connects > 10
+        # Some were given up when they had begun, with their connection or abandoned on it.
+        assert directory.counters.cancelled > 0
 
 
 @on_each_loop

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -27,6 +28,7 @@ from vmaild.errors import DirectoryFailure, Overloaded
 from vmaild.lookup import Reply, Search
 from vmaild.maps.counters import FlightCounters
 from vmaild.maps.fair_queue import FairQueue, Peer
+from vmaild.maps.latency import LATENCY_BOUNDS
 from vmaild.tables import Group, KeyLookup, Schema
 
 logger = logging.getLogger("vmaild.maps")
@@ -62,7 +64,10 @@ class Waiter(NamedTuple):
     def answer(self, reply: Reply, now: float) -> None:
         """Hand over the reply, and note how long it took."""
         if self.since is not None:
-            self.map.counters.latency.observe(now - self.since)
+            # As Latency.observe does: this is on the way of each miss.
+            latency, seconds = self.map.counters.latency, now - self.since
+            latency.counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
+            latency.total += seconds
         self.tell(reply)
 
 
