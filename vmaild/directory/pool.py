@@ -382,7 +382,7 @@ class _Attempt:
         pool = self._pool
         if failure.kind != TIMEOUT:
             server.strikes.clear()
-        elif pool._clock() - self._began >= PATIENCE:
+        elif pool._clock() - self._began >= PATIENCE - TIMER_SLACK:
             server.timed_out(alone=not pool._another_is_up(server))
         self._connection = None
         pool._release(server, connection)
