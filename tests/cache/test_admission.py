@@ -104,7 +104,7 @@ def test_what_is_not_wanted_any_more_leaves_main():
     for _ in range(40):
         for key in after:
             ask(cache, key)
-    # All 900 in 58 of 60 runs; where the fingerprints of evicted keys meet, by the process's hash seed, it takes longer.
+    # All 900 in 58 of 60 runs; where fingerprints of evicted keys meet, which the hash seed decides, it takes longer.
     assert held(cache, after) > 500
 
 
