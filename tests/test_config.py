@@ -127,7 +127,8 @@ result_attribute = 5
         "[directory] timeout: must be a number, not a string",
         "[directory] uri: is missing",
         "[directory] search_base: is missing",
-        "[maps.own] keys: must be one of address, domain, exact, not 'adress'; did you mean 'address'?",
+        "[maps.own] keys: must be one of address, domain, exact, transport, access, local, not 'adress';"
+        " did you mean 'address'?",
         "[maps.own] query_filter: '(mail=%x)': unknown %x",
         "[maps.own] scope: must be one of base, one, sub, not 'subtree'; did you mean 'sub'?",
         "[maps.other] query_filter: is missing",

@@ -23,6 +23,7 @@ from vmaild.config.table_files import only_directory
 from vmaild.directory import DirectorySettings
 from vmaild.directory import problems as directory_problems
 from vmaild.errors import ConfigError
+from vmaild.postfix.domains import read_domains
 from vmaild.postfix.files import CONFIG_DIRECTORY
 from vmaild.process import escape, systemd
 from vmaild.server import MAX_CONNECTIONS, ListenSettings
@@ -40,7 +41,7 @@ CREDENTIAL = "bind_pw"
 # A password longer than this is a wrong file.
 MAX_PASSWORD = 4096
 
-_TABLES = ("directory", "listen", "cache", "http", "control", "maps")
+_TABLES = ("directory", "listen", "cache", "http", "control", "postfix", "maps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,10 @@ class _Reader:
         addresses = AddressReader(self._document, self._problems)
         # As in Postfix's own programs, postconf(1).
         postfix = Path(self._environ.get("MAIL_CONFIG", CONFIG_DIRECTORY))
-        common = Common(base, daemon.recipient_delimiter, daemon.owner_request_special, self._path.parent, postfix)
+        common = Common(
+            base, daemon.recipient_delimiter, daemon.owner_request_special, self._mydestination(), self._path.parent,
+            postfix,
+        )  # fmt: skip
         maps = read_maps(daemon.preset, self._document.get("maps", {}), common, self._problems)
         directory = only_directory(written, maps.directories, self._problems)
         return Config(
@@ -140,6 +144,14 @@ class _Reader:
         if not daemon.recipient_delimiter.isascii() or not daemon.recipient_delimiter.isprintable():
             section.problem("recipient_delimiter", "must be printable ASCII characters")
         return daemon
+
+    def _mydestination(self) -> frozenset[str]:
+        section = self._section("postfix")
+        section.only(("mydestination",))
+        found = read_domains(" ".join(section.words("mydestination") or ()), lambda path: Path(path).read_text())
+        for text in found.problems:
+            section.problem("mydestination", text)
+        return frozenset(found.names)
 
     def _directory(self) -> DirectorySettings:
         section = self._section("directory")

@@ -12,6 +12,7 @@ shared_probe        one probe at a time, whose outcome serves all who need it
 subschema           the server's schema, which decides what queries can be joined
 wait_queue          the searches that wait for a free connection, first come first served
 connection          one LDAP connection: a search, its deadline, its result code
+attributes          what a search asks for, with options that came back
 bind                from nothing to a bound connection, step by step on the loop
 deadline_timer      one timer of the loop for many deadlines
 bonsai_patches      what takes the place of some of bonsai's classes, and why

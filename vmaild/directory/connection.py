@@ -15,19 +15,18 @@ and blocks in a half-received message. Here:
 from __future__ import annotations
 
 import asyncio
-import functools
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import bonsai.ldapentry
 from bonsai._bonsai import ldapconnection
-from bonsai.errors import LDAPError
+from bonsai.errors import LDAPError, SizeLimitError
 
 from vmaild.directory import ber
+from vmaild.directory.attributes import attributes
 from vmaild.directory.bind import Bind
-from vmaild.directory.bonsai_patches import Client
+from vmaild.directory.bonsai_patches import Client, Fields
 from vmaild.directory.deadline_timer import DeadlineTimer
 from vmaild.directory.dial import set_keepalive
 from vmaild.directory.failures import (
@@ -51,8 +50,8 @@ SCOPES = {Scope.BASE: 0, Scope.ONE: 1, Scope.SUB: 2}
 MESSAGES_PER_WAKEUP = 64
 """Messages read before the loop gets its turn: an answer of thousands of entries must not stall other lookups."""
 
-NO_ATTRIBUTES = "1.1"  # RFC 4511, 4.5.1.8
-
+ANY_ENTRY = Entry("", {})
+"""What one entry is enough of brought more of: which, is not known."""
 
 _SUCCESS = bytes.fromhex("6507 0a0100 0400 0400")
 """SearchResultDone with result code 0, no matched DN and no message (RFC 4511, 4.1.9)."""
@@ -61,23 +60,6 @@ _NOTHING = Search("", Scope.BASE, "", ())
 
 Outcome = list[Entry] | DirectoryFailure
 """How a search ends."""
-
-
-class Fields(dict[str, list[bytes]]):
-    """One entry as bonsai's C part fills it: values by attribute name, and the DN as the server wrote it.
-
-    bonsai's own class parses the DN with a regular expression that refuses ``cn=Team #1``, rewrites ``\\2C`` to
-    ``\\,`` even after an escaped backslash, and keeps the connection alive.
-    """
-
-    __slots__ = ("dn",)
-
-    def __init__(self, dn: str, connection: object = None) -> None:
-        self.dn = dn
-
-
-# bonsai looks this name up once in a process, when it reads its first entry. A plain assignment would be a type error.
-setattr(bonsai.ldapentry, "LDAPEntry", Fields)  # noqa: B010
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +91,7 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
         self._message = 0
         self._head = self._head_before = b""
         self._search = _NOTHING
-        self._names: frozenset[str] = frozenset()
+        self._attributes = attributes(())
         self._done: Callable[[Outcome], None] | None = None
         self._end_at = 0.0
         self._deadline = DeadlineTimer(self._expire)
@@ -175,12 +157,12 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
             # libldap would cut the filter off there, and search for something else.
             done(DirectoryFailure("NUL in a filter", INVALID))
             return
-        attributes, self._names = _attributes(search.attributes)
-        self._client.raw_attributes = attributes
+        self._attributes = wanted = attributes(search.attributes)
+        self._client.raw_attributes = wanted.raw
         try:
             # The server's own limit is a second later, so that it stops too, and never first.
             self._message = ldapconnection.search(
-                self, search.base, SCOPES[search.scope], search.filter, attributes, int(limit) + 2.0,
+                self, search.base, SCOPES[search.scope], search.filter, wanted.asked, int(limit) + 2.0,
                 search.size_limit,
             )  # fmt: skip
         except FOREIGN as error:
@@ -200,8 +182,8 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
         if done is not None:
             done(outcome)
 
-    def _outcome(self, found: list[Fields]) -> Outcome:
-        """What the answer to the pending search makes."""
+    def _outcome(self, found: list[Fields]) -> Outcome | None:
+        """What the answer to the pending search makes; None when it must be made again (``Attributes.learn``)."""
         code = 0
         if not _succeeded(self._head, self._message):
             head = ber.search_result(self._head, self._message)
@@ -218,15 +200,19 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
                 return DirectoryFailure(f"there is no {self._search.base!r}", NO_BASE)
         return self._entries(found)
 
-    def _entries(self, found: list[Fields]) -> Outcome:
-        names = self._names
+    def _entries(self, found: list[Fields]) -> Outcome | None:
+        names = self._attributes.names
         entries = []
         for fields in found:
             if type(fields) is not Fields:
+                if self._search.ignore_referrals:
+                    continue
                 return DirectoryFailure("part of the answer is a referral", REFERRAL)
             values = {name.lower(): tuple(raw) for name, raw in fields.items() if raw}
             if not names.issuperset(values):
                 # With options, or by another of its names: bonsai has made numbers and truth values of some of these.
+                if self._attributes.learn(values):
+                    return None
                 values = {name: values[name] if name in names else () for name in values}
             entries.append(Entry(fields.dn, values))
         return entries
@@ -241,17 +227,29 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
                 self._head_before, self._head = self._head, peek(ber.HEAD, socket.MSG_PEEK)
                 found = self.get_result(self._message)
                 if found is not None:
-                    self._finish(self._outcome(found))
+                    outcome = self._outcome(found)
+                    if outcome is None:
+                        self._search_again()
+                    else:
+                        self._finish(outcome)
                     return
         except BlockingIOError:
             return  # the rest of the answer is still on its way
         except FOREIGN as error:
+            if self._search.exists and isinstance(error, SizeLimitError):
+                self._finish([ANY_ENTRY])
+                return
             wrong = failure(error)
             # A result code is an answer, whatever it says: the connection is in step.
             if wrong.kind == BROKEN or not (isinstance(error, LDAPError) and result_code(error) > 0):
                 self.lost = True
                 self._close()
             self._finish(wrong)
+
+    def _search_again(self) -> None:
+        done, self._done = self._done, None
+        assert done is not None
+        self.begin(self._search, self._end_at, done)
 
     def _end(self) -> None:
         self.lost = True
@@ -296,9 +294,3 @@ def _succeeded(head: bytes, message: int) -> bool:
     Nearly every search ends so; ``ber`` reads all others.
     """
     return head.endswith(_SUCCESS) and int.from_bytes(head[4:-9], "big") == message and head[2] == 2 and len(head) < 20
-
-
-@functools.lru_cache(maxsize=256)
-def _attributes(wanted: tuple[str, ...]) -> tuple[list[str], frozenset[str]]:
-    """What to ask for, and the lower-case names of it. Maps ask for the same few sets again and again."""
-    return list(wanted) or [NO_ATTRIBUTES], frozenset(name.lower() for name in wanted)

@@ -27,7 +27,8 @@ class DirectorySettings:
     """The directory's servers, the account, the transport security, and the limits. All times are in seconds.
 
     uri                 the servers, in order of preference
-    search_base         the DN under which everything is searched; it must exist on every server
+    search_base         the DN under which everything is searched; it must exist on every server. Empty: the server's
+                        own default, and what must be there is the root DSE (RFC 4512, 5.1), which says little
     bind                simple, none (anonymous) or sasl_external (ldapi, or TLS with a client certificate);
                         empty: simple when ``bind_dn`` is set, else none
     bind_dn, bind_pw    the account of a simple bind
@@ -97,8 +98,6 @@ def _endpoints(settings: DirectorySettings) -> tuple[list[Endpoint], list[tuple[
             found.append(("uri", f"{text!r} {error}"))
     if len(set(settings.uri)) < len(settings.uri):
         found.append(("uri", "names a server twice"))
-    if not settings.search_base.strip():
-        found.append(("search_base", "must not be empty"))
     for key, value in (("search_base", settings.search_base), ("bind_dn", settings.bind_dn)):
         if "\0" in value:
             found.append((key, "holds a NUL"))
