@@ -44,7 +44,7 @@ def make_maps(config: Config, directory: Pool, cache: Cache) -> Maps:
         config.maps.groups,
         cache,
         directory,
-        timeout=config.directory.timeout,
+        timeout=config.directory.lookup_timeout,
         canaries=config.maps.canaries,
     )
 

@@ -1,10 +1,13 @@
-"""What vmaild puts in the place of some of bonsai's classes, and why."""
+"""What vmaild puts in the place of some of bonsai's classes, and why.
+
+Beside these, ``vmaild.directory.connection`` has the class for an entry.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-import bonsai.ldapentry
 from bonsai import LDAPClient
 from bonsai.ldapvaluelist import LDAPValueList
 
@@ -47,18 +50,10 @@ class Client(LDAPClient):
         self.set_server_chase_referrals(False)
 
 
-class Fields(dict[str, list[bytes]]):
-    """One entry as bonsai's C part fills it: values by attribute name, and the DN as the server wrote it.
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How to bind: mechanism SIMPLE or EXTERNAL; name and password for a simple bind that is not anonymous."""
 
-    bonsai's own class parses the DN with a regular expression that refuses ``cn=Team #1``, rewrites ``\\2C`` to
-    ``\\,`` even after an escaped backslash, and keeps the connection alive.
-    """
-
-    __slots__ = ("dn",)
-
-    def __init__(self, dn: str, connection: object = None) -> None:
-        self.dn = dn
-
-
-# bonsai looks this name up once in a process, when it reads its first entry. A plain assignment would be a type error.
-setattr(bonsai.ldapentry, "LDAPEntry", Fields)  # noqa: B010
+    mechanism: str = "SIMPLE"
+    name: str | None = None
+    password: str | None = None

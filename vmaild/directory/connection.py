@@ -18,15 +18,15 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import bonsai.ldapentry
 from bonsai._bonsai import ldapconnection
 from bonsai.errors import LDAPError, SizeLimitError
 
 from vmaild.directory import ber
 from vmaild.directory.attributes import attributes
 from vmaild.directory.bind import Bind
-from vmaild.directory.bonsai_patches import Client, Fields
+from vmaild.directory.bonsai_patches import Client, Credentials
 from vmaild.directory.deadline_timer import DeadlineTimer
 from vmaild.directory.dial import set_keepalive
 from vmaild.directory.failures import (
@@ -62,13 +62,21 @@ Outcome = list[Entry] | DirectoryFailure
 """How a search ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """How to bind: mechanism SIMPLE or EXTERNAL; name and password for a simple bind that is not anonymous."""
+class Fields(dict[str, list[bytes]]):
+    """One entry as bonsai's C part fills it: values by attribute name, and the DN as the server wrote it.
 
-    mechanism: str = "SIMPLE"
-    name: str | None = None
-    password: str | None = None
+    bonsai's own class parses the DN with a regular expression that refuses ``cn=Team #1``, rewrites ``\\2C`` to
+    ``\\,`` even after an escaped backslash, and keeps the connection alive.
+    """
+
+    __slots__ = ("dn",)
+
+    def __init__(self, dn: str, connection: object = None) -> None:
+        self.dn = dn
+
+
+# bonsai looks this name up once in a process, when it reads its first entry. A plain assignment would be a type error.
+setattr(bonsai.ldapentry, "LDAPEntry", Fields)  # noqa: B010
 
 
 def _ignore(connection: LdapConnection) -> None:

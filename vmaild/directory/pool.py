@@ -78,6 +78,7 @@ class Pool:
     def __init__(self, settings: DirectorySettings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.counters = Counters()
         self._settings = settings
+        self._timeout = settings.timeout
         self._clock = clock
         self._waiting: WaitQueue[_Attempt] = WaitQueue(settings.max_waiting)
         self._servers: list[LdapServer] = []
@@ -160,8 +161,12 @@ class Pool:
         return how.entries
 
     def begin(self, search: Search, end: float, done: Callable[[Ended], None]) -> _Attempt:
-        """Search by ``end`` (loop time). ``done`` is called once with how it ended, perhaps before this returns."""
+        """Search by ``end`` (loop time) and within ``timeout``. ``done`` is called once with how it ended, perhaps
+        before this returns."""
         self.counters.searches += 1
+        own_end = self._loop.time() + self._timeout
+        if own_end < end:
+            end = own_end
         attempt = _Attempt(self, search, end, done)
         self._place(attempt)
         return attempt

@@ -38,7 +38,8 @@ class DirectorySettings:
     tls_cert, tls_key   client certificate and its key (PEM)
     tls_require_cert    check the server's certificate and its host name
     allow_cleartext_bind  let the password cross the network unencrypted
-    timeout             one lookup: waiting for a connection, searching, and one retry
+    timeout             one search: waiting for a connection, searching, and one retry
+    lookup_timeout      one lookup, however many searches it takes; Postfix waits for 100 seconds
     connect_timeout     one connection: name, TCP, TLS, bind, and the check of the search base
     pool_size           connections to each server
     max_waiting         lookups that may wait for a connection; past it they fail at once
@@ -60,6 +61,7 @@ class DirectorySettings:
     tls_require_cert: bool = True
     allow_cleartext_bind: bool = False
     timeout: float = 3.0
+    lookup_timeout: float = 30.0
     connect_timeout: float = 2.0
     pool_size: int = 4
     max_waiting: int = 1000

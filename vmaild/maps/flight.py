@@ -20,6 +20,7 @@ from vmaild.cache import NEVER, CacheCounters, Record
 from vmaild.directory import LIMIT, NO_BASE, REFUSED, Ended
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import Reply, Search
+from vmaild.maps.side_by_side import SideBySide
 from vmaild.tables import Group, KeyLookup, Schema
 
 WIDTH = 2
@@ -113,7 +114,11 @@ class Flight:
         try:
             settled = self.lookup.settle(self.place)
             if type(settled) is Search:
-                self._directory.begin(settled, self.end, self._searched)
+                members = self.lookup.members
+                if members is None:
+                    self._directory.begin(settled, self.end, self._searched)
+                else:
+                    SideBySide(members, self._directory.begin, self.end, self._members_known).start()
                 return
         except Exception as error:
             self.failure = error
@@ -143,6 +148,13 @@ class Flight:
             else:
                 lookup.split()
         self._go_on()
+
+    def _members_known(self, failure: DirectoryFailure | None) -> None:
+        if failure is None:
+            self._go_on()
+        else:
+            self.failure = failure
+            self._landed(self)
 
     def _take_others(self, began: float) -> None:
         """They are stored once, and by the age of the search that answered them."""
