@@ -21,7 +21,7 @@ import uvloop
 from vmaild.admin import MOST_CONNECTIONS, ControlServer, HttpServer, Metrics, readiness
 from vmaild.cache import Cache
 from vmaild.config import Config
-from vmaild.directory import Pool
+from vmaild.directory import Directories
 from vmaild.errors import ConfigError
 from vmaild.listening import parse_address
 from vmaild.maps import Maps
@@ -38,21 +38,22 @@ GC_INTERVAL = 0.5
 STATUS_INTERVAL = 5.0
 
 
-def make_maps(config: Config, directory: Pool, cache: Cache) -> Maps:
+def make_maps(config: Config, directory: Directories, cache: Cache) -> Maps:
     """The maps of a configuration over a directory and a cache."""
     return Maps(
         config.maps.groups,
         cache,
-        directory,
+        directory.route(0),
         timeout=config.directory.lookup_timeout,
         canaries=config.maps.canaries,
+        route=directory.route if len(directory.pools) > 1 else None,
     )
 
 
 @contextlib.asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[Maps]:
     """Maps over a directory of their own, for a command that asks and ends."""
-    directory = Pool(config.directory)
+    directory = Directories(config.directories)
     maps = make_maps(config, directory, Cache(config.cache))
     await directory.start()
     try:
@@ -65,9 +66,9 @@ async def opened(config: Config) -> AsyncIterator[Maps]:
 
 def places(config: Config) -> int:
     """How many clients there may be: ``max_connections``, or what the open files allow after all that is kept back."""
-    directory = config.directory
     admin = MOST_CONNECTIONS * (bool(config.http.address) + bool(config.control))
-    kept = descriptors.kept_back(len(directory.uri), directory.pool_size, admin)
+    servers = sum(len(directory.uri) for directory in config.directories)
+    kept = descriptors.kept_back(servers, max(directory.pool_size for directory in config.directories), admin)
     return descriptors.for_clients(config.daemon.max_connections, descriptors.raise_limit(), kept)
 
 
@@ -81,7 +82,7 @@ class Daemon:
         self._notifier = systemd.Notifier(environ)
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[Any]] = []
-        self.directory = Pool(config.directory)
+        self.directory = Directories(config.directories)
         self.cache = Cache(config.cache)
         self.maps = make_maps(config, self.directory, self.cache)
         self.server = Server(self.maps, config.listen, max_connections=places(config))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from vmaild.cache import Cache
-    from vmaild.directory import Pool, ServerStatus
+    from vmaild.directory import Directories, ServerStatus
     from vmaild.maps import MapCounters, Maps
     from vmaild.server import Latency, Server
 
@@ -80,7 +80,13 @@ class Metrics(Collector):
     """Reads the counters of the four parts. Nothing here blocks or waits."""
 
     def __init__(
-        self, *, cache: Cache, server: Server, directory: Pool, maps: Maps, log_dropped: Callable[[], int] = lambda: 0
+        self,
+        *,
+        cache: Cache,
+        server: Server,
+        directory: Directories,
+        maps: Maps,
+        log_dropped: Callable[[], int] = lambda: 0,
     ) -> None:
         """``log_dropped``: how many log lines were dropped (``vmaild.process.Log.dropped``)."""
         self._log_dropped = log_dropped

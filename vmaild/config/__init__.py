@@ -19,7 +19,7 @@ from vmaild.config.addresses import DEFAULT_LISTEN, AddressReader
 from vmaild.config.maps import Common, MapSet, read_maps
 from vmaild.config.ranges import RANGES
 from vmaild.config.section import Problems, Section
-from vmaild.config.table_files import only_directory
+from vmaild.config.table_files import Directories
 from vmaild.directory import DirectorySettings
 from vmaild.directory import problems as directory_problems
 from vmaild.errors import ConfigError
@@ -66,7 +66,8 @@ class Config:
 
     path: Path
     daemon: DaemonSettings
-    directory: DirectorySettings
+    directories: tuple[DirectorySettings, ...]
+    """That of ``[directory]`` first, then those of table files that are asked elsewhere."""
     listen: tuple[ListenSettings, ...]
     cache: CacheSettings
     maps: MapSet
@@ -74,6 +75,11 @@ class Config:
     control: str = DEFAULT_CONTROL
     control_is_default: bool = True
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def directory(self) -> DirectorySettings:
+        """The first."""
+        return self.directories[0]
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
@@ -112,12 +118,13 @@ class _Reader:
             base, daemon.recipient_delimiter, daemon.owner_request_special, self._mydestination(), self._path.parent,
             postfix,
         )  # fmt: skip
-        maps = read_maps(daemon.preset, self._document.get("maps", {}), common, self._problems)
-        directory = only_directory(written, maps.directories, self._problems)
+        asked = Directories([written] if written else [])
+        maps = read_maps(daemon.preset, self._document.get("maps", {}), common, self._problems, asked)
+        directories = asked.different or (DirectorySettings((), ""),)
         return Config(
             path=self._path,
             daemon=daemon,
-            directory=directory,
+            directories=directories,
             listen=addresses.listens(maps.tables),
             cache=self._cache(),
             maps=maps,

@@ -83,14 +83,19 @@ class MapSet:
     """Where maps made of table files are asked; all others are asked in ``[directory]``."""
 
 
-def read_maps(preset: str, values: object, common: Common, problems: Problems) -> MapSet:
-    """The maps of the preset with those of the file over them. What is wrong is noted in ``problems``."""
+def read_maps(
+    preset: str, values: object, common: Common, problems: Problems, directories: Directories | None = None
+) -> MapSet:
+    """The maps of the preset with those of the file over them. What is wrong is noted in ``problems``.
+
+    The directories that table files ask are added to ``directories``.
+    """
     written = Section(values, "maps", problems).values
     merged = merge(PRESETS[preset](common.search_base) if preset in PRESETS else {}, written)
     tables: dict[str, Table] = {}
     canaries: dict[str, tuple[str, ...]] = {}
     records: dict[str, list[tuple[Section, Table]]] = {}
-    directories = Directories()
+    directories = Directories() if directories is None else directories
     sections = {name: Section(value, f"maps.{name}", problems) for name, value in merged.items()}
     for name, section in sections.items():
         _check_name(name, section, tables)
@@ -200,8 +205,8 @@ def _file_queries(name: str, section: Section, common: Common, directories: Dire
     for table in read_entries(section, common.home, common.postfix):
         if table.query:
             query = _query(Section(table.query, f"{section.name}.cf {table.name}", section.problems), common)
-            directories.add(name, directory_settings(section, table))
-            queries += [query] if query else []
+            number = directories.add(name, directory_settings(section, table))
+            queries += [replace(query, directory=number)] if query else []
     return queries
 
 

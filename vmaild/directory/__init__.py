@@ -23,6 +23,7 @@ relay               TLS and remote servers, so that libldap never blocks the loo
 dial                name resolution, TCP connect, and whether an LDAP server answers there
 tls                 the TLS context, made and checked
 uri                 LDAP URIs as vmaild accepts them
+several             several directories as one
 settings            what the configuration fills, and ``problems`` that checks it
 counters            what is counted, and the state of the moment
 ==================  ================================================================================
@@ -40,6 +41,7 @@ from vmaild.directory.counters import Counters, PoolStatus, ServerStatus
 from vmaild.directory.failures import KINDS, LIMIT, NO_BASE, REFUSED
 from vmaild.directory.pool import Ended, Found, Pool
 from vmaild.directory.settings import DirectorySettings, problems
+from vmaild.directory.several import Directories
 from vmaild.directory.shared_probe import RENEWAL, TRUST, SharedProbe
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "RENEWAL",
     "TRUST",
     "Counters",
+    "Directories",
     "DirectorySettings",
     "Ended",
     "Found",

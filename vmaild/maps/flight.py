@@ -232,7 +232,8 @@ class Flights:
 
     def _new(self, key: bytes, waiter: Waiter, completes: Record | None) -> Flight:
         entry = waiter.map
-        flight = Flight(key, entry.group, entry.place, waiter.end, completes, self._directory, self._landed)
+        directory = entry.directory or self._directory
+        flight = Flight(key, entry.group, entry.place, waiter.end, completes, directory, self._landed)
         self._flights[key] = flight
         self.count += 1
         return flight

@@ -46,6 +46,8 @@ class Map(NamedTuple):
     place: int
     prefix: bytes
     counters: MapCounters
+    directory: Searcher | None = None
+    """Where its lookups are made, when not where all are."""
 
 
 class Wanted(NamedTuple):
@@ -57,7 +59,10 @@ class Wanted(NamedTuple):
 
 
 class Maps:
-    """All maps of the daemon. ``timeout`` is in seconds: what one lookup may take in the directory."""
+    """All maps of the daemon. ``timeout`` is in seconds: what one lookup may take in the directory.
+
+    ``route`` gives what searches for the maps of each directory, where there are several; else ``directory`` does.
+    """
 
     def __init__(
         self,
@@ -67,12 +72,14 @@ class Maps:
         *,
         timeout: float,
         canaries: Mapping[str, tuple[str, ...]] | None = None,
+        route: Callable[[int], Searcher] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._maps: dict[bytes, Map] = {}
         for number, group in enumerate(groups):
+            own = route(group.directory) if route is not None else None
             for place, table in enumerate(group.tables):
-                entry = Map(table.name, group, place, b"%d " % number, MapCounters())
+                entry = Map(table.name, group, place, b"%d " % number, MapCounters(), own)
                 self._maps[table.name.encode()] = entry
         self._cache = cache
         self._directory = directory
@@ -224,7 +231,7 @@ class Maps:
         end = loop.time() + self._timeout
         key_of_record = entry.prefix + key.encode()
         flight = Flight(
-            key_of_record, entry.group, entry.place, end, None, self._directory,
+            key_of_record, entry.group, entry.place, end, None, entry.directory or self._directory,
             lambda _: None if landed.done() else landed.set_result(None),
         )  # fmt: skip
         flight.fly()
