@@ -69,6 +69,7 @@ def test_tables_become_maps(site: Path, capsys: pytest.CaptureFixture[str]) -> N
             "virtual_mailbox_maps": {"cf": [f"{site}/b.cf"], "keys": "address"},
             "virtual_alias_maps": {
                 "cf": [f"{site}/a.cf", f"{site}/b.cf"], "keys": "address", "propagate_extension": True,
+                "quoted_only": True,
             },
         },
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Table files that name different servers: each is asked in its own directory, and a failure of one is no "not found"."""
+"""Table files that name different servers: each is asked in its own directory; a failure of one is no "not found"."""
 
 from __future__ import annotations
 
