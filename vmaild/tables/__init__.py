@@ -18,7 +18,7 @@ address     folding, extensions, and the search keys of an address
 keys_of_parameters  those of transport_maps, access tables and local_recipient_maps
 dn          distinguished names: quoting a value, and telling whether two are the same
 quoting     what filters and DNs quote alike
-presets     ready-made maps
+presets     ready-made maps, with those of ``more_presets``
 ==========  ========================================================================================
 """
 
