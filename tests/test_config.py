@@ -122,8 +122,8 @@ result_attribute = 5
     )
     assert found == [
         "recipent_delimiter: unknown key; did you mean 'recipient_delimiter'?",
-        "preset: must be one of courier, qmail-ldap, inetlocalmailrecipient, active-directory, iredmail, not 'courrier';"
-        " did you mean 'courier'?",
+        "preset: must be one of courier, qmail-ldap, inetlocalmailrecipient, active-directory, iredmail,"
+        " not 'courrier'; did you mean 'courier'?",
         "[directory] pool_sise: unknown key; did you mean 'pool_size'?",
         "[directory] timeout: must be a number, not a string",
         "[directory] uri: is missing",
