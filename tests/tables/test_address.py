@@ -132,7 +132,15 @@ def test_quoting_a_localpart_and_taking_the_quotes_off_gives_it_back(localpart: 
 @given(st.text(max_size=60), st.sampled_from(["", "+", "+-", "-"]))
 def test_every_search_key_is_an_address_of_the_same_domain(key: str, delimiters: str) -> None:
     for found in address.search_keys(key, delimiters):
-        assert found.text.rpartition("@")[2] == key.rpartition("@")[2]
+        domain = key.rpartition("@")[2]
+        assert found.text.rpartition("@")[2] in (domain, address.other_labels(domain))
+
+
+@given(st.text(max_size=30))
+def test_the_other_form_of_a_domain_is_the_name_of_a_host(domain: str) -> None:
+    other = address.other_labels(domain)
+    if other is not None:
+        assert not set(other) & set(" @\0\r\n\t\u00a0(),*\\")
 
 
 def test_a_quoted_form_only_where_postfix_asks_no_other() -> None:

@@ -100,6 +100,8 @@ def _endpoints(settings: DirectorySettings) -> tuple[list[Endpoint], list[tuple[
             found.append(("uri", f"{text!r} {error}"))
     if len(set(settings.uri)) < len(settings.uri):
         found.append(("uri", "names a server twice"))
+    if settings.search_base and not settings.search_base.strip():
+        found.append(("search_base", "must be a DN, or empty"))
     for key, value in (("search_base", settings.search_base), ("bind_dn", settings.bind_dn)):
         if "\0" in value:
             found.append((key, "holds a NUL"))

@@ -25,6 +25,7 @@ RESERVED_LOCALPARTS = frozenset({"postmaster", "mailer-daemon", "double-bounce"}
 # class up to U+10FFFF takes a noticeable part of the start-up to compile.
 _ATOM = r"[^\x00-\x20\x7f\"(),.:;<>@\[\\\]]+"
 _DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+_HOST = re.compile(r"[a-z0-9_.-]+", re.IGNORECASE)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _NEEDS_ESCAPE = re.compile(r'(["\\])')
 # A phrase, and the address in angle brackets behind it (RFC 5322, 3.4).
@@ -111,10 +112,12 @@ def other_labels(domain: str) -> str | None:
     if ascii_only and "xn--" not in domain:
         return None
     try:
-        other = domain.encode().decode("idna") if ascii_only else domain.encode("idna").decode()
+        in_a_labels = domain if ascii_only else domain.encode("idna").decode()
+        other = in_a_labels.encode().decode("idna") if ascii_only else in_a_labels
     except UnicodeError:
         return None
-    return other.casefold() if other.casefold() != domain else None
+    # What is no host name (a space, a control) is not to be made into one.
+    return other.casefold() if other.casefold() != domain and _HOST.fullmatch(in_a_labels) else None
 
 
 def unquote(localpart: str) -> str:
