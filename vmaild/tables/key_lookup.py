@@ -89,14 +89,15 @@ class KeyLookup:
     def receive(self, entries: list[Entry]) -> None:
         """Take what the search last returned by ``settle`` brought."""
         asked = self._asked
-        if isinstance(asked, Members):
+        if isinstance(asked, JoinedSearch):
+            if asked.joint:
+                self._share(asked, entries)
+            else:
+                self._found[asked.asks[0]] = entries
+        elif isinstance(asked, Members):
             asked.receive(asked.needed, entries)
-        elif isinstance(asked, _JoinedMembers):
-            self._followed[asked.of] = self._members_of(asked.of[1], self._known_members(asked, entries))
-        elif asked is not None and not asked.joint:
-            self._found[asked.asks[0]] = entries
         elif asked is not None:
-            self._share(asked, entries)
+            self._followed[asked.of] = self._members_of(asked.of[1], self._known_members(asked, entries))
 
     def _share(self, asked: JoinedSearch, entries: list[Entry]) -> None:
         assert self.schema is not None

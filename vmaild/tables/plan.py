@@ -149,11 +149,13 @@ class JoinedSearch:
         # One entry is enough where all that is asked is whether there is one.
         exists = not self.joint and query.expansion.exists and not attributes
         most = 1 if exists else MOST_ENTRIES
-        self._limits = (most, self._base_exists, query.ignore_referrals, exists, query.directory)
+        limits = (most, self._base_exists, query.ignore_referrals, exists, query.directory)
+        self._rest = (attributes or NO_ATTRIBUTES, *limits)
 
     def search(self, keys: Sequence[Parts]) -> Search:
         """The search for these search keys."""
-        return Search(self._base.fill(keys), self._scope, self._filter.fill(keys), self._attributes, *self._limits)
+        # Twice as fast as by the name of each.
+        return Search._make((self._base.fill(keys), self._scope, self._filter.fill(keys), *self._rest))
 
     def place(self, keys: Sequence[Parts]) -> object:
         """Where that search is made, and what it asks for: where these are the same, the filters can be joined."""
