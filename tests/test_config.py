@@ -399,3 +399,11 @@ allow_gid = "root"
     assert (second.access.uids, second.access.gids) == ({0, 4242}, {7})
     assert (config.http.mode, config.http.owner, config.http.group) == (0o660, "root", "root")
     assert config.http.access.gids == {0}
+
+
+def test_local_keys_need_mydestination(read) -> None:
+    text = MINIMAL + '[maps.own]\nkeys = "local"\nquery_filter = "(uid=%s)"\n'
+    assert problems(read, text) == ["[maps.own] keys: 'local' needs [postfix] mydestination"]
+    assert read(text + '[postfix]\nmydestination = ["d.example"]\n').maps.tables["own"].settings.local_domains == {
+        "d.example"
+    }
