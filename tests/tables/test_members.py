@@ -126,3 +126,19 @@ def test_a_part_of_a_list_is_an_error() -> None:
     with pytest.raises(DataError, match="a part of a list"):
         Members(query(), KEY, [top], {}).values()
     assert walked(query(), TREE, entry("top", **{"member;range=0-*": "cn=c"})).values() == ["c@x"]
+
+
+def test_an_answer_that_must_not_be_used_ends_it() -> None:
+    members = Members(query(), KEY, [TOP], {})
+    members.receive(members.needed, DataError("too large"))
+    assert members.search is None
+    with pytest.raises(DataError, match="too large"):
+        members.values()
+
+
+def test_more_than_a_reply_holds_ends_it_at_once() -> None:
+    long = entry("long", mail=[f"{n}{'x' * 900}@x" for n in range(200)], member="cn=a")
+    members = Members(query(), KEY, [long], {})
+    assert members.search is None
+    with pytest.raises(DataError, match="too long for one reply"):
+        members.values()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterable
 from urllib.parse import unquote
 
 from vmaild.errors import DataError
@@ -122,8 +123,16 @@ class Members:
         self._ahead.extend(member for member in self._asked if member not in self._known)
         self._asked.clear()
 
-    def receive(self, member: str, entries: list[Entry]) -> None:
-        """Go on with what the search for ``member`` brought."""
+    @property
+    def received(self) -> Iterable[list[Entry]]:
+        """The entries of each member so far."""
+        return self._known.values()
+
+    def receive(self, member: str, entries: list[Entry] | DataError) -> None:
+        """Go on with what the search for ``member`` brought, or end with what is wrong with it."""
+        if isinstance(entries, DataError):
+            self._fail(entries)
+            return
         self._known[member] = entries
         if member == self.needed:
             self._advance()
@@ -132,7 +141,7 @@ class Members:
         """The values, when all is done. Raises the DataError that ended it."""
         if self._error is not None:
             raise self._error
-        return self._values.result(self._entries)
+        return self._values.result()
 
     def _fail(self, error: DataError) -> None:
         self.search, self._error = None, error.with_traceback(None)

@@ -142,7 +142,7 @@ def text(entry: Entry, attribute: str, value: bytes) -> str:
 class Values:
     """The values of a result as they come together, each once; ``expansion_limit`` counts those that come again."""
 
-    __slots__ = ("_expansion", "_found", "_key", "_plain", "_taken")
+    __slots__ = ("_expansion", "_found", "_key", "_plain", "_size", "_taken")
 
     def __init__(self, expansion: Expansion, key: Parts) -> None:
         self._expansion = expansion
@@ -150,24 +150,27 @@ class Values:
         self._plain = expansion.result_format.text == PLAIN
         self._found: dict[str, None] = {}
         self._taken = 0
+        self._size = 0
 
     def take(self, entry: Entry, values: list[str]) -> None:
-        """Add the ``values`` of an attribute of ``entry``. Raises DataError past ``expansion_limit``."""
+        """Add the ``values`` of an attribute of ``entry``. Raises DataError past a limit."""
         expansion = self._expansion
         for value in values:
             formatted = value if self._plain else expansion.result_format.expand_result(Parts.of(value), self._key)
             if formatted:
-                self._found[formatted] = None
+                if formatted not in self._found:
+                    self._found[formatted] = None
+                    self._size += len(formatted) + 1
                 self._taken += 1
                 if expansion.expansion_limit and self._taken > expansion.expansion_limit:
                     raise DataError(f"{entry.dn}: expansion_limit of {expansion.expansion_limit} exceeded")
+        # As soon as that is certain: whoever may write an entry may write any number of values.
+        if self._size > VALUE_LIMIT:
+            raise DataError(f"{entry.dn}: the values are too long for one reply")
 
-    def result(self, entries: list[Entry]) -> list[str]:
-        """All of them. Raises DataError when they are too long for one reply."""
-        values = list(self._found)
-        if sum(map(len, values)) + len(values) > VALUE_LIMIT:
-            raise DataError(f"{entries[0].dn}: {len(values)} values are too long for one reply")
-        return values
+    def result(self) -> list[str]:
+        """All of them."""
+        return list(self._found)
 
 
 def values_of(expansion: Expansion, key: Parts, entries: list[Entry]) -> list[str]:
@@ -185,7 +188,7 @@ def values_of(expansion: Expansion, key: Parts, entries: list[Entry]) -> list[st
         else:
             for name, _ in expansion.parts(entry):
                 values.take(entry, texts(entry, name))
-    return values.result(entries)
+    return values.result()
 
 
 def one_value(entry: Entry, expansion: Expansion) -> list[str]:
