@@ -6,7 +6,10 @@
 #   make test             formatting, lint, types and every test, against real slapd and Postfix
 #   make system           the HOWTO's whole system: slapd, Postfix, vmaild, Courier, procmail, webmail in a browser (as root)
 #   make chaos            five minutes of failing directory servers
+#   make soak             ten minutes of load, floods and outages, every answer checked, memory watched; SECONDS=...
 #   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
+#   make deb              dist/vmaild_VERSION_all.deb, on Debian 12's own Python and libraries
+#   make nspawn           that package under systemd as PID 1, in a container: reload, restart, kill, upgrade (as root)
 #   make lint             formatting, lint and types only
 #   make clean            remove what these made
 #
@@ -17,7 +20,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test system chaos fuzz lint clean demo-packages mail-packages test-packages system-packages
+.PHONY: help demo test system chaos soak fuzz deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
+    deb-packages nspawn-packages
 
 PYTHON := python3
 VENV := .venv
@@ -32,13 +36,16 @@ TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl
 # Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail.
 SYSTEM_PACKAGES := $(TEST_PACKAGES) libsasl2-modules procmail courier-authdaemon courier-authlib-ldap courier-imap \
     courier-pop roundcube-core roundcube-sqlite3 php-cli chromium chromium-driver
+# What debian/control asks for, and a Debian in a folder.
+DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling
+NSPAWN_PACKAGES := $(DEB_PACKAGES) debootstrap systemd-container procps
 # Debian's python3 comes without these; another python3 on PATH has them.
 PYTHON_PACKAGES := python3 python3-venv python3-dev
 # The address of bonsai's headers is asked of Python, so that a Python without them is noticed before pip does.
 PYTHON_COMPLETE := import ensurepip, pathlib, sysconfig; pathlib.Path(sysconfig.get_path('include'), 'Python.h').stat()
 
 help:
-	@sed -n '3,11s/^# *//p' Makefile
+	@sed -n '3,13s/^# *//p' Makefile
 
 demo: $(if $(MAIL),mail,demo)-packages $(VENV)/demo
 	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(MAIL),--mail) $(if $(PORT),--port $(PORT))
@@ -53,6 +60,11 @@ system: system-packages $(VENV)/test
 chaos: test-packages $(VENV)/test
 	$(RUN) -m tests.directory.chaos --seconds 300
 
+soak: SECONDS := 600
+soak: OUTPUT := soak-results
+soak: test-packages $(VENV)/test
+	$(RUN) -m tests.soak --seconds $(SECONDS) --output $(OUTPUT)
+
 fuzz: SECONDS := 60
 fuzz: test-packages $(VENV)/fuzz
 	for target in requests replies values admin lines settings configuration; do
@@ -62,6 +74,13 @@ fuzz: test-packages $(VENV)/fuzz
 	    grep -E 'Done|cov:' $$log | tail -n 2
 	    rm $$log
 	done
+
+deb: deb-packages
+	@systemd/debian/build dist
+
+# The Debian in TREE is made once; delete it to have a newer one.
+nspawn: nspawn-packages
+	@tests/nspawn/run
 
 lint: test-packages $(VENV)/test
 	$(VENV)/bin/ruff format --check .
@@ -90,7 +109,9 @@ demo-packages: PACKAGES := $(DEMO_PACKAGES)
 mail-packages: PACKAGES := $(MAIL_PACKAGES)
 test-packages: PACKAGES := $(TEST_PACKAGES)
 system-packages: PACKAGES := $(SYSTEM_PACKAGES)
-demo-packages mail-packages test-packages system-packages:
+deb-packages: PACKAGES := $(DEB_PACKAGES)
+nspawn-packages: PACKAGES := $(NSPAWN_PACKAGES)
+demo-packages mail-packages test-packages system-packages deb-packages nspawn-packages:
 	@command -v dpkg-query > /dev/null || exit 0
 	wanted="$(PACKAGES)"
 	$(PYTHON) -c "$(PYTHON_COMPLETE)" 2>/dev/null || wanted="$$wanted $(PYTHON_PACKAGES)"

@@ -42,6 +42,8 @@ PREFIX = b"1 "
 """What the key of a record begins with in ``vmaild.maps``."""
 PROTOCOLS = ("socketmap", "tcp_table")
 TRANSPORTS = ("tcp", "unix")
+# A million answers take more than the default, and all of them are to be weighed.
+MAX_SIZE = 1 << 40
 PAGE = resource.getpagesize()
 # A unix connection past it is refused, not delayed, and all connect at once here.
 BACKLOG = 1024
@@ -61,7 +63,7 @@ def codec(protocol: str) -> Any:
 
 def filled_cache(records: int, ttl: float, others: Sequence[Known] = ()) -> Cache:
     """A cache with that many records of addresses, each with a mailbox and what the ``others`` maps know."""
-    cache = Cache(CacheSettings(ttl=ttl, max_entries=records))
+    cache = Cache(CacheSettings(ttl=ttl, max_entries=records, max_size=MAX_SIZE))
     for n in range(records):
         cache.store(PREFIX + request_of(n).key, [reply_of(n).text, *others], None)
     return cache
@@ -82,7 +84,7 @@ class Cached:
         reply = reply_from(known)
         return Answer(record, encode(reply), self.cache.tally(name.decode(), reply.status, stale=False))
 
-    def look_up(self, wanted: object, tell: Callable[[Reply], None]) -> None:
+    def look_up(self, wanted: object, tell: Callable[[Reply], None], peer: object = None) -> None:
         raise AssertionError("everything is in the cache")
 
 

@@ -34,6 +34,9 @@ def draw_compare(result: Result, path: Path) -> None:
     _save(figure, result, path)
 
 
+draw_miss = draw_compare
+"""``miss`` compares in the same way."""
+
 _TITLES = {
     "load": "lookups/s, load generator, {clients} connection{s}",
     "postmap": "lookups/s, postmap -q -, {clients} client{s}",

@@ -108,6 +108,7 @@ pool_sise = 4
 [cache]
 ttl = -1
 max_entries = 0
+max_size = 1000
 [[listen]]
 protocol = "tcp"
 [[listen]]
@@ -138,6 +139,7 @@ result_attribute = 5
         "[listen 1] protocol: must be one of socketmap, tcp_table, not 'tcp'",
         found[13],
         "[cache] ttl: must be 0 to 2592000 seconds, not -1",
+        "[cache] max_size: must be 1048576 to 1099511627776 bytes, not 1000",
         "[cache] max_entries: must be 1 to 100000000, not 0",
     ]
     assert found[13].startswith("[listen 2] address: ")
@@ -194,6 +196,18 @@ address = "inet:127.0.0.1:1"
         "[listen 3] mode: is only for unix: addresses",
         "[listen 4] address: 'inet:127.0.0.1:1' is the address of [listen 1]: write another port or path",
     ]
+
+
+def test_a_blank_credential_is_none(read, tmp_path: Path) -> None:
+    """The unit has one where there is no /etc/vmaild/bind_pw, since systemd would not start the service without."""
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "bind_pw").write_text("\n")
+    (tmp_path / "pw").write_text("from the file\n")
+    (tmp_path / "pw").chmod(0o600)
+    environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    config = read(MINIMAL + 'bind_dn = "cn=x"\nbind_pw_file = "pw"\n', environ)
+    assert config.directory.bind_pw == "from the file"
 
 
 def test_the_password_may_come_as_a_systemd_credential(read, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ LAYERS = (
     ("server",),
     ("admin", "postfix"),
     ("config",),
+    ("watching",),
+    ("reload",),
     ("daemon", "demo"),
     ("migration",),
     ("cli",),

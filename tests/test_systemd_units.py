@@ -14,13 +14,13 @@ UNITS = Path(__file__).parent.parent / "systemd"
 PROGRAM = "/opt/vmaild/bin/vmaild"
 
 # systemd's words for what it found: 0 is closed, 10 open. Tenths, as --threshold counts.
-WORST_EXPOSURE = 15
+WORST_EXPOSURE = 10
 
 
 @pytest.fixture
 def units(tmp_path):
     """Copies of the units whose program exists here, since `verify` looks for it."""
-    for source in UNITS.iterdir():
+    for source in [*UNITS.glob("*.service"), *UNITS.glob("*.socket")]:
         (tmp_path / source.name).write_text(source.read_text().replace(PROGRAM, "/bin/true"))
     return tmp_path
 
@@ -36,8 +36,9 @@ def analyze(*arguments):
     )
 
 
-def test_systemd_finds_nothing_wrong_with_the_units(units):
-    result = analyze("verify", units / "vmaild.service", units / "vmaild.socket")
+@pytest.mark.parametrize("name", ["vmaild", "vmaild@"])
+def test_systemd_finds_nothing_wrong_with_the_units(units, name):
+    result = analyze("verify", units / f"{name}.service", units / f"{name}.socket")
     assert (result.returncode, result.stdout) == (0, "")
 
 
@@ -47,9 +48,30 @@ def test_systemd_does_find_a_mistake_in_a_unit(units):
     assert "ProtectSytem" in analyze("verify", service).stdout
 
 
-def test_the_service_is_exposed_to_little(units):
-    result = analyze("security", "--offline=true", f"--threshold={WORST_EXPOSURE}", units / "vmaild.service")
+@pytest.mark.parametrize("name", ["vmaild", "vmaild@"])
+def test_the_service_is_exposed_to_little(units, name):
+    result = analyze("security", "--offline=true", f"--threshold={WORST_EXPOSURE}", units / f"{name}.service")
     assert result.returncode == 0, result.stdout
+
+
+def test_an_instance_runs_in_the_same_sandbox():
+    """All but comments and what the name stands in."""
+
+    def settings(name):
+        lines = (UNITS / name).read_text().replace("%i", "").replace("vmaild@", "vmaild").splitlines()
+        return [line for line in lines if line and not line.startswith("#")]
+
+    assert [
+        line.replace("vmaild-", "vmaild").replace("/vmaild/.toml", "/vmaild/vmaild.toml")
+        .replace("vmaild/.bind_pw", "vmaild/bind_pw").replace("vmaild..root", "vmaild.root").replace(" ()", "")
+        for line in settings("vmaild@.service")
+    ] == settings("vmaild.service")  # fmt: skip
+
+
+def test_no_restart_mends_a_configuration_and_a_missing_password_is_vmailds_to_tell():
+    lines = (UNITS / "vmaild.service").read_text().splitlines()
+    for line in ("RestartPreventExitStatus=78", "ExecReload=/bin/kill -HUP $MAINPID", "SetCredential=bind_pw:\\n"):
+        assert line in lines
 
 
 def test_the_service_starts_the_program_with_the_default_configuration():

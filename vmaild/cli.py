@@ -1,4 +1,4 @@
-"""The commands: serve, check, query, flush, stats, demo, import-postfix, compare.
+"""The commands: serve, check, query, flush, stats, reload, demo, import-postfix, compare.
 
 Exit status, after sysexits.h where it has one:
 
@@ -19,16 +19,17 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from vmaild import __version__, admin, daemon
-from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH, Config, load
+from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH, Config, control_address, load
 from vmaild.config.section import did_you_mean
 from vmaild.errors import ConfigError
 from vmaild.lookup import Request, Status
-from vmaild.process import open_log
+from vmaild.process import open_log, systemd
 
 EX_NOT_FOUND = 1
 
@@ -53,7 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    config = _load(options)
+    # Until the loop takes it for a reload. SIGHUP never ends the daemon.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        config = _load(options)
+    except ConfigError as error:
+        # `systemctl status` shows it, however many lines the journal got since.
+        systemd.Notifier().status(f"not started: {'; '.join(error.problems)}")
+        raise
     with open_log(sys.stderr, config.daemon.log_level) as log:
         try:
             daemon.run(config, log)
@@ -90,7 +98,7 @@ def _query(options: argparse.Namespace) -> int:
 
 
 def _flush(options: argparse.Namespace) -> int:
-    path = _control_path(_load(options))
+    path = _control_path(options)
     map_name = os.fsencode(options.map) if options.map else None
     key = os.fsencode(options.key) if options.key is not None else None
     print(f"{admin.flush(path, map_name, key)} answers forgotten")
@@ -98,7 +106,17 @@ def _flush(options: argparse.Namespace) -> int:
 
 
 def _stats(options: argparse.Namespace) -> int:
-    print(json.dumps(admin.stats(_control_path(_load(options))), indent=2))
+    print(json.dumps(admin.stats(_control_path(options)), indent=2))
+    return os.EX_OK
+
+
+def _reload(options: argparse.Namespace) -> int:
+    try:
+        print(admin.reload(_control_path(options)))
+    except admin.ControlError:
+        # With a file that cannot be read, the daemon may have been asked for at the wrong place.
+        _load(options)
+        raise
     return os.EX_OK
 
 
@@ -128,10 +146,12 @@ def _load(options: argparse.Namespace) -> Config:
     return config
 
 
-def _control_path(config: Config) -> str:
-    if not config.control:
-        raise ConfigError([f"{config.path}: [control] address: is empty, so a running daemon cannot be asked"])
-    return config.control.removeprefix("unix:")
+def _control_path(options: argparse.Namespace) -> str:
+    """A daemon that goes on with what it has can be asked whatever is wrong with the file by now."""
+    address = control_address(options.config)
+    if not address:
+        raise ConfigError([f"{options.config}: [control] address: is empty, so a running daemon cannot be asked"])
+    return address.removeprefix("unix:")
 
 
 def _fail(status: int, *lines: str) -> int:
@@ -164,6 +184,8 @@ def _parser() -> argparse.ArgumentParser:
     flush.set_defaults(run=_flush)
     stats = commands.add_parser("stats", parents=[configured], help="print the running daemon's counters as JSON")
     stats.set_defaults(run=_stats)
+    reload = commands.add_parser("reload", parents=[configured], help="make the running daemon read its file again")
+    reload.set_defaults(run=_reload)
     showing = commands.add_parser("demo", help="run a private slapd and vmaild in front of it")
     showing.add_argument("--once", action="store_true", help="end after the table of lookups")
     showing.add_argument("--mail", action="store_true", help="with Postfix too, and a message along each lookup")

@@ -1,8 +1,10 @@
 """The daemon, put together: directory, cache, maps, listeners, and what watches over them.
 
-``Daemon.run`` serves until it is told to stop: by ``stop``, SIGTERM or SIGINT. It listens before the directory is
-there, so that a restart never refuses a connection; a lookup that comes before the first LDAP connection waits for it
-within its own deadline.
+``Daemon.run`` serves until it is told to stop: by ``stop``, SIGTERM or SIGINT. SIGHUP and ``reload`` make it read its
+configuration again, and take it over without closing a connection (``vmaild.reload``).
+
+It listens before the directory is there, so that a restart never refuses a connection; a lookup that comes before the
+first LDAP connection waits for it within its own deadline.
 """
 
 from __future__ import annotations
@@ -13,22 +15,26 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Coroutine, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 
 import uvloop
 
-from vmaild.admin import MOST_CONNECTIONS, ControlServer, HttpServer, Metrics, readiness
+from vmaild.admin import MOST_CONNECTIONS, Metrics, Readiness, readiness
 from vmaild.cache import Cache
-from vmaild.config import Config
+from vmaild.config import Config, load
 from vmaild.directory import Directories
 from vmaild.errors import ConfigError
-from vmaild.listening import parse_address
 from vmaild.maps import Maps
-from vmaild.process import GcTuning, Log, LogOnce, Watchdog, descriptors, systemd
+from vmaild.process import GcTuning, Log, LogOnce, descriptors, resources_in_use, systemd
+from vmaild.reload import Parts, close_all, serving, take_over
 from vmaild.server import Server
+from vmaild.watching import Watching
 
 logger = logging.getLogger("vmaild")
+
+T = TypeVar("T")
 
 # Seconds until the canaries are looked for again while no directory server is up.
 CANARY_RETRY = 0.1
@@ -38,37 +44,24 @@ GC_INTERVAL = 0.5
 STATUS_INTERVAL = 5.0
 
 
-def make_maps(config: Config, directory: Directories, cache: Cache) -> Maps:
-    """The maps of a configuration over a directory and a cache."""
-    return Maps(
-        config.maps.groups,
-        cache,
-        directory.route(0),
-        timeout=config.directory.lookup_timeout,
-        canaries=config.maps.canaries,
-        route=directory.route if len(directory.pools) > 1 else None,
-    )
-
-
 @contextlib.asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[Maps]:
     """Maps over a directory of their own, for a command that asks and ends."""
-    directory = Directories(config.directories)
-    maps = make_maps(config, directory, Cache(config.cache))
-    await directory.start()
+    own = serving(config, Cache(config.cache))
+    await own.directory.start()
     try:
-        await maps.canaries.check()
-        yield maps
+        await own.maps.canaries.check()
+        yield own.maps
     finally:
-        await maps.close()
-        await directory.close()
+        await own.close()
 
 
 def places(config: Config) -> int:
     """How many clients there may be: ``max_connections``, or what the open files allow after all that is kept back."""
     admin = MOST_CONNECTIONS * (bool(config.http.address) + bool(config.control))
     servers = sum(len(directory.uri) for directory in config.directories)
-    kept = descriptors.kept_back(servers, max(directory.pool_size for directory in config.directories), admin)
+    # Twice: while a reload takes over, the connections of both configurations are open.
+    kept = descriptors.kept_back(2 * servers, max(directory.pool_size for directory in config.directories), admin)
     return descriptors.for_clients(config.daemon.max_connections, descriptors.raise_limit(), kept)
 
 
@@ -77,15 +70,20 @@ class Daemon:
 
     def __init__(self, config: Config, environ: MutableMapping[str, str] = os.environ, log: Log | None = None) -> None:
         self._once = LogOnce(logger)
-        self._config = config
         self._environ = environ
         self._notifier = systemd.Notifier(environ)
         self._stop = asyncio.Event()
-        self._tasks: list[asyncio.Task[Any]] = []
-        self.directory = Directories(config.directories)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._inherited: list[socket.socket] = []
+        self._refused = ""
+        self._reloading = asyncio.Lock()
+        self._reload_is_waiting = False
         self.cache = Cache(config.cache)
-        self.maps = make_maps(config, self.directory, self.cache)
-        self.server = Server(self.maps, config.listen, max_connections=places(config))
+        self._serving = serving(config, self.cache)
+        self.server = Server(
+            self.maps, config.listen, max_connections=places(config), recent_size=self.cache.max_requests_size
+        )
+        self.cache.on_forget = self.server.forget_recent
         self.metrics = Metrics(
             cache=self.cache,
             server=self.server,
@@ -93,6 +91,22 @@ class Daemon:
             maps=self.maps,
             log_dropped=lambda: log.dropped if log is not None else 0,
         )
+        self._watching = Watching(config, self.metrics, self._ready, self)
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._serving.config
+
+    @property
+    def directory(self) -> Directories:
+        """The directory in use."""
+        return self._serving.directory
+
+    @property
+    def maps(self) -> Maps:
+        """The maps in use."""
+        return self._serving.maps
 
     def stop(self) -> None:
         """End ``run``: no new connections, the lookups under way are answered, then everything is closed."""
@@ -105,37 +119,52 @@ class Daemon:
 
     def stats(self) -> dict[str, Any]:
         """What the daemon knows of itself (``vmaild.admin.control``)."""
-        return self.metrics.stats()
+        return self.metrics.stats() | {"process": resources_in_use()}
+
+    async def reload(self) -> str:
+        """Read the configuration again and take it over; returns what that changed (``vmaild.admin.control``).
+
+        Raises ConfigError with every problem when it cannot be used: then nothing has changed.
+        """
+        # A task of the daemon's own: whoever asked for it may go away meanwhile.
+        outcome = await asyncio.shield(self._begin(self._reload()))
+        if isinstance(outcome, ConfigError):
+            raise outcome
+        return outcome
 
     async def run(self) -> None:
         """Serve until told to stop. Raises OSError when an address cannot be listened on."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        async with contextlib.AsyncExitStack() as stack:
-            await self._start(stack)
-            await self._stop.wait()
-            logger.info("stopping")
-            self._notifier.stopping("answering what was asked")
-            await self.server.drain(self._config.daemon.drain_timeout)
-        logger.info("stopped")
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                await self._start(stack)
+                await self._stop.wait()
+                logger.info("stopping")
+                self._notifier.stopping("answering what was asked")
+                await self.server.drain(self.config.daemon.drain_timeout)
+            logger.info("stopped")
+        finally:
+            # The loop gives signals back their default when it closes, and that of SIGHUP would end the process.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
-        config = self._config
-        inherited = [sock for named in systemd.listen_sockets(self._environ).values() for sock in named]
-        if config.daemon.watchdog:
-            watchdog = Watchdog(config.daemon.watchdog)
-            watchdog.start()
-            stack.push_async_callback(watchdog.stop)
-        stack.push_async_callback(self.directory.close)
+        config = self.config
+        self._inherited = [sock for named in systemd.listen_sockets(self._environ).values() for sock in named]
+        stack.callback(close_all, self._inherited)
+        self._watching.guard()
+        stack.push_async_callback(self._close_serving)
         await self.directory.start()
-        stack.push_async_callback(self.maps.close)
         stack.push_async_callback(self._end_tasks)
         stack.push_async_callback(self.server.close)
-        await self.server.start(inherited)
-        await self._start_http(stack, inherited)
-        self._refuse(inherited)
-        await self._start_control(stack)
+        stack.push_async_callback(self._watching.close)
+        passed = [sock.dup() for sock in self._inherited]
+        stack.callback(close_all, passed)
+        await self.server.start(passed)
+        await self._watching.start(passed)
+        self._refuse(passed)
         self._begin(self._watch_canaries())
         if interval := systemd.watchdog_interval(self._environ):
             self._begin(systemd.feed_watchdog(self._notifier, interval))
@@ -145,64 +174,80 @@ class Daemon:
         self._begin(self._tell_status())
         self._begin(self._tune_gc())
 
-    async def _start_http(self, stack: contextlib.AsyncExitStack, inherited: list[socket.socket]) -> None:
-        settings = self._config.http
-        if not settings.address:
-            return
-        http = HttpServer(
-            parse_address(settings.address),
-            metrics=self.metrics.exposition,
-            ready=lambda: readiness(directory_ready=self.directory.ready, cached_records=len(self.cache)),
-            mode=settings.mode,
-            owner=settings.owner,
-            group=settings.group,
-            access=settings.access,
-        )
-        stack.push_async_callback(http.close)
-        await http.start(inherited)
+    async def _close_serving(self) -> None:
+        await self._serving.close()
 
-    async def _start_control(self, stack: contextlib.AsyncExitStack) -> None:
-        if not self._config.control:
-            return
-        path = self._config.control.removeprefix("unix:")
-        control = ControlServer(path, self)
-        try:
-            await control.start()
-        except OSError as error:
-            if self._config.control_is_default:
-                # Nobody asked for it: a daemon started by hand has no /run/vmaild.
-                logger.warning("no control socket at %s: %s", path, error.strerror or error)
-                return
-            raise
-        stack.push_async_callback(control.close)
+    def _ready(self) -> Readiness:
+        return readiness(directory_ready=self.directory.ready, cached_records=len(self.cache))
 
     def _refuse(self, inherited: list[socket.socket]) -> None:
         if inherited:
             names = ", ".join(str(sock.getsockname()) for sock in inherited)
-            raise ConfigError([f"{self._config.path}: listen: systemd passes a socket that no table names: {names}"])
+            raise ConfigError([f"{self.config.path}: listen: systemd passes a socket that no table names: {names}"])
 
-    def _begin(self, work: Coroutine[Any, Any, object]) -> None:
+    # --- another configuration --------------------------------------------------------------------------------------
+
+    def _hang_up(self) -> None:
+        """SIGHUP. One that comes while a reload waits for another asks for nothing more."""
+        if not self._reload_is_waiting:
+            self._reload_is_waiting = True
+            self._begin(self._reload())
+
+    async def _reload(self) -> str | ConfigError:
+        async with self._reloading:
+            self._reload_is_waiting = False
+            self._notifier.reloading(time.monotonic())
+            status = "a reload failed; see the log"
+            try:
+                status = await self._follow(await asyncio.to_thread(load, self.config.path, self._environ))
+                logger.info("%s", status)
+                self._refused = ""
+                return status
+            except ConfigError as error:
+                for problem in error.problems:
+                    logger.error("reload refused: %s", problem)
+                logger.error("the old configuration goes on")
+                status = self._refused = f"reload refused, the old configuration goes on: {error.problems[0]}"
+                return error
+            finally:
+                self._notifier.ready(status)
+
+    async def _follow(self, config: Config) -> str:
+        parts = Parts(self.cache, self.server, self.metrics, self._watching, self._inherited)
+        taken = await take_over(self._serving, config, parts, max_connections=places(config))
+        old, self._serving = self._serving, taken.serving
+        self._begin(old.retire())
+        for warning in taken.warnings:
+            logger.warning("%s", warning)
+        return f"reloaded: {len(config.maps.tables)} maps, {len(self.cache)} records kept, {taken.forgotten} forgotten"
+
+    # --- what goes on beside serving --------------------------------------------------------------------------------
+
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_report_end)
-        self._tasks.append(task)
+        return task
 
     async def _end_tasks(self) -> None:
-        for task in self._tasks:
+        tasks = tuple(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch_canaries(self) -> None:
-        while self.maps.canaries.keys:
+        while True:
             try:
                 await self.maps.canaries.check()
             except Exception as error:
                 # Whatever it is, the canaries are to be checked again: a directory may be emptied meanwhile.
                 if self._once.log(logging.ERROR, "canaries", f"the canaries could not be checked: {error!r}"):
                     logger.debug("the canaries could not be checked", exc_info=error)
-            await asyncio.sleep(self._config.directory.check_interval if self.directory.ready else CANARY_RETRY)
+            await asyncio.sleep(self.config.directory.check_interval if self.directory.ready else CANARY_RETRY)
 
     async def _tune_gc(self) -> None:
-        tuning = GcTuning(lambda: self.cache.counters.stored)
+        tuning = GcTuning(lambda: self.cache.counters.stored, lambda: self.cache.freed)
         tuning.start()
         while True:
             await asyncio.sleep(GC_INTERVAL)
@@ -212,7 +257,8 @@ class Daemon:
         while True:
             await asyncio.sleep(STATUS_INTERVAL)
             up = "up" if self.directory.ready else "DOWN"
-            self._notifier.status(f"directory {up}, {len(self.cache)} records cached")
+            told = (f"directory {up}, {len(self.cache)} records cached", self._refused)
+            self._notifier.status("; ".join(filter(None, told)))
 
 
 def _report_end(task: asyncio.Task[Any]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from vmaild.admin.metrics import UNKNOWN_MAP, Metrics
+from vmaild.admin.metrics import UNKNOWN_MAP, Metrics, _Process
 from vmaild.cache import Cache, CacheCounters, CacheSettings
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
@@ -19,6 +21,7 @@ from vmaild.directory import Counters, PoolStatus, ServerStatus
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import NODATA, NOT_FOUND, Request, Status, found
 from vmaild.maps import MapCounters, Maps
+from vmaild.maps.counters import FlightCounters
 from vmaild.server import Latency, ServerCounters
 from vmaild.server.counters import LATENCY_BOUNDS
 from vmaild.wire import socketmap
@@ -46,12 +49,17 @@ class Daemon:
         settings = CacheSettings(max_entries=300, max_negative_entries=20)
         self.cache = Cache(settings, clock=self.clock, jitter=lambda: 0.0)
         self.server = SimpleNamespace(
-            counters=ServerCounters(), connections=17, cached_latency=Latency(), lookup_latency=Latency()
+            counters=ServerCounters(),
+            connections=17,
+            recent_size=4096,
+            cached_latency=Latency(),
+            lookup_latency=Latency(),
         )
         self.maps = SimpleNamespace(
             counters={ALIAS: MapCounters(), MAILBOX: MapCounters()},
             unknown=MapCounters(),
             in_flight=6,
+            flight_counters=FlightCounters(),
             canaries=SimpleNamespace(missing={ALIAS: ("a@d.example", "b@d.example")}),
         )
         self.status = PoolStatus(
@@ -101,11 +109,7 @@ def distinct_numbers(counters, first):
 @pytest.mark.parametrize(
     ("part", "counters", "of_its_own"),
     [
-        (
-            "cache",
-            CacheCounters,
-            {"evicted": 'evictions{kind="positive"}', "evicted_negative": 'evictions{kind="negative"}'},
-        ),
+        ("cache", CacheCounters, {}),
         ("server", ServerCounters, {}),
         ("directory", Counters, {}),
     ],
@@ -125,8 +129,9 @@ def test_every_counter_of_a_part_is_exported(daemon, part, counters, of_its_own)
         ("cache", "shared", "cache_shared_total"),
         ("cache", "stored", "cache_stored_total"),
         ("cache", "outdated", "cache_outdated_total"),
-        ("cache", "evicted", 'cache_evictions_total{kind="positive"}'),
-        ("cache", "evicted_negative", 'cache_evictions_total{kind="negative"}'),
+        ("cache", "admitted", "cache_admitted_total"),
+        ("cache", "returned", "cache_returned_total"),
+        ("cache", "too_large", "cache_not_kept_total"),
         ("server", "protocol_errors", "protocol_errors_total"),
         ("server", "refused", "connections_refused_total"),
         ("server", "lookups", "requests_looked_up_total"),
@@ -172,6 +177,7 @@ async def test_an_answer_that_the_maps_got_from_the_cache_is_one_lookup(daemon):
 
     class Down:
         schema = None
+        search_time = 0.0
 
         def begin(self, search, end, done):
             done(DirectoryFailure("down"))
@@ -209,6 +215,24 @@ def test_records_are_counted_by_whether_an_entry_was_found(daemon):
     assert daemon.value('cache_records_max{kind="positive"}') == 300
     assert daemon.value('cache_records_max{kind="negative"}') == 20
     assert daemon.value("lookups_in_flight") == 6
+
+
+def test_evictions_are_told_by_kind_and_reason_and_every_kind_is_there_from_the_start(daemon):
+    assert daemon.value('cache_evictions_total{kind="derived",reason="size"}') == 0
+    for n in range(30):
+        daemon.cache.store(b"0 %d@d.example" % n, [NOT_FOUND], None)
+    assert daemon.value('cache_evictions_total{kind="negative",reason="entries"}') == 10
+
+
+def test_the_memory_of_the_cache_is_told_by_kind_with_its_bound(daemon):
+    daemon.cache.store(b"0 a@d.example", [b"x" * 10_000], None)
+    daemon.cache.store(b"0 b@d.example", [b"y" * 20_000], None, derived=True)
+    daemon.cache.store(b"0 c@d.example" + b"c" * 9000, [NOT_FOUND], None)
+    assert 10_000 < daemon.value('cache_bytes{kind="positive"}') < 11_000
+    assert 20_000 < daemon.value('cache_bytes{kind="derived"}') < 21_000
+    assert 9000 < daemon.value('cache_bytes{kind="negative"}') < 10_000
+    assert daemon.value('cache_bytes{kind="requests"}') == 4096
+    assert daemon.value("cache_bytes_max") == 256 * 1024 * 1024
 
 
 def test_refusals_of_a_map_stand_under_its_name(daemon):
@@ -295,3 +319,19 @@ def test_stats_hold_the_same_numbers_as_json(daemon):
     assert stats["server"] | {"accepted": 8, "connections": 17} == stats["server"]
     assert stats["directory"]["failures"] == {"timeout": 3}
     assert [server["uri"] for server in stats["directory"]["servers"]] == ["ldap://one", "ldap://two"]
+
+
+def test_the_start_time_is_told_where_only_processes_are_seen_in_proc(tmp_path):
+    """As the unit's ``ProcSubset=pid`` has it: no /proc/stat, which prometheus_client reads the time of boot from."""
+    (tmp_path / str(os.getpid())).symlink_to(f"/proc/{os.getpid()}")
+    registry = CollectorRegistry()
+    _Process(proc=str(tmp_path), pid=os.getpid, registry=registry)
+    started = registry.get_sample_value("process_start_time_seconds")
+    assert started is not None
+    assert abs(started - start_time()) < 2
+
+
+def start_time() -> float:
+    ticks = int(Path("/proc/self/stat").read_bytes().rpartition(b") ")[2].split()[19])
+    boot = next(line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
+    return int(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")

@@ -107,7 +107,7 @@ async def test_a_record_that_left_the_cache_is_not_brought_back_by_a_failure():
     record = cache.store(KEY, (OLD,), None)
     cache.forget(KEY)
     cache.put_off(record)
-    assert serves(cache, record, 0) == [False]
+    assert not cache.serves(record, OLD, now())
 
 
 @pytest.mark.parametrize(("jitter", "life"), [(0.0, 300), (0.5, 285), (0.9999, 270)])
@@ -147,7 +147,8 @@ async def test_a_forgotten_record_no_longer_serves_wherever_it_is_held():
     cache.forget(b"0 0")
     cache.forget_all(lambda record: record.key == b"0 1")
     cache.forget_all()
-    assert [serves(cache, record, 0) for record in records] == [[False]] * 3
+    assert [cache.serves(record, OLD, now()) for record in records] == [False] * 3
+    assert [(record.key, record.known) for record in records] == [(b"", ())] * 3, "they keep nothing alive"
 
 
 @in_fake_time
@@ -155,7 +156,7 @@ async def test_a_replaced_record_no_longer_serves():
     cache = new_cache()
     before = cache.store(KEY, (OLD,), None)
     after = cache.store(KEY, (b"new",), None)
-    assert serves(cache, before, 0) == [False]
+    assert not cache.serves(before, OLD, now())
     assert cache.get(KEY) is after
 
 

@@ -28,9 +28,17 @@ class Authority:
         self._openssl("req", "-new", *KEY, "-keyout", key, "-out", request, "-subj", subject, *names_option)
         self._openssl(
             *("x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self._key, "-out", cert),
-            *("-days", str(days), "-copy_extensions", "copy", "-set_serial", str(self._serial)),
+            *self._validity(days),
+            *("-copy_extensions", "copy", "-set_serial", str(self._serial)),
         )
         return cert, key
+
+    def _validity(self, days: int) -> tuple[str, ...]:
+        # OpenSSL 3.4 has these in place of negative days, which 3.5 refuses.
+        known = subprocess.run(["openssl", "x509", "-help"], check=False, capture_output=True, text=True, timeout=30)
+        if days < 0 and "-not_after" in known.stdout + known.stderr:
+            return ("-not_before", "20200101000000Z", "-not_after", "20200102000000Z")
+        return ("-days", str(days))
 
     def _openssl(self, *arguments: object) -> None:
         subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=30)

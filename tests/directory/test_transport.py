@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.directory.rig import AT_ONCE, ask, ask_until_right, by_mail, descript
 from tests.support.loops import on_each_loop
 from vmaild.demo.slapd import Slapd, Tls
 from vmaild.demo.tree import SEARCH_BASE, access_rules, tree
-from vmaild.directory import relay
+from vmaild.directory import relay, tls
 from vmaild.directory.dial import local_url
 from vmaild.directory.relay import passage
 from vmaild.directory.transport import Transport
@@ -89,6 +90,26 @@ def ca_directory(authority: Authority, tmp_path_factory: pytest.TempPathFactory)
     (directory / "ca.pem").write_bytes(authority.ca.read_bytes())
     subprocess.run(["openssl", "rehash", str(directory)], check=True)
     return directory
+
+
+def test_a_ca_without_key_usage_is_not_refused_for_that(authority, monkeypatch):
+    """As `openssl req -x509` makes it. Since Python 3.13 the default is to refuse it; here every Python does."""
+    text = subprocess.run(
+        ["openssl", "x509", "-in", str(authority.ca), "-noout", "-text"], check=True, capture_output=True, text=True
+    ).stdout
+    assert "Key Usage" not in text
+    default = ssl.create_default_context
+
+    def strict(**arguments: object) -> ssl.SSLContext:
+        context = default(**arguments)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    context = tls.context(ca_file=str(authority.ca))
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
 
 
 @on_each_loop

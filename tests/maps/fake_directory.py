@@ -113,6 +113,7 @@ class FakeDirectory:
         self.schema: Schema | None = new_schema()
         self.entries: list[Entry] = []
         self.takes = 0.0
+        self.search_time = 0.0
         self.failure: DirectoryFailure | None = None
         self.bug: Exception | None = None
         self.searches: list[Search] = []

@@ -198,3 +198,20 @@ async def test_close_ends_what_waits_for_a_canary():
     await site.maps.close()
     assert asyncio.all_tasks() == {asyncio.current_task(), asking}
     asking.cancel()
+
+
+@in_fake_time
+async def test_canaries_are_asked_side_by_side_and_a_lookup_waits_no_longer_than_its_own_deadline():
+    """Five of them made one lookup wait for five times the timeout."""
+    names = [f"always{number}@d.example" for number in range(5)]
+    site = Site(virtual_mailbox_maps={"canary": names})
+    site.directory.entries += [account(name, f"d.example/{name}/") for name in names]
+    site.directory.takes = 1.0
+    began = asyncio.get_running_loop().time()
+    assert await site.find("b@d.example") == NOT_FOUND
+    assert asyncio.get_running_loop().time() - began <= 2.0 + 0.1
+    await asyncio.sleep(TRUST + 0.1)
+    site.directory.takes = 2.0
+    began = asyncio.get_running_loop().time()
+    assert (await site.find("c@d.example")).status is Status.TEMPORARY
+    assert asyncio.get_running_loop().time() - began <= 3.0 + 0.1

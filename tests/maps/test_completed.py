@@ -38,6 +38,7 @@ class NoSchema:
     """A directory that shows no schema, with one account."""
 
     schema = None
+    search_time = 0.0
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock

@@ -19,7 +19,7 @@ from tests.maps.machine import FAILURES, PAUSES, walk
 from tests.maps.world import CHANGING, KEYS, MEMBERS, World
 from vmaild import lookup
 from vmaild.cache import NEVER, Cache
-from vmaild.cache.record import Records
+from vmaild.cache.store import Records, survey
 from vmaild.directory import Ended, Found
 from vmaild.errors import DataError
 from vmaild.lookup import NOT_FOUND
@@ -158,16 +158,16 @@ def others_are_stored_after_a_flush(patch: Patch) -> None:
 def each_map_has_its_own_age(patch: Patch) -> None:
     store = Records.store
 
-    def by_map(self: Records, key: bytes, known: list, more: object) -> object:
+    def by_map(self: Records, key: bytes, known: list, more: object, **how: object) -> object:
         before, now = self.get(key), self._clock()
         if before is not None and before.refresh_at > NEVER:
-            born = before.expires_at - self._life(before.known)
+            born = before.expires_at - self.lives[survey(before.known)[0]]
             lives = [30 if old is NOT_FOUND else 300 for old in before.known]
             known = [
                 new if old is None or now > born + life else old
                 for new, old, life in zip(known, before.known, lives, strict=True)
             ]
-        return store(self, key, known, more)
+        return store(self, key, known, more, **how)
 
     patch.setattr(Records, "store", by_map)
 
@@ -175,11 +175,11 @@ def each_map_has_its_own_age(patch: Patch) -> None:
 def unusable_data_leaves_the_older_answer(patch: Patch) -> None:
     store = Records.store
 
-    def leave(self: Records, key: bytes, known: list, more: object) -> object:
+    def leave(self: Records, key: bytes, known: list, more: object, **how: object) -> object:
         before = self.get(key)
         if before is not None:
             known = [old if isinstance(new, DataError) else new for new, old in zip(known, before.known, strict=True)]
-        return store(self, key, known, more)
+        return store(self, key, known, more, **how)
 
     patch.setattr(Records, "store", leave)
 
@@ -187,11 +187,11 @@ def unusable_data_leaves_the_older_answer(patch: Patch) -> None:
 def what_needs_further_searches_is_left_to_the_older_answer(patch: Patch) -> None:
     store = Records.store
 
-    def leave(self: Records, key: bytes, known: list, more: object) -> object:
+    def leave(self: Records, key: bytes, known: list, more: object, **how: object) -> object:
         before = self.get(key)
         if before is not None:
             known = [old if new is None else new for new, old in zip(known, before.known, strict=True)]
-        return store(self, key, known, more)
+        return store(self, key, known, more, **how)
 
     patch.setattr(Records, "store", leave)
 
@@ -214,8 +214,13 @@ def another_server_s_answer_is_taken_apart(patch: Patch) -> None:
 
 
 def answers_last_twice_as_long(patch: Patch) -> None:
-    life = Records._life
-    patch.setattr(Records, "_life", lambda self, known: 2 * life(self, known))
+    init = Records.__init__
+
+    def twice(self: Records, *arguments: Any) -> None:
+        init(self, *arguments)
+        self.lives = [2 * life for life in self.lives]
+
+    patch.setattr(Records, "__init__", twice)
 
 
 MUTATIONS: list[Callable[[Patch], None]] = [

@@ -191,6 +191,10 @@ class Ways:
     def schema(self) -> Schema | None:
         return self.fast.schema
 
+    @property
+    def search_time(self) -> float:
+        return self.fast.search_time
+
     def begin(self, search: Search, end: float, done: Callable[[Ended], None]) -> object:
         return (self.slow if self.is_slow(search) else self.fast).begin(search, end, done)
 

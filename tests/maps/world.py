@@ -92,6 +92,7 @@ class World:
         self.prefix = self.maps._maps[MAILBOX].prefix
         self.servers = (new_schema(), new_schema(b"( 9.9 NAME 'more' )"), new_schema())
         self.schema = self.servers[0]
+        self.search_time = 0.0
         self.failed_over: set[Flight] = set()
         self.prompt = False
         """Whether the server looks at its tree as soon as it is asked, however late its answer arrives."""
@@ -266,8 +267,8 @@ class World:
         before = dict(self.records)
         self._observe()
         for key in one.keys:
-            # What a search says of other keys counts where it was stored.
-            if key == own or self.records[key] is not before[key]:
+            # What a search says of other keys counts where it was stored; a record that made room was not.
+            if key == own or (self.records[key] is not None and self.records[key] is not before[key]):
                 self.newest[key] = max(self.newest[key], one.began)
 
     def _answering(self, flight: Flight) -> Schema:

@@ -78,7 +78,7 @@ class FakeLookups:
             raise reply
         return Request(name, key)
 
-    def look_up(self, wanted: Request, tell: Tell) -> None:
+    def look_up(self, wanted: Request, tell: Tell, peer: object = None) -> None:
         self.asked.append(wanted)
         if wanted.key.startswith(b"slow") and not self.gate(wanted.key).open:
             self.gate(wanted.key).waiting.append(lambda: self._tell(wanted, tell))

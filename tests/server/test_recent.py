@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+
 import pytest
 
 from tests.server.conftest import ask, ok, until
@@ -38,9 +41,8 @@ def test_a_request_is_found_by_its_very_bytes(cache):
     assert recent.get(ask(b"KEY")) is None
 
 
-def test_what_is_remembered_is_bounded_in_bytes(cache, monkeypatch):
-    monkeypatch.setattr(module, "MAX_BYTES", 5000)
-    recent = Recent()
+def test_what_is_remembered_is_bounded_in_bytes(cache):
+    recent = Recent(5000)
     known = answer(cache)
     most = 0
     for number in range(1000):
@@ -52,9 +54,8 @@ def test_what_is_remembered_is_bounded_in_bytes(cache, monkeypatch):
     assert most > 4000
 
 
-def test_a_request_that_is_remembered_again_is_counted_once(cache, monkeypatch):
-    monkeypatch.setattr(module, "MAX_BYTES", 5000)
-    recent = Recent()
+def test_a_request_that_is_remembered_again_is_counted_once(cache):
+    recent = Recent(5000)
     recent.remember(ask(b"other"), answer(cache))
     for number in range(1000):
         latest = answer(cache, b"v" * (number % 100 + 1))
@@ -143,8 +144,9 @@ async def test_flushing_the_daemon_forgets_what_is_remembered_of_every_listener(
         daemon.maps._maps[name].prefix + key, [b"domain.example/user/", NODATA, NOT_FOUND], None
     )
     questions = [ask(key, name), b"get %b\n" % key]
-    for listen, question in zip(config.listen, questions, strict=True):
-        connection, transport = daemon.server._factory(listen)(), PaperTransport()
+    await daemon.server.start()
+    for listener, question in zip(daemon.server._listeners, questions, strict=True):
+        connection, transport = listener._factory(daemon.server._context)(), PaperTransport()
         connection.connection_made(transport)
         for _ in range(2):
             connection.data_received(question)
@@ -156,3 +158,55 @@ async def test_flushing_the_daemon_forgets_what_is_remembered_of_every_listener(
     assert not record.retired
     assert daemon.flush(None, None) == 1
     assert record.retired
+    await daemon.server.close()
+
+
+def test_a_listener_remembers_no_more_than_it_may(cache):
+    recent = Recent(3000)
+    for number in range(100):
+        recent.remember(ask(b"key%d" % number), answer(cache))
+        assert 0 < recent.size == held(recent) <= 3000
+
+
+async def test_what_is_forgotten_is_freed_a_part_at_a_time(cache, monkeypatch):
+    monkeypatch.setattr(module, "SLICE", 10)
+    recent = Recent()
+    known = answer(cache)
+    before = sys.getrefcount(known)
+    for number in range(35):
+        recent.remember(ask(b"key%d" % number), known)
+    recent.clear()
+    assert not recent._answers
+    left = []
+    while not left or left[-1]:
+        left.append(sys.getrefcount(known) - before)
+        await asyncio.sleep(0)
+    assert left == [25, 15, 5, 0]
+
+
+async def test_a_missing_canary_takes_not_found_back_on_the_hot_path_too(tmp_path):
+    path = tmp_path / "v.toml"
+    path.write_text(
+        'preset = "courier"\n[directory]\nuri = "ldap://127.0.0.1:1"\nsearch_base = "o=x"\n'
+        '[[listen]]\naddress = "inet:127.0.0.1:0"\n'
+    )
+    config = load(path, {})
+    daemon = Daemon(config, {})
+    name, key = b"virtual_mailbox_maps", b"user@domain.example"
+    prefix = daemon.maps._maps[name].prefix
+    for number in range(5000):
+        daemon.cache.store(prefix + b"%d@domain.example" % number, [NOT_FOUND] * 3, None)
+    record = daemon.cache.store(prefix + key, [NOT_FOUND] * 3, None)
+    await daemon.server.start()
+    (listener,) = daemon.server._listeners
+    connection, transport = listener._factory(daemon.server._context)(), PaperTransport()
+    connection.connection_made(transport)
+    connection.data_received(ask(key, name))
+    assert transport.sent == b"9:NOTFOUND ,"
+    recent = listener.recent
+    assert recent.get(ask(key, name)) is not None
+    daemon.maps._forget_not_found(name.decode())
+    assert recent.get(ask(key, name)) is None
+    assert daemon.cache.get(prefix + key) is None
+    assert record.retired
+    await daemon.server.close()

@@ -519,8 +519,8 @@ async def test_a_reply_that_comes_while_the_next_request_is_taken_up_does_not_ch
     """A search that cannot be sent may end others at once, and with them replies to the same client."""
     look_up = rig.lookups.look_up
 
-    def ends_another(wanted, tell):
-        look_up(wanted, tell)
+    def ends_another(wanted, tell, peer):
+        look_up(wanted, tell, peer)
         if wanted.key == b"slow1":
             rig.open_gates(b"slow0")
 

@@ -192,3 +192,28 @@ def test_what_is_settled_stays_so(hosting: Tree) -> None:
     hosting.entries = [Entry(D, {})]
     assert answer.lookup.settle(0) is answer.lookup.settle(0)
     assert len(hosting.searches) == 1
+
+
+def test_an_answer_that_is_too_large_is_asked_for_one_by_one_and_harms_only_the_map_it_is_of(hosting: Tree) -> None:
+    group = groups({})["virtual_mailbox_maps"]
+    too_large = DataError("the answer has too many values")
+    settled = {}
+    one = KeyLookup(group, "u@d.example", SCHEMA)
+    for place, table in enumerate(group.tables):
+        while isinstance(search := one.settle(place), Search):
+            is_large = one.joint or "Alias" in search.filter
+            one.receive(too_large if is_large else hosting.search(search))
+        settled[table.name] = search
+    assert settled["virtual_mailbox_maps"] == found(b"d.example/u/")
+    assert settled["virtual_alias_maps"] is too_large
+
+
+def test_a_member_that_is_too_large_makes_the_whole_list_unusable(hosting: Tree) -> None:
+    role(hosting, USER)
+    group = groups({})["virtual_alias_maps"]
+    place = [table.name for table in group.tables].index("virtual_alias_maps")
+    one = KeyLookup(group, "postmaster@d.example", None)
+    too_large = DataError("the answer has too many values")
+    while isinstance(search := one.settle(place), Search):
+        one.receive(too_large if search.base == USER else hosting.search(search))
+    assert search is too_large

@@ -1,4 +1,4 @@
-"""The control socket: ``vmaild flush`` and ``vmaild stats`` on the running daemon.
+"""The control socket: ``vmaild flush``, ``vmaild stats`` and ``vmaild reload`` on the running daemon.
 
 One connection carries one command and one answer. A command is a line of words with one space between them,
 each word %XX-encoded (RFC 3986), since a key may hold any byte:
@@ -7,12 +7,14 @@ each word %XX-encoded (RFC 3986), since a key may hold any byte:
     flush MAP          forget the answers of one map
     flush MAP KEY      forget one answer
     stats              tell what the daemon knows of itself
+    reload             read the configuration again, and take it over
 
-The answer is one JSON object on a line: ``{"flushed": 3}``, ``{"stats": {...}}`` or ``{"error": "why"}``.
+The answer is one JSON object on a line: ``{"flushed": 3}``, ``{"stats": {...}}``, ``{"reloaded": "..."}``,
+``{"refused": ["problem", ...]}`` or ``{"error": "why"}``.
 
 The socket file has mode 0600: who may connect may empty the cache and read the keys' numbers, so it is for the
-daemon's own user and root. ``ControlServer`` runs in the daemon; ``flush`` and ``stats`` are its synchronous
-client, and raise ``ControlError``.
+daemon's own user and root. ``ControlServer`` runs in the daemon; ``flush``, ``stats`` and ``reload`` are its
+synchronous client, and raise ``ControlError``.
 """
 
 from __future__ import annotations
@@ -23,12 +25,12 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from vmaild.admin.request_server import DEADLINE, MAX_CONNECTIONS, RequestServer
-from vmaild.errors import VmaildError
+from vmaild.admin.request_server import DEADLINE, LATER_DEADLINE, MAX_CONNECTIONS, RequestServer
+from vmaild.errors import ConfigError, VmaildError
 from vmaild.listening import bind_unix, remove_unix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
 
 # Mode of the socket file: its owner, and root.
 MODE = 0o600
@@ -42,19 +44,25 @@ MAX_ANSWER = 1_048_576
 # Seconds that the client gives the daemon, from connecting to the end of the answer.
 TIMEOUT = 5.0
 
+# The same for a reload, which connects to the directory first.
+RELOAD_TIMEOUT = LATER_DEADLINE
+
 
 class ControlError(VmaildError):
     """The daemon could not be asked, or refused the command. The text is for the administrator."""
 
 
 class Commands(Protocol):
-    """What the daemon does when told to. Neither may block."""
+    """What the daemon does when told to. None may block."""
 
     def flush(self, map_name: bytes | None, key: bytes | None) -> int:
         """Forget the answers of all maps, of one map, or of one key of it; returns how many."""
 
     def stats(self) -> dict[str, Any]:
         """What the daemon knows of itself, as JSON can carry it."""
+
+    async def reload(self) -> str:
+        """Take over what the configuration says now; returns what that changed. Raises ConfigError when refused."""
 
 
 class ControlServer:
@@ -92,15 +100,23 @@ class ControlProtocol:
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
 
-    def answer(self, request: bytes) -> bytes:
-        """The JSON line that answers the command line ``request``."""
+    def answer(self, request: bytes) -> bytes | Coroutine[Any, Any, bytes]:
+        """The JSON line that answers the command line ``request``, or what makes it."""
         verb, *words = (unquote_to_bytes(word) for word in request.rstrip(b"\r").split(b" "))
         if verb == b"flush" and len(words) <= 2:
             map_name, key = (*words, None, None)[:2]
             return _line({"flushed": self._commands.flush(map_name, key)})
         if verb == b"stats" and not words:
             return _line({"stats": self._commands.stats()})
-        return _line({"error": "unknown command: expected flush [MAP [KEY]] or stats"})
+        if verb == b"reload" and not words:
+            return self._reload()
+        return _line({"error": "unknown command: expected flush [MAP [KEY]], stats or reload"})
+
+    async def _reload(self) -> bytes:
+        try:
+            return _line({"reloaded": await self._commands.reload()})
+        except ConfigError as error:
+            return _line({"refused": error.problems})
 
     def too_long(self) -> bytes:
         """Said to a command over ``limit`` bytes."""
@@ -136,6 +152,17 @@ def stats(path: str, *, timeout: float = TIMEOUT) -> dict[str, Any]:
     if not isinstance(told, dict):
         raise ControlError(f"{path}: the answer holds no stats")
     return told
+
+
+def reload(path: str, *, timeout: float = RELOAD_TIMEOUT) -> str:
+    """Make the daemon at ``path`` read its configuration again; returns what that changed.
+
+    Raises ConfigError with every problem when the daemon refuses it and goes on with the old one, else ControlError.
+    """
+    answer = _ask(path, [b"reload"], timeout)
+    if "refused" in answer:
+        raise ConfigError([str(problem) for problem in answer["refused"]])
+    return str(answer.get("reloaded", ""))
 
 
 def _ask(path: str, words: Iterable[bytes], timeout: float) -> dict[str, Any]:

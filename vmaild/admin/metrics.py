@@ -10,6 +10,7 @@ The registry is the daemon's own, with the process metrics of prometheus_client 
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,9 @@ _CACHE = (
     ("slow", "cache_slow", "Lookups given a stale answer because the directory took too long"),
     ("stored", "cache_stored", "Records stored or renewed"),
     ("outdated", "cache_outdated", "Records not stored, since something newer was known"),
+    ("too_large", "cache_not_kept", "Records not stored, since they were too large or no room was made in time"),
+    ("admitted", "cache_admitted", "Records asked for again before they had to make room, which are kept then"),
+    ("returned", "cache_returned", "Records asked for again after they had made room, which are kept then"),
     ("shared", "cache_shared", "Lookups that waited for the search of another"),
     ("failures", "cache_search_failures", "Lookups that failed"),
 )
@@ -58,9 +62,15 @@ _SERVER = (
     ("lookups", "requests_looked_up", "Requests that the cache could not answer at once"),
     ("pipelined", "requests_pipelined", "Requests in pieces or several at a time that the cache answered"),
 )
+_FLIGHTS = (
+    ("refused", "lookups_refused", "Lookups failed at once because too many waited"),
+    ("refused_of_a_client", "lookups_refused_of_a_client", "Lookups failed at once because their client had too many"),
+    ("too_late", "lookups_too_late", "Lookups failed because less time was left than a search takes"),
+)
 _LDAP = (
     ("searches", "ldap_searches", "Searches that the directory was asked for"),
     ("empty", "ldap_empty_answers", "Searches that found no entry"),
+    ("too_large", "ldap_answers_too_large", "Answers refused because no reply could be made of so much"),
     ("retries", "ldap_retries", "Searches tried a second time"),
     ("failed_fast", "ldap_failed_fast", "Searches failed at once because no server was up"),
     ("waited", "ldap_waited", "Searches that had to wait for a connection"),
@@ -74,6 +84,13 @@ _LDAP = (
     ("failovers", "ldap_failovers", "Changes to a less preferred server"),
     ("failbacks", "ldap_failbacks", "Changes to a more preferred server"),
 )
+
+
+class _Process(ProcessCollector):
+    """The metrics of the process, also where /proc/stat is hidden (``ProcSubset=pid`` of the unit)."""
+
+    def _boot_time(self) -> float:
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Metrics(Collector):
@@ -96,7 +113,12 @@ class Metrics(Collector):
         self._maps = maps
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
-        ProcessCollector(registry=self.registry)
+        _Process(registry=self.registry)
+
+    def use(self, directory: Directories, maps: Maps) -> None:
+        """Read these from now on."""
+        self._directory = directory
+        self._maps = maps
 
     def exposition(self) -> bytes:
         """The page for /metrics, in the text format of ``prometheus_client.CONTENT_TYPE_LATEST``."""
@@ -136,7 +158,14 @@ class Metrics(Collector):
             "lookups": lookups,
             "maps": {name: _as_dict(counters) for name, counters in self._map_counters()},
             "missing_canaries": {name: list(keys) for name, keys in self._maps.canaries.missing.items()},
-            "cache": _as_dict(cache.counters) | {"records": len(cache), "lookups_in_flight": self._maps.in_flight},
+            "cache": _as_dict(cache.counters)
+            | {
+                "evictions": {f"{kind}, {reason}": count for (kind, reason), count in cache.counters.evictions.items()},
+                "bytes": cache.sizes | {"requests": self._server.recent_size},
+                "records": len(cache),
+                "lookups_in_flight": self._maps.in_flight,
+            },
+            "flights": _as_dict(self._maps.flight_counters),
             "server": _as_dict(self._server.counters) | {"connections": self._server.connections},
             "log": {"dropped": self._log_dropped()},
             "directory": _as_dict(self._directory.counters)
@@ -167,18 +196,30 @@ class Metrics(Collector):
         for labels, count in _hits(cache).items():
             hits.add_metric(labels, count)
         yield hits
+        yield from self._of_the_room(cache)
+        yield _gauge("lookups_in_flight", "Keys that are being looked up", value=self._maps.in_flight)
+
+    def _of_the_room(self, cache: Cache) -> Iterator[Metric]:
         records = _gauge("cache_records", "Records in the cache", "kind")
         limits = _gauge("cache_records_max", "Most records that the cache holds", "kind")
-        evictions = _counter("cache_evictions", "Records that made room for others", "kind")
         counters, settings = cache.counters, cache.settings
-        for kind, held, limit, evicted in (
-            ("positive", cache.counts[True], settings.max_entries, counters.evicted),
-            ("negative", cache.counts[False], settings.max_negative_entries, counters.evicted_negative),
+        for kind, held, limit in (
+            ("positive", cache.counts[True], settings.max_entries),
+            ("negative", cache.counts[False], settings.max_negative_entries),
         ):
             records.add_metric([kind], held)
             limits.add_metric([kind], limit)
-            evictions.add_metric([kind], evicted)
-        yield from (records, limits, evictions)
+        yield from (records, limits)
+        sizes = _gauge("cache_bytes", "Memory of the records, and of what is remembered by raw request", "kind")
+        for kind, size in {**cache.sizes, "requests": self._server.recent_size}.items():
+            sizes.add_metric([kind], size)
+        yield sizes
+        yield _gauge("cache_bytes_max", "Most memory that all of these may take", value=settings.max_size)
+        evictions = _counter("cache_evictions", "Records that made room for others", "kind", "reason")
+        for (kind, reason), count in counters.evictions.items():
+            evictions.add_metric([kind, reason], count)
+        yield evictions
+        yield from _plain(self._maps.flight_counters, _FLIGHTS)
         yield _gauge("lookups_in_flight", "Keys that are being looked up", value=self._maps.in_flight)
 
     def _of_the_server(self) -> Iterator[Metric]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from vmaild.listening import EVERYONE, Acceptor, Access
 
@@ -28,6 +29,9 @@ logger = logging.getLogger("vmaild.admin")
 # Seconds a connection may last, from its first moment to its last. Prometheus gives up after 10.
 DEADLINE = 5.0
 
+# Seconds for a response that takes time: a reload connects to the directory first.
+LATER_DEADLINE = 60.0
+
 # Connections at once. The clients are a few monitors and an administrator, not Postfix.
 MAX_CONNECTIONS = 32
 
@@ -41,8 +45,8 @@ class RequestProtocol(Protocol):
     end: bytes
     limit: int  # bytes of a request, with its end
 
-    def answer(self, request: bytes) -> bytes:
-        """The response to ``request``, which comes without its end."""
+    def answer(self, request: bytes) -> bytes | Coroutine[Any, Any, bytes]:
+        """The response to ``request``, which comes without its end; or what makes it, when that takes time."""
 
     def too_long(self) -> bytes:
         """The response to a request that passed the limit."""
@@ -121,6 +125,7 @@ class _RequestConnection(asyncio.Protocol):
         self._protocol = server.protocol
         self._received = bytearray()
         self._responded = False
+        self._making: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -143,12 +148,13 @@ class _RequestConnection(asyncio.Protocol):
         self._received += data
         end = self._received.find(self._protocol.end, start, self._protocol.limit)
         if end >= 0:
-            self._respond(self._answer(bytes(self._received[:end])))
+            self._take_up(bytes(self._received[:end]))
         elif len(self._received) >= self._protocol.limit:
             self._respond(self._protocol.too_long())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
+        # What is being done for a client that has gone is done all the same.
         self._server.connections.discard(self)
         self._server.opened(-1)
 
@@ -156,16 +162,36 @@ class _RequestConnection(asyncio.Protocol):
         """End the connection now, whatever was still to be sent."""
         self._transport.abort()
 
-    def _answer(self, request: bytes) -> bytes:
+    def _take_up(self, request: bytes) -> None:
         try:
-            return self._protocol.answer(request)
+            answer = self._protocol.answer(request)
         except Exception:
-            logger.exception("a request could not be answered")
-            return self._protocol.failed()
+            self._respond(self._failed())
+            return
+        if isinstance(answer, bytes):
+            self._respond(answer)
+            return
+        self._responded = True
+        self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(LATER_DEADLINE, self.cut)
+        self._making = asyncio.create_task(self._respond_later(answer))
+
+    async def _respond_later(self, answer: Coroutine[Any, Any, bytes]) -> None:
+        try:
+            response = await answer
+        except Exception:
+            response = self._failed()
+        self._respond(response)
+
+    def _failed(self) -> bytes:
+        logger.exception("a request could not be answered")
+        return self._protocol.failed()
 
     def _respond(self, response: bytes) -> None:
         self._responded = True
         self._received.clear()
+        if self._transport.is_closing():
+            return
         self._transport.write(response)
         # A client that is gone already makes shutdown(2) fail.
         with contextlib.suppress(OSError):

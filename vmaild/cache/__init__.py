@@ -12,14 +12,18 @@ stale      expired: a search is made, and the record serves only if the director
 What was found, and NODATA, serves stale for ``stale_ttl``; a "not found" for ``negative_ttl`` at most, then the lookup
 fails: to bounce mail on the word of a directory that is down is worse than to keep it. Only what the directory said is
 stored, never a failure to ask it; data that must not be used is remembered as that, for ``failure_recheck``.
+
+In the order of reading: ``record``, ``store``, ``cache``; then what makes room: ``room``, with ``weight`` and
+``ghosts``; and ``sweep``, by which many records are forgotten.
 """
 
 from vmaild.cache.cache import Cache
 from vmaild.cache.counters import CacheCounters, Tally
 from vmaild.cache.record import NEVER, Answer, Known, Record, reply_of
-from vmaild.cache.settings import CacheSettings
+from vmaild.cache.settings import LEAST_MAX_SIZE, CacheSettings
 
 __all__ = [
+    "LEAST_MAX_SIZE",
     "NEVER",
     "Answer",
     "Cache",

@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Iterable
 
 from vmaild.cache.counters import CacheCounters, Tally
-from vmaild.cache.record import Known, Record, Records
-from vmaild.cache.settings import CacheSettings
+from vmaild.cache.record import DERIVED, MAIN, NEGATIVE, NEW, Known, Record
+from vmaild.cache.settings import REQUESTS_SHARE, CacheSettings
+from vmaild.cache.store import Records
+from vmaild.cache.sweep import Instead, Sweep, Unwanted
 from vmaild.errors import DataError
 from vmaild.lookup import NOT_FOUND, Status
 
@@ -30,9 +32,14 @@ class Cache:
         self._records = records = Records(self.settings, self.counters, clock, jitter)
         self.get = records.get
         """The record for a key, whatever its age."""
+        self._sweep = Sweep(records, self._get_by)
         self.store = records.store
         self.complete = records.complete
-        self.keep = records.keep
+        self.on_forget: Callable[[], None] = _nothing
+        """Called before many records are forgotten: answers that are remembered elsewhere must not serve any more."""
+
+    def _get_by(self, get: Callable[[bytes], Record | None]) -> None:
+        self.get = self._records.get = get
 
     def serves(self, record: Record, known: Known, now: float) -> bool:
         """Whether one map's answer of ``record`` serves at ``now`` without waiting for a search."""
@@ -62,16 +69,32 @@ class Cache:
     def forget(self, key: bytes) -> int:
         """Forget the record for ``key``. Returns how many there were."""
         self._records.forgot_at = self.clock()
-        return self._records.discard(key)
+        record = self.get(key)
+        if record is None:
+            return 0
+        self._records.discard(record)
+        return 1
 
-    def forget_all(self, unwanted: Callable[[Record], bool] | None = None) -> int:
-        """Forget every record, or every one that is ``unwanted``. Returns how many there were."""
+    def forget_all(self, unwanted: Unwanted | None = None, instead: Instead | None = None) -> None:
+        """Forget every record, or every one that is ``unwanted``; what ``instead`` makes of one takes its place.
+
+        None of them serves from now on. Their memory is free a few turns of the loop later.
+        """
         self._records.forgot_at = self.clock()
-        if unwanted is not None:
-            return self._records.discard_all(unwanted)
-        count = len(self._records)
-        self._records.clear()
-        return count
+        self.on_forget()
+        self._sweep.begin(unwanted or _any, instead or _nothing)
+
+    def count(self, prefix: bytes) -> int:
+        """How many records there are whose keys begin with ``prefix``, which ends in the key's only space."""
+        return self._records.groups.get(prefix[:-1], 0)
+
+    def use(self, settings: CacheSettings) -> None:
+        """Follow these settings from now on. Records keep the ages that they were given when they were stored.
+
+        Where there may be fewer records than there are, each that is stored makes room for itself and a few more.
+        """
+        self.settings = settings
+        self._records.use(settings)
 
     @property
     def forgot_at(self) -> float:
@@ -80,7 +103,7 @@ class Cache:
 
     def __len__(self) -> int:
         """How many records there are."""
-        return len(self._records)
+        return len(self._records.records)
 
     @property
     def tallies(self) -> Iterable[Tally]:
@@ -90,7 +113,24 @@ class Cache:
     @property
     def counts(self) -> dict[bool, int]:
         """How many records there are, by ``Record.positive``."""
-        return self._records.counts
+        counts = self._records.counts
+        return {True: counts[NEW] + counts[MAIN] + counts[DERIVED], False: counts[NEGATIVE]}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of memory by kind: ``positive``, ``derived``, ``negative``."""
+        weights = self._records.weights
+        return {"positive": weights[NEW] + weights[MAIN], "derived": weights[DERIVED], "negative": weights[NEGATIVE]}
+
+    @property
+    def freed(self) -> int:
+        """Bytes of the records that went, ever."""
+        return self._records.freed
+
+    @property
+    def max_requests_size(self) -> int:
+        """Bytes of ``max_size`` that are left to what is remembered by raw request."""
+        return int(self.settings.max_size * REQUESTS_SHARE)
 
     def tally(self, map_name: str, status: Status, *, stale: bool) -> Tally:
         """Who counts the answers of that kind."""
@@ -99,3 +139,11 @@ class Cache:
         if tally is None:
             tally = self._tallies[kind] = Tally(*kind)
         return tally
+
+
+def _any(record: Record) -> bool:
+    return True
+
+
+def _nothing(*_: object) -> None:
+    return None

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from vmaild.lookup import Status
+
+KINDS = ("negative", "new", "main", "derived")
+"""The queues of records, by number (``vmaild.cache.room``)."""
+
+REASONS = ("entries", "size")
+"""Which bound a record made room for."""
+
+
+def new_evictions() -> Counter[tuple[str, str]]:
+    """No evictions of any kind so far."""
+    return Counter({(kind, reason): 0 for kind in KINDS for reason in REASONS})
 
 
 @dataclass(slots=True)
@@ -37,7 +49,16 @@ class CacheCounters:
     """Records stored or renewed."""
     outdated: int = 0
     """Records not stored, since a search that began later had found something, or a flush had come between."""
-    evicted: int = 0
-    """Records with an entry behind them that made room for others."""
-    evicted_negative: int = 0
-    """Other records that made room."""
+    evictions: Counter[tuple[str, str]] = field(default_factory=new_evictions)
+    """Records that made room for others, by ``KINDS`` and ``REASONS``."""
+    admitted: int = 0
+    """Records that were asked for again before they had to make room: they are kept before those that were not."""
+    returned: int = 0
+    """Records that came back a short while after they had made room: they are kept likewise."""
+    too_large: int = 0
+    """Records not stored, since they were too large or no room could be made in time."""
+
+    @property
+    def evicted(self) -> int:
+        """All that made room."""
+        return self.evictions.total()

@@ -9,6 +9,26 @@ PREFETCH_SHARE = 0.1
 # A life is shortened by up to a tenth, at random, so that ten thousand answers learnt together do not expire
 # together.
 JITTER_SHARE = 0.1
+# By up to three quarters when more than BURST are learnt in a second, and more than twice as many as are on average:
+# then the directory never gets more than twice the mean of searches when they are renewed.
+BURST_JITTER_SHARE = 0.75
+BURST = 100
+
+MIB = 1024 * 1024
+# A million bytes are some thousand records: less is a slip of the pen.
+LEAST_MAX_SIZE = MIB
+
+# Shares of max_size. What is remembered by raw request is made again from the records, so that it needs little; what
+# is left is for records.
+REQUESTS_SHARE = 0.125
+# "Not found" has its share even when keys have 9,000 bytes, and no more.
+NEGATIVE_SHARE = 0.25
+# Answers by a catch-all or for an extension: anybody can make up addresses that have one. They may use what is free.
+DERIVED_SHARE = 0.1
+# Records that were asked for once go through a queue of this share (S3-FIFO); the others stay.
+NEW_SHARE = 0.1
+# The most that one record may take.
+RECORD_SHARE = 0.0625
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +45,8 @@ class CacheSettings:
     """How long the directory may take when an expired answer is at hand (RFC 8767, 5)."""
     failure_recheck: float = 5.0
     """How long the directory is not asked for a key again while an expired answer serves it."""
+    max_size: int = 256 * MIB
+    """Most bytes of memory for all records, and for what is remembered by raw request."""
     max_entries: int = 200_000
     """Most answers that an entry stands behind."""
     max_negative_entries: int = 50_000

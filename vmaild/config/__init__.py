@@ -30,7 +30,15 @@ from vmaild.server import MAX_CONNECTIONS, ListenSettings
 from vmaild.tables import dn
 from vmaild.tables.presets import PRESETS
 
-__all__ = ["DEFAULT_CONTROL", "DEFAULT_LISTEN", "DEFAULT_PATH", "Config", "DaemonSettings", "load"]
+__all__ = [
+    "DEFAULT_CONTROL",
+    "DEFAULT_LISTEN",
+    "DEFAULT_PATH",
+    "Config",
+    "DaemonSettings",
+    "control_address",
+    "load",
+]
 
 DEFAULT_PATH = Path("/etc/vmaild/vmaild.toml")
 DEFAULT_CONTROL = "unix:/run/vmaild/control.sock"
@@ -95,6 +103,15 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     if problems.found:
         raise ConfigError(problems.found)
     return config
+
+
+def control_address(path: Path) -> str:
+    """Where the daemon of ``path`` is told what to do, whatever else is wrong in the file; empty for nowhere."""
+    try:
+        address = tomllib.loads(path.read_bytes().decode())["control"]["address"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return DEFAULT_CONTROL
+    return address if isinstance(address, str) else DEFAULT_CONTROL
 
 
 class _Reader:
@@ -210,7 +227,7 @@ class _Reader:
             self._warn_if_readable(self._path, "holds bind_pw and can be read by every user")
             return ""
         simple = values.get("bind_dn") and values.get("bind", "simple") == "simple"
-        passed = systemd.credential(CREDENTIAL, self._environ) if simple else None
+        passed = self._credential() if simple else None
         path = passed or (self._path.parent / file if file else None)
         if path is None:
             return ""
@@ -221,6 +238,15 @@ class _Reader:
         except (OSError, ValueError) as error:
             section.problem("bind_pw_file", f"{str(path)!r}: {getattr(error, 'strerror', None) or error}")
             return ""
+
+    def _credential(self) -> Path | None:
+        """The credential, unless it is blank, as the unit has it where there is no file for it."""
+        path = systemd.credential(CREDENTIAL, self._environ)
+        try:
+            return path if path is not None and path.read_bytes().strip() else None
+        except OSError:
+            # Whoever reads the password says what is wrong.
+            return path
 
     def _warn_if_readable(self, path: Path, text: str) -> None:
         if path.stat().st_mode & 0o004:

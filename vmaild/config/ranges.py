@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vmaild.cache import LEAST_MAX_SIZE
+
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
 
@@ -28,11 +30,11 @@ class Range:
             return ""
         zero = f"0 ({self.or_zero}), or " if self.or_zero else ""
         unit = f" {self.unit}" if self.unit else ""
-        return f"must be {zero}{self.low:g} to {_plain(self.high)}{unit}, not {value:g}"
+        return f"must be {zero}{_plain(self.low)} to {_plain(self.high)}{unit}, not {value:g}"
 
 
 def _plain(number: float) -> str:
-    return f"{number:.0f}" if number == int(number) else f"{number:g}"
+    return f"{number:.0f}" if math.isfinite(number) and number == int(number) else f"{number:g}"
 
 
 RANGES: Mapping[str, Mapping[str, Range]] = {
@@ -53,6 +55,7 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "failback_after": Range(0, DAY, "seconds"),
         "pool_size": Range(1, 256),
         "max_waiting": Range(1, 1_000_000),
+        "max_waiting_per_client": Range(1, 1_000_000),
     },
     "cache": {
         "ttl": Range(0, 30 * DAY, "seconds"),
@@ -60,6 +63,7 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "stale_ttl": Range(0, 30 * DAY, "seconds"),
         "stale_answer_after": Range(0, HOUR, "seconds"),
         "failure_recheck": Range(0, HOUR, "seconds"),
+        "max_size": Range(LEAST_MAX_SIZE, 2**40, "bytes"),
         "max_entries": Range(1, 100_000_000),
         "max_negative_entries": Range(1, 100_000_000),
     },

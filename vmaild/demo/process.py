@@ -14,6 +14,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -35,14 +36,20 @@ class ProcessError(Exception):
     """A process did not do what was asked. The text ends with what it said."""
 
 
+_given: deque[int] = deque(maxlen=1000)
+"""Ports that were given out and may not be listened on yet."""
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port of ``PORTS`` that nobody listens on now."""
+    """A TCP port of ``PORTS`` that nobody listens on now, and that was not given out lately."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Hypothesis seeds the common generator, and two test runs beside each other must not pick the same.
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):
         with socket.socket(family) as probe, contextlib.suppress(OSError):
             probe.bind((host, port))
-            return port
+            if port not in _given:
+                _given.append(port)
+                return port
     raise ProcessError("no port is free")
 
 

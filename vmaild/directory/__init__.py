@@ -8,11 +8,13 @@ server              one server: its connections, kept up in the background, and 
 failover            which server serves: the order of the URIs, failing over and back
 backoff             when a server that fails is tried again, and when one that hangs is taken out
 base_check          whether a server still holds the search base, so that its empty answers count
+service_time        how long a search takes at present
 shared_probe        one probe at a time, whose outcome serves all who need it
 subschema           the server's schema, which decides what queries can be joined
 wait_queue          the searches that wait for a free connection, first come first served
 connection          one LDAP connection: a search, its deadline, its result code
 attributes          what a search asks for, with options that came back
+large_message       messages in pieces, gathered for libldap or thrown away
 bind                from nothing to a bound connection, step by step on the loop
 deadline_timer      one timer of the loop for many deadlines
 bonsai_patches      what takes the place of some of bonsai's classes, and why

@@ -72,10 +72,10 @@ class Strikes:
 
     count: int = field(default=0)
 
-    def timed_out(self) -> bool:
-        """Note a timeout; True when the server is to be taken out."""
+    def timed_out(self, most: int = STRIKES) -> bool:
+        """Note a timeout; True when the server is to be taken out, since they were ``most``."""
         self.count += 1
-        return self.count >= STRIKES
+        return self.count >= most
 
     def clear(self) -> None:
         """Note an answer."""

@@ -13,11 +13,10 @@ UNBIND = bytes.fromhex("3005020102" + "4200")
 
 _SEQUENCE = 0x30
 _INTEGER = 0x02
+_OCTET_STRING = 0x04
 _EXTENDED_RESPONSE = 0x78
+_SEARCH_ENTRY = 0x64
 _SEARCH_DONE = 0x65
-
-HEAD = 48
-"""Bytes of a message that surely hold its result code: five lengths of up to six bytes each, and the values."""
 
 MAX_RESPONSE = 65_536
 """No extended response is longer; a length beyond it means that the other side does not speak LDAP."""
@@ -58,6 +57,46 @@ def extended_result(data: bytes) -> int:
 def search_result(head: bytes, message: int) -> int | None:
     """The result code, when ``head`` begins a SearchResultDone of this message id; None for anything else."""
     return _result(head, _SEARCH_DONE, message)
+
+
+def entry_name(head: bytes) -> str:
+    """The DN of the SearchResultEntry that ``head`` begins, as far as it is there; "an entry" for anything else."""
+    try:
+        at, _ = _length(head, 1)
+        at, length = _length(head, at + 1)
+        if head[at + length] != _SEARCH_ENTRY:
+            return "an entry"
+        at, _ = _length(head, at + length + 1)
+        at, length = _length(head, at + 1)
+        return head[at : at + length].decode(errors="replace") or "an entry"
+    except IndexError:
+        return "an entry"
+
+
+def values(message: bytes, most: int) -> int:
+    """How many values and attribute names the SearchResultEntry has that is ``message``; 0 for any other message.
+
+    Counts no further than one past ``most``.
+    """
+    count = 0
+    try:
+        at, _ = _length(message, 1)
+        at, length = _length(message, at + 1)
+        if message[at + length] != _SEARCH_ENTRY:
+            return 0
+        at, _ = _length(message, at + length + 1)
+        at, length = _length(message, at + 1)  # the DN
+        at, _ = _length(message, at + length + 1)  # the attributes
+        while at < len(message) and count <= most:
+            if message[at] == _OCTET_STRING:  # a value, or the name of an attribute
+                at, length = _length(message, at + 1)
+                at += length
+                count += 1
+            else:  # the list around a name and its values, or around the values
+                at, _ = _length(message, at + 1)
+    except IndexError:
+        pass
+    return count
 
 
 def _result(data: bytes, tag: int, message: int) -> int | None:

@@ -12,6 +12,7 @@ class Counters:
 
     searches          lookups that asked the directory
     empty             ... and were answered with no entry
+    too_large         ... and the answer was too large to be used
     failures          ... and failed, by kind
     retries           second tries after a broken connection or a server that hung
     failed_fast       lookups failed at once because no server was up
@@ -30,6 +31,7 @@ class Counters:
 
     searches: int = 0
     empty: int = 0
+    too_large: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     retries: int = 0
     failed_fast: int = 0

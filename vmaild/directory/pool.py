@@ -22,16 +22,17 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vmaild.directory.connection import LdapConnection
+from vmaild.directory.connection import LdapConnection, Outcome
 from vmaild.directory.counters import Counters, PoolStatus
 from vmaild.directory.failover import NEVER, Standing, choose, hopeless, next_change
 from vmaild.directory.failures import BROKEN, BUSY, PARTIAL, SUFFIX, TIMEOUT, UNAVAILABLE
 from vmaild.directory.server import LdapServer
+from vmaild.directory.service_time import NOTABLE, ONE_IN, ServiceTime
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
 from vmaild.directory.uri import parse
 from vmaild.directory.wait_queue import WaitQueue
-from vmaild.errors import DirectoryFailure, Overloaded
+from vmaild.errors import DataError, DirectoryFailure, Overloaded
 from vmaild.lookup import Entry, Search
 from vmaild.tables.schema import Schema
 
@@ -58,9 +59,12 @@ ELSEWHERE = frozenset({TIMEOUT, SUFFIX, BUSY})
 
 
 class Found(NamedTuple):
-    """The entries of a search, when it was sent (by the pool's clock), and the schema of the server that answered."""
+    """The entries of a search, when it was sent (by the pool's clock), and the schema of the server that answered.
 
-    entries: list[Entry]
+    An answer that is too large to be used is a ``DataError`` in the place of the entries.
+    """
+
+    entries: list[Entry] | DataError
     began: float
     schema: Schema | None
 
@@ -72,11 +76,18 @@ Ended = Found | DirectoryFailure
 class Pool:
     """A pool over the servers of ``settings``, which must be without ``problems``.
 
-    ``clock`` times backoff, failback and lifetimes; deadlines are in loop time.
+    ``clock`` times backoff, failback and lifetimes; deadlines are in loop time. ``counters`` are those of a pool that
+    this one replaces.
     """
 
-    def __init__(self, settings: DirectorySettings, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.counters = Counters()
+    def __init__(
+        self,
+        settings: DirectorySettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        counters: Counters | None = None,
+    ) -> None:
+        self.counters = counters or Counters()
         self._settings = settings
         self._timeout = settings.timeout
         self._clock = clock
@@ -90,6 +101,7 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._handing_over = False
         self._closed = False
+        self.service_time = ServiceTime()
         self.schema: Schema | None = None
         """The schema of the server that serves now, None when it is not known."""
 
@@ -127,6 +139,11 @@ class Pool:
         return any(server.standing.up for server in self._servers)
 
     @property
+    def search_time(self) -> float:
+        """Seconds that a search takes at present, 0 when that is not known."""
+        return self.service_time.seconds
+
+    @property
     def waiting(self) -> int:
         """Lookups that wait for a connection."""
         return len(self._waiting)
@@ -141,7 +158,7 @@ class Pool:
     async def search(self, search: Search, *, deadline: float | None = None) -> list[Entry]:
         """The entries that match, by ``deadline`` (loop time; default: ``timeout`` from now).
 
-        Raises ``DirectoryFailure`` (``Overloaded`` when too many wait), nothing else of its own.
+        Raises ``DirectoryFailure`` (``Overloaded`` when too many wait) and ``DataError``, nothing else of its own.
         """
         ended: asyncio.Future[Ended] = self._loop.create_future()
 
@@ -158,6 +175,8 @@ class Pool:
             raise
         if isinstance(how, DirectoryFailure):
             raise how
+        if isinstance(how.entries, DataError):
+            raise how.entries
         return how.entries
 
     def begin(self, search: Search, end: float, done: Callable[[Ended], None]) -> _Attempt:
@@ -266,6 +285,9 @@ class Pool:
                 attempt = self._waiting.next()
                 if attempt is None:
                     server.release(connection)
+                elif attempt.end < self._loop.time() + self.service_time.seconds:
+                    server.release(connection)
+                    attempt.fail(DirectoryFailure("less time is left than a search takes", TIMEOUT))
                 else:
                     attempt.run(server, connection)
         finally:
@@ -310,7 +332,7 @@ class _Attempt:
         if self._connection is not None:
             self._connection.kill()
 
-    def _answered(self, outcome: list[Entry] | DirectoryFailure) -> None:
+    def _answered(self, outcome: Outcome) -> None:
         server, connection = self._server, self._connection
         assert server is not None
         assert connection is not None
@@ -333,9 +355,15 @@ class _Attempt:
         self._pool._release(server, connection)
         self._succeed(server, outcome)
 
-    def _succeed(self, server: LdapServer, entries: list[Entry]) -> None:
+    def _succeed(self, server: LdapServer, entries: list[Entry] | DataError) -> None:
+        pool = self._pool
+        seconds = pool._clock() - self._began
+        if seconds >= NOTABLE or not pool.counters.searches % ONE_IN:
+            pool.service_time.observe(seconds)
         if not entries:
-            self._pool.counters.empty += 1
+            pool.counters.empty += 1
+        elif isinstance(entries, DataError):
+            pool.counters.too_large += 1
         self._end(Found(entries, self._began, server.schema))
 
     async def _confirm(self, server: LdapServer, connection: LdapConnection) -> None:
@@ -360,7 +388,7 @@ class _Attempt:
         if failure.kind != TIMEOUT:
             server.strikes.clear()
         elif pool._clock() - self._began >= PATIENCE:
-            server.timed_out()
+            server.timed_out(alone=not pool._another_is_up(server))
         self._connection = None
         pool._release(server, connection)
         if self._retried or self.gone or not pool._may_retry(failure, server, self.end):

@@ -16,7 +16,7 @@ import random
 from collections.abc import Callable
 
 from vmaild.directory import subschema
-from vmaild.directory.backoff import MIN_LIFE, Backoff, Strikes
+from vmaild.directory.backoff import MIN_LIFE, STRIKES, Backoff, Strikes
 from vmaild.directory.base_check import BaseCheck
 from vmaild.directory.connection import LdapConnection
 from vmaild.directory.counters import Counters, ServerStatus
@@ -121,9 +121,14 @@ class LdapServer:
             return
         self.idle.append(connection)
 
-    def timed_out(self) -> None:
-        """Note that a search was not answered in time; the third in a row takes the server out."""
-        if self.strikes.timed_out():
+    def timed_out(self, *, alone: bool = True) -> None:
+        """Note that a search was not answered in time; the third in a row takes the server out.
+
+        With fewer connections than that, fewer do, unless it is ``alone``: the others that wait need not try each of
+        its connections first.
+        """
+        most = STRIKES if alone else min(STRIKES, max(2, self._settings.pool_size))
+        if self.strikes.timed_out(most):
             self.take_out(DirectoryFailure("it does not answer", TIMEOUT))
 
     def take_out(self, why: DirectoryFailure) -> None:

@@ -42,7 +42,8 @@ class DirectorySettings:
     lookup_timeout      one lookup, however many searches it takes; Postfix waits for 100 seconds
     connect_timeout     one connection: name, TCP, TLS, bind, and the check of the search base
     pool_size           connections to each server
-    max_waiting         lookups that may wait for a connection; past it they fail at once
+    max_waiting         lookups that may wait for a connection; past it those of whoever has most fail at once
+    max_waiting_per_client  lookups that one client may have waiting or in the directory; its others fail at once
     max_lifetime        age at which a connection is replaced, less up to a tenth by chance
     check_interval      between two checks that a server still holds the search base
     failback_after      how long a preferred server must have been well before it is used again
@@ -65,6 +66,7 @@ class DirectorySettings:
     connect_timeout: float = 2.0
     pool_size: int = 4
     max_waiting: int = 1000
+    max_waiting_per_client: int = 500
     max_lifetime: float = 1800.0
     check_interval: float = 10.0
     failback_after: float = 15.0
@@ -177,5 +179,6 @@ def _range_problems(settings: DirectorySettings) -> Iterator[tuple[str, str]]:
         yield "failback_after", "must not be negative"
     if not 1 <= settings.pool_size <= MAX_POOL_SIZE:
         yield "pool_size", f"must be 1 to {MAX_POOL_SIZE}"
-    if settings.max_waiting < 1:
-        yield "max_waiting", "must be at least 1"
+    for key in ("max_waiting", "max_waiting_per_client"):
+        if getattr(settings, key) < 1:
+            yield key, "must be at least 1"

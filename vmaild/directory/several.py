@@ -20,10 +20,20 @@ from vmaild.tables.schema import Schema
 
 
 class Directories:
-    """A pool for each of ``settings``, by their order. They are up when all are."""
+    """A pool for each of ``settings``, by their order. They are up when all are.
 
-    def __init__(self, settings: Sequence[DirectorySettings], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.pools = tuple(Pool(one, clock=clock) for one in settings)
+    ``counters`` count for all of them; they may be those of directories that these replace.
+    """
+
+    def __init__(
+        self,
+        settings: Sequence[DirectorySettings],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        counters: Counters | None = None,
+    ) -> None:
+        self.counters = counters or Counters()
+        self.pools = tuple(Pool(one, clock=clock, counters=self.counters) for one in settings)
 
     async def start(self) -> None:
         """As ``Pool.start``."""
@@ -42,18 +52,6 @@ class Directories:
     def ready(self) -> bool:
         """True when each has a server that is up."""
         return all(pool.ready for pool in self.pools)
-
-    @property
-    def counters(self) -> Counters:
-        """Those of all of them."""
-        first, *others = (pool.counters for pool in self.pools)
-        if not others:
-            return first
-        total = Counters()
-        for field in dataclasses.fields(Counters):
-            values = [getattr(one, field.name) for one in (first, *others)]
-            setattr(total, field.name, sum(values, Counter() if isinstance(values[0], Counter) else 0))
-        return total
 
     def status(self) -> PoolStatus:
         """The numbers of this moment. A server that several directories name gets a number behind its URI."""
@@ -81,6 +79,11 @@ class Route:
     def schema(self) -> Schema | None:
         """The schema of the server of ``home`` that will be asked."""
         return self._home.schema
+
+    @property
+    def search_time(self) -> float:
+        """Seconds that a search of ``home`` takes at present, 0 when that is not known."""
+        return self._home.search_time
 
     def begin(self, search: Search, end: float, done: Callable[[Ended], None]) -> object:
         """As ``Pool.begin``."""

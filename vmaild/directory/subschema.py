@@ -10,12 +10,15 @@ import asyncio
 
 from vmaild.directory.connection import LdapConnection
 from vmaild.directory.failures import BROKEN, TIMEOUT
-from vmaild.errors import DirectoryFailure
+from vmaild.errors import DataError, DirectoryFailure
 from vmaild.lookup import Scope, Search
 from vmaild.tables.schema import Schema
 
 KNOWN = 4
 """Schemas kept for servers that have the same."""
+
+MAX_SCHEMA = 16 * 1024 * 1024
+"""Bytes of a schema: slapd's has a tenth of a megabyte, Active Directory's more than one."""
 
 _DEFINITIONS = ("attributeTypes", "objectClasses")
 
@@ -32,12 +35,16 @@ async def read(connection: LdapConnection, base: str, end: float, known: list[Sc
         if not names:
             return None
         search = Search(names[0].decode(), Scope.BASE, "(objectClass=subschema)", _DEFINITIONS)
-        entries = await connection.search(search, end)
+        usual, connection.max_answer = connection.max_answer, MAX_SCHEMA
+        try:
+            entries = await connection.search(search, end)
+        finally:
+            connection.max_answer = usual
     except DirectoryFailure as error:
         if error.kind in (BROKEN, TIMEOUT):
             raise
         return None
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, DataError):
         return None
     if not entries:
         return None

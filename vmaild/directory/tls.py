@@ -1,4 +1,9 @@
-"""TLS to a directory server, by Python's ssl: at least TLS 1.2, the certificate checked against the URI's host."""
+"""TLS to a directory server, by Python's ssl: at least TLS 1.2, the certificate checked against the URI's host.
+
+What the certificates of a CA must hold is what OpenSSL asks for by itself, and not what RFC 5280 does (OpenSSL's
+``X509_V_FLAG_X509_STRICT``, on by default since Python 3.13): a CA made by ``openssl req -x509`` has no keyUsage, and
+directories have used such CAs for decades. Whom it signed for is checked all the same.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,7 @@ def context(
     """
     made = ssl.create_default_context(cafile=ca_file or None, capath=ca_dir or None)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if not require_cert:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE

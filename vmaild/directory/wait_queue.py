@@ -10,7 +10,7 @@ from vmaild.directory.failures import TIMEOUT
 from vmaild.errors import DirectoryFailure, Overloaded
 
 
-class Waiter(Protocol):
+class Queued(Protocol):
     """Who waits, until ``end`` (loop time)."""
 
     end: float
@@ -21,7 +21,7 @@ class Waiter(Protocol):
         """Take the failure in place of a turn."""
 
 
-W = TypeVar("W", bound=Waiter)
+W = TypeVar("W", bound=Queued)
 
 
 class WaitQueue(Generic[W]):

@@ -85,6 +85,11 @@ class Acceptor:
             )
         self.resume()
 
+    def use(self, factory: Callable[[], asyncio.Protocol], access: Access) -> None:
+        """Accept for protocols from ``factory``, and whom ``access`` admits, from now on."""
+        self._factory = factory
+        self._access = access
+
     def resume(self) -> None:
         """Accept again, after the door had no room. Does nothing when it is accepting, waiting or closed."""
         if not self._reading and self._retry is None and self._sock.fileno() >= 0:

@@ -9,14 +9,18 @@ The canaries are probed on a timer (``check``), and, when the last probe is too 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeVar
 
 from vmaild.directory import SharedProbe
 from vmaild.errors import DirectoryFailure
 
 logger = logging.getLogger("vmaild.maps")
+
+T = TypeVar("T")
 
 
 class Canaries:
@@ -43,11 +47,12 @@ class Canaries:
 
     async def check(self) -> None:
         """Probe every canary. A map whose canaries cannot be asked for stays as it was."""
-        for name in self.keys:
-            try:
-                await self._probe(name)
-            except DirectoryFailure as error:
-                logger.debug("canaries of map %s cannot be probed: %s", name, error)
+        probes = await asyncio.gather(*map(self._probe, self.keys), return_exceptions=True)
+        for name, failure in zip(self.keys, probes, strict=True):
+            if isinstance(failure, DirectoryFailure):
+                logger.debug("canaries of map %s cannot be probed: %s", name, failure)
+            elif failure is not None:
+                raise failure
 
     def trusted(self, name: str) -> bool:
         """Whether "not found" of the map may be trusted now. Begins the next probe when it is time for it."""
@@ -58,15 +63,23 @@ class Canaries:
             probe.begin(self._probe(name))
         return probe.trusted and name not in self.missing
 
-    async def confirm(self, name: str) -> None:
-        """Return when "not found" of the map may be trusted. Raises DirectoryFailure when not."""
+    async def confirm(self, name: str, end: float) -> None:
+        """Return when "not found" of the map may be trusted, by ``end`` (loop time); else raises DirectoryFailure."""
         if self.trusted(name):
             return
         probe = self._probes[name]
         if not probe.trusted:
-            await probe.outcome()
+            try:
+                async with asyncio.timeout_at(end):
+                    await probe.outcome()
+            except TimeoutError:
+                raise DirectoryFailure(f"map {name}: its canaries did not come in time", "timeout") from None
         if name in self.missing:
             raise DirectoryFailure(f"map {name}: a canary is missing", "canary")
+
+    async def confirm_all(self, names: Iterable[str], end: float) -> None:
+        """``confirm`` several, side by side."""
+        await _all(self.confirm(name, end) for name in names)
 
     async def close(self) -> None:
         """End the probes in flight."""
@@ -75,7 +88,9 @@ class Canaries:
 
     async def _probe(self, name: str) -> None:
         began = self._clock()
-        missing = tuple([key for key in self.keys[name] if not await self._present(name, key)])
+        keys = self.keys[name]
+        present = await _all(self._present(name, key) for key in keys)
+        missing = tuple(key for key, there in zip(keys, present, strict=True) if not there)
         self._probes[name].good(began)
         before = self.missing.get(name)
         if missing:
@@ -86,3 +101,14 @@ class Canaries:
         elif before:
             del self.missing[name]
             logger.info("map %s: every canary is found", name)
+
+
+async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
+    """What all of them return, once all have ended; raises what the first of them raised."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    returned: list[T] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        returned.append(result)
+    return returned

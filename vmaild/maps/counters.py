@@ -29,3 +29,15 @@ class MapCounters:
             self.temporary += 1
         else:
             self.permanent += 1
+
+
+@dataclass(slots=True)
+class FlightCounters:
+    """Lookups that failed without having been begun."""
+
+    refused: int = 0
+    """Too many waited, and these were of the client that had most."""
+    refused_of_a_client: int = 0
+    """Their client had too many."""
+    too_late: int = 0
+    """They had waited so long that less time was left than a search takes."""

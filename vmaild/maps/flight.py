@@ -7,19 +7,25 @@ key joins (single flight), and sees to it that an older search never replaces wh
 Lookups that miss come in bursts: many requests in one turn of the loop. Each costs some tens of microseconds to begin,
 and a cached answer that is asked for meanwhile would wait for all of them. So ``WIDTH`` are begun in a row, and the
 others of a burst as many in each of the next turns.
+
+No more are in the directory at a time than it has connections for. The others wait here, where whoever has fewest goes
+first (``fair_queue``). What cannot be answered in time any more is not begun.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 from vmaild.cache import NEVER, CacheCounters, Record
 from vmaild.directory import LIMIT, NO_BASE, REFUSED, Ended
-from vmaild.errors import DirectoryFailure
+from vmaild.directory.deadline_timer import DeadlineTimer
+from vmaild.errors import DirectoryFailure, Overloaded
 from vmaild.lookup import Reply, Search
+from vmaild.maps.counters import FlightCounters
+from vmaild.maps.fair_queue import FairQueue, Peer
 from vmaild.maps.side_by_side import SideBySide
 from vmaild.tables import Group, KeyLookup, Schema
 
@@ -28,6 +34,12 @@ WIDTH = 2
 
 TURN = 0.0005
 """Seconds after which the next lookup is not of the same burst: the loop has had its turn since."""
+
+FAILED_IN_A_TURN = 16
+"""Lookups that are failed in a row because they have waited too long."""
+
+EXPIRY_STEP = 0.005
+"""Seconds between two looks at who has waited too long."""
 
 ASK_ALONE = frozenset({LIMIT, NO_BASE, REFUSED})
 """Failures of a joined search that may be of one of its queries only."""
@@ -41,6 +53,16 @@ class Waiter(NamedTuple):
     map: Any
     tell: Tell
     end: float
+    peer: Peer | None = None
+
+
+class Limits(NamedTuple):
+    """How many lookups there may be that the cache cannot answer: begun in the directory, waiting for that, and of one
+    client."""
+
+    begun: int = 1000
+    waiting: int = 1000
+    of_a_client: int = 1000
 
 
 class Searcher(Protocol):
@@ -49,6 +71,10 @@ class Searcher(Protocol):
     @property
     def schema(self) -> Schema | None:
         """The schema of the server that will be asked."""
+
+    @property
+    def search_time(self) -> float:
+        """Seconds that a search takes at present, 0 when that is not known."""
 
     def begin(self, search: Search, end: float, done: Callable[[Ended], None]) -> object:
         """Search by ``end`` (loop time); ``done`` is called once with how it ended."""
@@ -64,9 +90,10 @@ class Flight:
     """
 
     __slots__ = ("_directory", "_landed", "_replanned", "began", "completes", "end", "failure", "group", "key",
-                 "lookup", "newest", "others", "place", "timer", "waiters")  # fmt: skip
+                 "lookup", "newest", "others", "peer", "place", "timer", "waiters", "waits")  # fmt: skip
 
     lookup: KeyLookup
+    peer: Peer
 
     def __init__(
         self,
@@ -91,6 +118,7 @@ class Flight:
         self.others: list[tuple[KeyLookup, float]] = []
         self.failure: Exception | None = None
         self.timer: asyncio.TimerHandle | None = None
+        self.waits = False
 
     @property
     def outdated(self) -> bool:
@@ -170,7 +198,8 @@ def _same(one: Schema | None, other: Schema | None) -> bool:
 class Flights:
     """Those in flight, by key. One that was forgotten goes on for those who wait for it, and stores nothing.
 
-    ``landed`` is called with each when it has ended. ``counters`` count those who join.
+    ``landed`` is called with each when it has ended. ``counters`` count those who join, ``flight_counters`` those that
+    were not begun.
     """
 
     def __init__(
@@ -180,6 +209,7 @@ class Flights:
         counters: CacheCounters,
         clock: Callable[[], float],
         width: int = WIDTH,
+        limits: Limits | None = None,
     ) -> None:
         self._directory = directory
         self._landed = landed
@@ -189,7 +219,13 @@ class Flights:
         self._turn_ends = NEVER
         self._flights: dict[bytes, Flight] = {}
         self._begun = 0
-        self._to_begin: deque[Flight] = deque()
+        self._in_directory = 0
+        self._limits = limits or Limits()
+        self._waiting: FairQueue[Flight] = FairQueue()
+        self._deadline = DeadlineTimer(self._expire)
+        self._nobody = Peer()
+        self._turn_comes = self._beginning = False
+        self.flight_counters = FlightCounters()
         self.count = 0
         """How many are in flight, the forgotten ones included."""
 
@@ -199,6 +235,8 @@ class Flights:
         if flight is not None and (flight.completes is None or flight.completes is completes):
             self._counters.shared += 1
             flight.waiters.append(waiter)
+            if flight.waits and waiter.peer is not None and waiter.peer.count + 1 < flight.peer.count:
+                self._waiting.give(flight, waiter.peer)
             return flight
         if flight is not None:
             # It adds to a record that no longer serves.
@@ -233,27 +271,107 @@ class Flights:
     def _new(self, key: bytes, waiter: Waiter, completes: Record | None) -> Flight:
         entry = waiter.map
         directory = entry.directory or self._directory
-        flight = Flight(key, entry.group, entry.place, waiter.end, completes, directory, self._landed)
+        flight = Flight(key, entry.group, entry.place, waiter.end, completes, directory, self._ended)
+        flight.peer = waiter.peer or self._nobody
         self._flights[key] = flight
         self.count += 1
         return flight
 
     def _begin(self, flight: Flight) -> None:
-        """Begin it now, unless ``width`` of this burst were begun: then in one of the next turns of the loop."""
+        """Begin it now, or let it wait: for one of the next turns of the loop, and for its turn in the directory."""
         now = self._clock()
-        if now >= self._turn_ends and not self._to_begin:
+        if now >= self._turn_ends and not self._waiting.size:
             self._turn_ends = now + TURN
             self._begun = 0
-        if self._begun >= self._width:
-            if not self._to_begin:
-                asyncio.get_running_loop().call_soon(self._next_turn)
-            self._to_begin.append(flight)
+        if flight.peer.queue:
+            self._waiting.count(flight.peer, 1)
+        else:
+            flight.peer.count += 1
+        if self._waiting.size or self._begun >= self._width or self._in_directory >= self._limits.begun:
+            self._wait(flight)
             return
         self._begun += 1
+        self._in_directory += 1
         flight.fly()
 
-    def _next_turn(self) -> None:
-        for _ in range(min(len(self._to_begin), self._width)):
-            self._to_begin.popleft().fly()
-        if self._to_begin:
+    def _wait(self, flight: Flight) -> None:
+        """Let it wait; or fail it, or the newest of whoever has more than its client."""
+        counters, limits, peer = self.flight_counters, self._limits, flight.peer
+        if peer.count > limits.of_a_client:
+            counters.refused_of_a_client += 1
+            self._refuse(flight, f"{limits.of_a_client} lookups of one client wait already")
+            return
+        flight.waits = True
+        self._waiting.push(flight)
+        if flight.end < self._deadline.at:
+            self._deadline.set(flight.end)
+        if self._waiting.size > limits.waiting:
+            counters.refused += 1
+            self._refuse(self._waiting.newest(), f"{limits.waiting} lookups wait already")
+        self._see_to_the_next()
+
+    def _refuse(self, flight: Flight, why: str) -> None:
+        """Fail one that is not begun."""
+        if flight.waits:
+            flight.waits = False
+            self._waiting.remove(flight)
+        self._waiting.count(flight.peer, -1)
+        flight.failure = Overloaded(why)
+        self._landed(flight)
+
+    def _ended(self, flight: Flight) -> None:
+        """The directory has a place for another."""
+        self._in_directory -= 1
+        peer = flight.peer
+        if peer.queue:
+            self._waiting.count(peer, -1)
+        else:
+            peer.count -= 1
+        self._landed(flight)
+        if self._waiting.size and not self._beginning:
+            self._begin_waiting(1)
+
+    def _begin_waiting(self, most: int) -> None:
+        """Begin the next, as many as there is room for; fail those on the way for which it is too late."""
+        try:
+            self._beginning = True
+            self._begin_these(most)
+        finally:
+            self._beginning = False
+        self._see_to_the_next()
+
+    def _begin_these(self, most: int) -> None:
+        too_late = asyncio.get_running_loop().time() + self._directory.search_time
+        failed = 0
+        while self._waiting.size and most and failed < FAILED_IN_A_TURN and self._in_directory < self._limits.begun:
+            flight = self._waiting.pop()
+            flight.waits = False
+            if flight.end < too_late:
+                failed += 1
+                self._too_late(flight)
+            else:
+                most -= 1
+                self._in_directory += 1
+                flight.fly()
+
+    def _see_to_the_next(self) -> None:
+        """Have the next of those who wait begun in the next turn of the loop, if there is room for it."""
+        if self._waiting.size and self._in_directory < self._limits.begun and not self._turn_comes:
+            self._turn_comes = True
             asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._turn_comes = False
+        self._begin_waiting(self._width)
+
+    def _too_late(self, flight: Flight) -> None:
+        self.flight_counters.too_late += 1
+        self._refuse(flight, "less time is left than a search takes")
+
+    def _expire(self, now: float) -> float | None:
+        late = list(itertools.islice((one for one in self._waiting if one.end <= now), FAILED_IN_A_TURN))
+        for flight in late:
+            if flight.waits:
+                self._too_late(flight)
+        end = min((flight.end for flight in self._waiting), default=None)
+        return None if end is None else max(end, now + EXPIRY_STEP)

@@ -19,7 +19,7 @@ from vmaild.cache import NEVER, Cache, Known, Record, reply_of
 from vmaild.errors import DataError, DirectoryFailure, LookupFailure
 from vmaild.lookup import NOT_FOUND, Reply, Status
 from vmaild.maps.canaries import Canaries
-from vmaild.maps.flight import Flight, Flights, Searcher, Waiter
+from vmaild.maps.flight import Flight, Flights, Limits, Searcher, Waiter
 from vmaild.process.log_once import LogOnce
 from vmaild.tables import KeyLookup
 
@@ -29,12 +29,14 @@ logger = logging.getLogger("vmaild.maps")
 class Landing:
     """Where the ``flights`` of all maps end."""
 
-    def __init__(self, cache: Cache, directory: Searcher, canaries: Canaries, once: LogOnce) -> None:
+    def __init__(
+        self, cache: Cache, directory: Searcher, canaries: Canaries, once: LogOnce, limits: Limits | None
+    ) -> None:
         self._cache = cache
         self._canaries = canaries
         self._once = once
         self._tasks: set[asyncio.Task[None]] = set()
-        self.flights = Flights(directory, self.landed, cache.counters, cache.clock)
+        self.flights = Flights(directory, self.landed, cache.counters, cache.clock, limits=limits)
 
     async def close(self) -> None:
         """End what waits for canaries."""
@@ -63,8 +65,7 @@ class Landing:
 
     async def _confirm(self, flight: Flight, names: list[str]) -> None:
         try:
-            for name in names:
-                await self._canaries.confirm(name)
+            await self._canaries.confirm_all(names, flight.end)
         except Exception as error:
             flight.failure = error
             for waiter in flight.waiters:
@@ -88,17 +89,17 @@ class Landing:
         """What the maps of the record know now, stored unless it is outdated."""
         found, more = self._knowledge(flight.lookup)
         record = flight.completes
-        if record is not None:
+        derived = not flight.lookup.exact
+        if record is not None and self._cache.get(flight.key) is record:
             found = [new if old is None else old for old, new in zip(record.known, found, strict=True)]
-        if record is not None and not record.retired:
-            self._cache.complete(record, found, more)
+            self._cache.complete(record, found, more, derived=derived)
         elif record is not None or flight.began < flight.newest:
             self._cache.counters.outdated += 1
             newer = self._cache.get(flight.key)
             if newer is not None:
                 return newer.known
         elif flight.began != NEVER:
-            self._cache.store(flight.key, found, more)
+            self._cache.store(flight.key, found, more, place=flight.place, derived=derived)
         if flight.others:
             self._keep_others(flight)
         for warning in flight.lookup.warnings:
@@ -130,7 +131,8 @@ class Landing:
         for other, began in flight.others:
             key = flight.key[: flight.key.index(b" ") + 1] + other.key.encode()
             if self._cache.get(key) is None and began > self._cache.forgot_at:
-                self._cache.store(key, *self._knowledge(other))
+                found, more = self._knowledge(other)
+                self._cache.store(key, found, more, derived=not other.exact)
                 self.flights.stored(key, began)
 
     def _deliver(self, flight: Flight, found: Sequence[Known]) -> None:
@@ -187,7 +189,7 @@ class Landing:
 
     async def _confirm_unasked(self, waiter: Waiter) -> None:
         try:
-            await self._canaries.confirm(waiter.map.name)
+            await self._canaries.confirm(waiter.map.name, waiter.end)
         except Exception as error:
             waiter.map.counters.canary_refusals += 1
             self._tell(waiter, reply_to(error))
@@ -206,8 +208,10 @@ class Landing:
         now = self._cache.clock()
         waiters, flight.waiters = flight.waiters, []
         told = 0
+        # Who is told may ask for more, which may push the record out.
+        answers = record.known
         for waiter in waiters:
-            known = record.known[waiter.map.place]
+            known = answers[waiter.map.place]
             if self._cache.usable(record, known, now):
                 self.tell_cached(waiter, record, known)
                 told += 1

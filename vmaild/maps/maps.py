@@ -28,8 +28,10 @@ from vmaild.cache import Answer, Cache, Record, reply_of
 from vmaild.lookup import NOT_FOUND, Reply, Request, Status
 from vmaild.maps.canaries import Canaries
 from vmaild.maps.counters import MapCounters
-from vmaild.maps.flight import Flight, Searcher, Tell, Waiter
+from vmaild.maps.fair_queue import Peer
+from vmaild.maps.flight import Flight, Limits, Searcher, Tell, Waiter
 from vmaild.maps.landing import Landing, reply_to
+from vmaild.maps.numbers import Numbers
 from vmaild.process.log_once import LogOnce
 from vmaild.tables import Group, address
 
@@ -62,6 +64,9 @@ class Maps:
     """All maps of the daemon. ``timeout`` is in seconds: what one lookup may take in the directory.
 
     ``route`` gives what searches for the maps of each directory, where there are several; else ``directory`` does.
+
+    ``before``: the maps over the same cache that these replace. What was counted by name goes on, and records stay for
+    groups whose meaning is the same, unless ``keep_records`` is false: then none does. See ``take_over``.
     """
 
     def __init__(
@@ -73,13 +78,20 @@ class Maps:
         timeout: float,
         canaries: Mapping[str, tuple[str, ...]] | None = None,
         route: Callable[[int], Searcher] | None = None,
+        limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
+        before: Maps | None = None,
+        keep_records: bool = True,
     ) -> None:
+        groups = tuple(groups)
+        self._numbers: Numbers = Numbers(groups, None if before is None else before._numbers, keep=keep_records)
+        counted: dict[str, MapCounters] = {} if before is None else before.counters
         self._maps: dict[bytes, Map] = {}
-        for number, group in enumerate(groups):
+        for group in groups:
             own = route(group.directory) if route is not None else None
             for place, table in enumerate(group.tables):
-                entry = Map(table.name, group, place, b"%d " % number, MapCounters(), own)
+                counters = counted.get(table.name) or MapCounters()
+                entry = Map(table.name, group, place, self._numbers.prefix(group), counters, own)
                 self._maps[table.name.encode()] = entry
         self._cache = cache
         self._directory = directory
@@ -87,10 +99,11 @@ class Maps:
         self._clock = clock
         self._once = LogOnce(logger, clock)
         self.canaries = Canaries(canaries or {}, self._present, self._forget_not_found, clock)
-        self._landing = Landing(cache, directory, self.canaries, self._once)
+        self._landing = Landing(cache, directory, self.canaries, self._once, limits)
         self._flights = self._landing.flights
-        self.counters = {one.name: one.counters for one in self._maps.values()}
-        self.unknown = MapCounters()
+        self.flight_counters = self._flights.flight_counters
+        self.counters: dict[str, MapCounters] = {one.name: one.counters for one in self._maps.values()}
+        self.unknown: MapCounters = MapCounters() if before is None else before.unknown
         """Replies to requests for a map that does not exist."""
 
     @property
@@ -123,6 +136,7 @@ class Maps:
             if known is not None and self._cache.serves(record, known, now):
                 reply = reply_of(known)
                 tally = self._cache.tally(entry.name, reply.status, stale=now >= record.expires_at)
+                record.asked_by(entry.place)
                 return Answer(record, encode(reply), tally)
         return Wanted(entry, key, record)
 
@@ -151,11 +165,11 @@ class Maps:
 
     # --- what must be looked up -----------------------------------------------------------------------------------
 
-    def look_up(self, wanted: Wanted, tell: Tell) -> None:
-        """Have ``tell`` called once with the reply, now or later. Never raises."""
+    def look_up(self, wanted: Wanted, tell: Tell, peer: Peer | None = None) -> None:
+        """Have ``tell`` called once with the reply, now or later; ``peer`` is who asked. Never raises."""
         entry, key, record = wanted
-        waiter = Waiter(entry, tell, asyncio.get_running_loop().time() + self._timeout)
-        if record is not None:
+        waiter = Waiter(entry, tell, asyncio.get_running_loop().time() + self._timeout, peer)
+        if record is not None and not record.retired:
             self._renew(waiter, record)
         elif key:
             self._cache.counters.misses += 1
@@ -194,7 +208,9 @@ class Maps:
         """
         if name is None:
             self._flights.forget(lambda _: True)
-            return self._cache.forget_all()
+            count = len(self._cache)
+            self._cache.forget_all()
+            return count
         entry = self._maps.get(name.lower())
         folded = None if key is None else address.fold(key)
         if entry is None or (key is not None and folded is None):
@@ -204,24 +220,31 @@ class Maps:
             self._flights.forget(wanted.__eq__)
             return self._cache.forget(wanted)
         self._flights.forget(lambda flying: flying.startswith(entry.prefix))
-        return self._cache.forget_all(lambda record: record.key.startswith(entry.prefix))
+        count = self._cache.count(entry.prefix)
+        self._cache.forget_all(lambda record: record.key.startswith(entry.prefix))
+        return count
+
+    def take_over(self, before: Maps) -> int:
+        """Answer from now on in place of ``before``: returns how many of its records are forgotten.
+
+        Its lookups in flight are answered to those who wait, and store nothing.
+        """
+        before._flights.forget(lambda _: True)
+        dropped = self._numbers.dropped(before._numbers)
+        count = sum(map(self._cache.count, dropped))
+        if count:
+            self._cache.forget_all(lambda record: record.key.startswith(dropped))
+        return count
 
     def _forget_not_found(self, name: str) -> None:
         """A canary of the map is missing: its "not found" is not trusted any more."""
         entry = self._maps[name.encode()]
 
-        kept: list[Record] = []
-
         def unwanted(record: Record) -> bool:
-            if not record.key.startswith(entry.prefix) or record.known[entry.place] is not NOT_FOUND:
-                return False
-            if record.positive:
-                kept.append(record.without(entry.place))
-            return True
+            return record.key.startswith(entry.prefix) and record.known[entry.place] is NOT_FOUND
 
-        self._cache.forget_all(unwanted)
-        for record in kept:
-            self._cache.keep(record, self._clock())
+        # What the other maps found is still good.
+        self._cache.forget_all(unwanted, lambda record: record.without(entry.place) if record.positive else None)
 
     async def _present(self, name: str, key: str) -> bool:
         """Whether the directory has a canary, past the cache."""

@@ -111,7 +111,8 @@ class Admission:
         self.patience = Patience()
         self._freed = freed
         self._clients = clients
-        self._limit = limit
+        self.limit = limit
+        """Most clients at one time."""
         self._counters = counters
         self._coming = 0
         # Oldest last, as they were at the last search.
@@ -127,7 +128,7 @@ class Admission:
     @property
     def has_room(self) -> bool:
         """Whether one more may come in now."""
-        return len(self._clients) + self._coming < self._limit
+        return len(self._clients) + self._coming < self.limit
 
     def make_room(self, now: float) -> None:
         """Close the client that has been slow or idle longest, if any may be; ``freed`` follows when it has gone."""

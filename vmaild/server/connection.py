@@ -49,8 +49,8 @@ class ClientConnection(asyncio.Protocol):
         "_encode",
         "_fed",
         "_patience",
+        "_peer",
         "_pending",
-        "_recent",
         "_requests",
         "_resting",
         "_state",
@@ -59,6 +59,7 @@ class ClientConnection(asyncio.Protocol):
         "_write",
         "_write_paused",
         "in_flight",
+        "recent",
         "used_at",
     )
 
@@ -69,7 +70,7 @@ class ClientConnection(asyncio.Protocol):
         self._requests = dialect.reader()
         self._whole = dialect.whole
         self._encode = dialect.encode
-        self._recent = recent
+        self.recent = recent
         self._state: State = BUSY
         self._write_paused = False
         self._resting = False
@@ -83,6 +84,7 @@ class ClientConnection(asyncio.Protocol):
         """Count the connection in, or close it when there are too many."""
         self._transport = cast("asyncio.Transport", transport)
         self._write = self._transport.write
+        self._peer = self._context.peer_of(transport.get_extra_info("peername"))
         if self._context.opened(self):
             self._state = READY
         else:
@@ -224,7 +226,7 @@ class ClientConnection(asyncio.Protocol):
             if data is None:
                 counters.pipelined += 1
             elif self._context.now < found.record.refresh_at:
-                self._recent.remember(data, found)
+                self.recent.remember(data, found)
             return found.wire
         counters.lookups += 1
         if isinstance(found, Reply):
@@ -232,7 +234,7 @@ class ClientConnection(asyncio.Protocol):
         # It has its place before anything else can happen: a reply to another may come while this one is begun.
         pending = PendingReply(self._clock())
         self._pending.append(pending)
-        self._context.lookups.look_up(found, functools.partial(self._told, pending))
+        self._context.lookups.look_up(found, functools.partial(self._told, pending), self._peer)
         if pending.wire is None:
             pending.later = True
             self.in_flight += 1

@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from vmaild.cache import Answer
 from vmaild.lookup import Reply
+from vmaild.maps import Peer
 from vmaild.process.log_once import LogOnce
 from vmaild.server.admission import Admission, Client
 from vmaild.server.counters import Latency, ServerCounters
@@ -26,12 +28,15 @@ class Lookups(Protocol):
     def seek(self, name: bytes, key: bytes, encode: Callable[[Reply], bytes]) -> Answer | Any | Reply:
         """The cached answer, made ready by ``encode``; or a reply at once; or what ``look_up`` takes."""
 
-    def look_up(self, wanted: Any, tell: Callable[[Reply], None]) -> None:
-        """Have ``tell`` called once with the reply, now or later. Does not raise."""
+    def look_up(self, wanted: Any, tell: Callable[[Reply], None], peer: Peer) -> None:
+        """Have ``tell`` called once with the reply, now or later; ``peer`` is who asked. Does not raise."""
 
 
 class OpenConnection(Client, Protocol):
     """What the server needs of a connection (``vmaild.server.connection.ClientConnection``)."""
+
+    recent: Recent
+    """The recent requests of the listener that it came in on."""
 
     def time_next(self) -> None:
         """Time the next request if it takes the hot path."""
@@ -70,8 +75,15 @@ class Context:
         self._freed = freed
         self.recents: list[Recent] = []
         """Of each listener."""
+        self._peers: WeakValueDictionary[str, Peer] = WeakValueDictionary()
         self.empty = asyncio.Event()
         self.empty.set()
+
+    def allow(self, max_connections: int) -> None:
+        """So many clients may there be from now on; those that are there stay."""
+        self.max_connections = max_connections
+        self.admission.limit = max_connections
+        self._freed()
 
     def tick(self) -> None:
         """Take the time, and have a request timed, of each connection in turn."""
@@ -81,6 +93,19 @@ class Context:
             connection = self.connections.pop()
             self.connections.add(connection)
             connection.time_next()
+
+    def peer_of(self, address: object) -> Peer:
+        """Who has its share of the lookups: of those on other machines the address, else each connection.
+
+        ``address`` is the client's, as the transport has it. On this machine all clients have the same.
+        """
+        host = str(address[0]) if isinstance(address, tuple) else ""
+        if not host or host == "::1" or host.removeprefix("::ffff:").startswith("127."):
+            return Peer()
+        peer = self._peers.get(host)
+        if peer is None:
+            peer = self._peers[host] = Peer()
+        return peer
 
     def complain(self, text: str) -> None:
         """Log what a client did wrong, unless that was logged a short while ago: it may come back at once."""

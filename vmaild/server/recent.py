@@ -2,33 +2,45 @@
 
 A request's bytes are looked up as they are, whatever the protocol and the letter case, by one get of a plain dict. An
 answer whose record is out of date or has left the cache no longer serves (``Record.refresh_at``), so nothing needs to
-be taken out here when that happens; what is kept alive by it is bounded in bytes.
+be taken out here when that happens. What is kept is bounded in bytes; a record that has left the cache is
+empty.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from vmaild.cache import Answer
 
-MAX_BYTES = 16 * 1024 * 1024
-"""Of one listener. Past it all are forgotten, and remembered again as they come: some 60,000 requests."""
+RECENT_SIZE = 16 * 1024 * 1024
+"""Bytes, unless another number is given."""
 
 MAX_SIZE = 1024
 """Bytes of a request with its reply that are remembered. An address in SMTP has at most 320."""
 
-OVERHEAD = 200
-"""Bytes beside those of request and reply: two objects, and their share of the dict."""
+OVERHEAD = 300
+"""Bytes beside those of request and reply: their headers, two objects, their share of the dict, and an empty record."""
+
+SLICE = 2000
+"""Answers freed in a turn of the loop: half a millisecond."""
 
 
 class Recent:
     """The recent requests of one listener."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_size: int = RECENT_SIZE) -> None:
+        self.max_size = max_size
+        """Most bytes. Past that all are forgotten, and remembered again as they come."""
         self._answers: dict[bytes, Answer] = {}
         self._bytes = 0
         self.get: Callable[[bytes], Answer | None] = self._answers.get
         """The answer to a request that came lately."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is remembered."""
+        return self._bytes
 
     def remember(self, data: bytes, answer: Answer) -> None:
         """Find ``answer`` for ``data`` from now on."""
@@ -40,12 +52,25 @@ class Recent:
             self._bytes += size + OVERHEAD
         else:
             self._bytes += len(answer.wire) - len(before.wire)
-        if self._bytes > MAX_BYTES:
+        if self._bytes > self.max_size:
             self.clear()
             self._bytes = size + OVERHEAD
         self._answers[data] = answer
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all, at once. What took memory is freed a part at a time."""
+        # The hot path holds the dict's own get.
+        doomed = self._answers.copy()
         self._answers.clear()
         self._bytes = 0
+        _free(doomed)
+
+
+def _free(doomed: dict[bytes, Answer]) -> None:
+    for _ in range(min(SLICE, len(doomed))):
+        doomed.popitem()
+    if doomed:
+        try:
+            asyncio.get_running_loop().call_soon(_free, doomed)
+        except RuntimeError:
+            doomed.clear()

@@ -8,30 +8,23 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 
-from vmaild.listening import (
-    Acceptor,
-    Address,
-    UnixAddress,
-    address_of,
-    bind,
-    claim,
-    parse_address,
-    remove_unix,
-)
+from vmaild.listening import Address
 from vmaild.process import LogOnce
 from vmaild.server.admission import CLOSED_IN_A_TURN
 from vmaild.server.context import Context, Lookups
 from vmaild.server.counters import Latency, ServerCounters
-from vmaild.server.dialect import SOCKETMAP, tcp
-from vmaild.server.hot_path import HotConnection
-from vmaild.server.recent import Recent
+from vmaild.server.listener import Listener, Plan, plan
+from vmaild.server.recent import RECENT_SIZE, Recent
 from vmaild.server.settings import IDLE_TIMEOUT, MAX_CONNECTIONS, MAX_PIPELINED, SWEEP_INTERVAL, TICK, ListenSettings
 
 logger = logging.getLogger("vmaild.server")
 
 
 class Server:
-    """Answers what comes in on ``listens`` by way of ``lookups``."""
+    """Answers what comes in on ``listens`` by way of ``lookups``.
+
+    The listeners share ``recent_size`` bytes for requests that came lately, with their answers.
+    """
 
     def __init__(
         self,
@@ -42,9 +35,11 @@ class Server:
         max_pipelined: int = MAX_PIPELINED,
         idle_timeout: float = IDLE_TIMEOUT,
         sweep_interval: float = SWEEP_INTERVAL,
+        recent_size: int = RECENT_SIZE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._listens = tuple(listens)
+        self._recent_size = recent_size
         self._context = Context(
             lookups, clock, max_connections=max_connections, max_pipelined=max_pipelined, freed=self._resume
         )
@@ -52,12 +47,14 @@ class Server:
         self._once = LogOnce(logger, clock)
         self._idle_timeout = idle_timeout
         self._sweep_interval = sweep_interval
-        self._acceptors: list[Acceptor] = []
-        self._own_paths: list[str] = []
+        self._listeners: list[Listener] = []
         self._ticker: asyncio.TimerHandle | None = None
         self._sweep_at = clock() + sweep_interval
-        self.addresses: list[Address] = []
+
+    @property
+    def addresses(self) -> list[Address]:
         """The addresses listened on, with the port numbers that port 0 became."""
+        return [address for listener in self._listeners for address in listener.addresses]
 
     @property
     def counters(self) -> ServerCounters:
@@ -111,12 +108,43 @@ class Server:
         Raises OSError when an address cannot be had, and listens on none then.
         """
         try:
-            for listen in self._listens:
-                self._listen(listen, [] if inherited is None else inherited)
+            for settings in self._listens:
+                self._listeners.append(Listener(settings, [] if inherited is None else inherited))
+            for listener in self._listeners:
+                listener.open(self._context, self, self._once)
         except BaseException:
             await self._stop_listening()
             raise
+        self._share()
         self._tick()
+
+    async def plan(self, listens: Iterable[ListenSettings], inherited: list[socket.socket]) -> Plan:
+        """What must change for ``listens``; new addresses are bound. Raises OSError, and nothing has changed then."""
+        return await plan(self._listeners, listens, inherited)
+
+    async def follow(
+        self, change: Plan, lookups: Lookups, max_connections: int, recent_size: int = RECENT_SIZE
+    ) -> None:
+        """Answer by way of ``lookups`` from now on, on the listeners of ``change``.
+
+        No connection is closed, but for those of a listener that goes, or that speaks another protocol or of another
+        map now: they are answered what they asked, and then end.
+        """
+        self._context.lookups = lookups
+        self._context.allow(max_connections)
+        ending: list[Recent | None] = [listener.recent for listener in change.going]
+        ending += [listener.follow(settings, self._context) for listener, settings in change.staying]
+        self._listeners = [listener for listener, _ in change.staying] + list(change.coming)
+        for listener in change.coming:
+            listener.open(self._context, self, self._once)
+        for listener in change.going:
+            await listener.close()
+            self._context.recents.remove(listener.recent)
+        self._recent_size = recent_size
+        self._share()
+        for connection in tuple(self._context.connections):
+            if connection.recent in ending:
+                connection.finish()
 
     async def drain(self, timeout: float) -> None:
         """Accept no more, answer what was asked, and close; after ``timeout`` seconds, close without answers."""
@@ -136,31 +164,19 @@ class Server:
         for connection in tuple(self._context.connections):
             connection.abort()
 
-    def _listen(self, listen: ListenSettings, inherited: list[socket.socket]) -> None:
-        address = parse_address(listen.address)
-        sockets = claim(address, inherited)
-        if not sockets:
-            sockets = bind(address, listen.mode, listen.owner, listen.group)
-            if isinstance(address, UnixAddress):
-                self._own_paths.append(address.path)
-        for sock in sockets:
-            self.addresses.append(address_of(sock))
-            self._acceptors.append(Acceptor(sock, self._factory(listen), self, listen.access, self._once))
+    @property
+    def recent_size(self) -> int:
+        """Bytes of the requests that came lately, of all listeners."""
+        return sum(recent.size for recent in self._context.recents)
 
-    def _factory(self, listen: ListenSettings) -> Callable[[], asyncio.Protocol]:
-        context = self._context
-        dialect = SOCKETMAP if listen.protocol == "socketmap" else tcp(listen.map.encode())
-        recent = Recent()
-        context.recents.append(recent)
-        return lambda: HotConnection(context, dialect, recent)
+    def _share(self) -> None:
+        recents = self._context.recents
+        for recent in recents:
+            recent.max_size = self._recent_size // len(recents)
 
     async def _stop_listening(self) -> None:
-        acceptors, self._acceptors = self._acceptors, []
-        for acceptor in acceptors:
-            await acceptor.close()
-        for path in self._own_paths:
-            remove_unix(path)
-        self._own_paths.clear()
+        for listener in self._listeners:
+            await listener.close()
         if self._ticker is not None:
             self._ticker.cancel()
 
@@ -173,8 +189,8 @@ class Server:
         self._ticker = asyncio.get_running_loop().call_later(TICK, self._tick)
 
     def _resume(self) -> None:
-        for acceptor in self._acceptors:
-            acceptor.resume()
+        for listener in self._listeners:
+            listener.resume()
 
     def _sweep(self) -> None:
         counters, before = self._context.counters, self._context.counters.idle_closed

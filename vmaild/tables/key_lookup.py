@@ -25,14 +25,17 @@ MEMBERS_JOINED = 50
 """Members of one role or list that are looked up in one search; more are asked for one by one. A filter of this many
 addresses stays below 64 KiB."""
 
+OVERHEAD = 2000
+"""Bytes that a lookup takes beside its entries."""
+
 Settled = Reply | DataError | Search
 
 
 class KeyLookup:
     """``key`` is folded; ``schema`` is that of the server which will be asked, None when it is not known."""
 
-    __slots__ = ("_alone", "_asked", "_followed", "_found", "_keys", "_plan", "_settled", "group", "key", "others",
-                 "schema", "warnings")  # fmt: skip
+    __slots__ = ("_alone", "_asked", "_followed", "_found", "_keys", "_plan", "_settled", "exact", "group", "key",
+                 "others", "schema", "warnings")  # fmt: skip
 
     def __init__(self, group: Group, key: str, schema: Schema | None) -> None:
         self.key = key
@@ -40,6 +43,8 @@ class KeyLookup:
         """Lookups of other keys that the same searches answered."""
         self.warnings: list[str] = []
         """For the log: what was skipped, and why."""
+        self.exact = False
+        """Whether an entry of the key itself was found, not only one of a catch-all or without the extension."""
         self.group = group
         self.schema = schema
         self._keys = keys = group.search_keys(key)
@@ -55,7 +60,7 @@ class KeyLookup:
         if group.labels:
             shape += tuple([not get(part) for part in keys for get in group.labels])
         self._plan = plan = group.plans.get(shape) or group.plan(shape, keys)
-        self._found: list[list[Entry] | None] = [None] * len(plan.asks)
+        self._found: list[list[Entry] | DataError | None] = [None] * len(plan.asks)
         self._settled: list[Reply | DataError | None] = [None] * len(group.tables)
         self._asked: JoinedSearch | _JoinedMembers | Members | None = None
         self._followed: dict[tuple[int, Step], _JoinedMembers | Members] = {}
@@ -72,6 +77,13 @@ class KeyLookup:
         """Where the search last returned is for one of many members: these can be searched for side by side."""
         return self._asked if isinstance(self._asked, Members) else None
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes of memory its entries take: they are kept as long as it may go on."""
+        followed = [entries for one in self._followed.values() for entries in one.received]
+        found = [entries for entries in self._found if isinstance(entries, list)]
+        return OVERHEAD + sum(_weight(entry) for entries in (*found, *followed) for entry in entries)
+
     def settle(self, table: int) -> Settled:
         """What is known of the answer of the group's table at the place ``table``."""
         settled = self._settled[table]
@@ -86,9 +98,13 @@ class KeyLookup:
             self._settled[table] = settled
         return settled
 
-    def receive(self, entries: list[Entry]) -> None:
-        """Take what the search last returned by ``settle`` brought."""
+    def receive(self, entries: list[Entry] | DataError) -> None:
+        """Take what the search last returned by ``settle`` brought, or what is wrong with it."""
         asked = self._asked
+        if isinstance(entries, DataError) and self.joint:
+            # It is wrong with one of its queries perhaps, and the others can be answered.
+            self.split()
+            return
         if isinstance(asked, JoinedSearch):
             if asked.joint:
                 self._share(asked, entries)
@@ -97,9 +113,11 @@ class KeyLookup:
         elif isinstance(asked, Members):
             asked.receive(asked.needed, entries)
         elif asked is not None:
+            assert not isinstance(entries, DataError)
             self._followed[asked.of] = self._members_of(asked.of[1], self._known_members(asked, entries))
 
-    def _share(self, asked: JoinedSearch, entries: list[Entry]) -> None:
+    def _share(self, asked: JoinedSearch, entries: list[Entry] | DataError) -> None:
+        assert not isinstance(entries, DataError)
         assert self.schema is not None
         shares: list[list[Entry]] = [[] for _ in asked.asks]
         if asked.elsewhere and not asked.decides(self._keys, self.schema):
@@ -127,12 +145,17 @@ class KeyLookup:
             if entries is None:
                 self._asked = asked = (self._plan.single if self._alone else self._plan.joined)[step.ask]
                 return asked.search(self._keys)
-            if entries and (answer := self._answer_of(number, step, entries)) is not None:
-                return answer
+            if entries:
+                if not step.key:
+                    self.exact = True
+                if (answer := self._answer_of(number, step, entries)) is not None:
+                    return answer
         return lookup.NOT_FOUND
 
-    def _answer_of(self, number: int, step: Step, entries: list[Entry]) -> Reply | Search | None:
+    def _answer_of(self, number: int, step: Step, entries: list[Entry] | DataError) -> Reply | Search | None:
         """What the entries of one step make; None when the next step is to be tried."""
+        if isinstance(entries, DataError):
+            raise entries
         query = step.query
         if query.size_limit and len(entries) > query.size_limit:
             raise DataError(f"size_limit of {query.size_limit} exceeded")
@@ -143,7 +166,7 @@ class KeyLookup:
         if expansion.exists:
             return Reply(Status.FOUND, self.key.encode())
         if settings.unique and len(entries) > 1:
-            raise DataError(f"{len(entries)} entries for one key: {' and '.join(entry.dn for entry in entries)}")
+            raise DataError(f"{len(entries)} entries for one key: {' and '.join(entry.dn for entry in entries[:3])}")
         if not expansion.special_result_attribute:
             return self._reply(settings, step, entries, values_of(expansion, self._keys[step.key], entries))
         followed = self._followed.get((number, step))
@@ -168,15 +191,19 @@ class KeyLookup:
             return None
         value = values[0] if len(values) == 1 else ",".join(values)
         if key.extension and settings.propagate_extension:
+            if len(value) + len(values) * len(key.extension) > VALUE_LIMIT:
+                raise _too_long(entries)
             value = address.add_extension(value, key.extension)
-            if len(value.encode()) > VALUE_LIMIT:
-                raise DataError(f"{entries[0].dn}: the values with their extensions are too long for one reply")
-        return Reply(Status.FOUND, value.encode())
+        encoded = value.encode()
+        if len(encoded) > VALUE_LIMIT:
+            raise _too_long(entries)
+        return Reply(Status.FOUND, encoded)
 
     # --- members: the entries that DNs and URLs name -----------------------------------------------------------------
 
     def _members_of(self, step: Step, known: dict[str, list[Entry]]) -> Members:
-        return Members(step.query, self._keys[step.key], self._found[step.ask] or [], known)
+        found = self._found[step.ask]
+        return Members(step.query, self._keys[step.key], found if isinstance(found, list) else [], known)
 
     def _joined_members(self, number: int, step: Step, entries: list[Entry]) -> _JoinedMembers | None:
         """The search that brings members by their addresses, many at once; None when there are none to be had so.
@@ -234,6 +261,17 @@ class _JoinedMembers(NamedTuple):
     of: tuple[int, Step]
     asking: list[tuple[str, KeyLookup, JoinedSearch]]
     search: Search
+    received: tuple[list[Entry], ...] = ()
+    """The entries of members so far: none."""
+
+
+def _weight(entry: Entry) -> int:
+    values = [value for some in entry.attributes.values() for value in some]
+    return 1000 + 2 * len(entry.dn) + 50 * len(values) + sum(map(len, values))
+
+
+def _too_long(entries: list[Entry]) -> DataError:
+    return DataError(f"{entries[0].dn}: the values are too long for one reply")
 
 
 def _address_in_rdn(member: str) -> str | None:

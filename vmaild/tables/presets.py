@@ -27,13 +27,56 @@ _ALIAS = "(&(mail=%s)(objectClass=courierMailAlias))"
 _ROLE = "(&(objectClass=organizationalRole)(cn=postmaster))"
 
 
+_NOTHING: dict[str, Any] = {"result_attribute": []}
+
+
 def courier(search_base: str) -> Maps:
     """The maps of the HOWTO's schema under ``search_base``, the DN above the hosted domains."""
     under = search_base.replace("%", "%%")
     domain = f"o=%d,{under}"
     account = {"search_base": domain, "query_filter": _ACCOUNT, "require_result": True}
     alias = {"search_base": domain, "query_filter": _ALIAS, "require_result": True}
-    postmaster = {
+    logins = {**account, "result_attribute": ["mail"]}
+    targets = {**alias, "result_attribute": ["maildrop"]}
+    role = _postmaster(domain)
+
+    def ids(attribute: str) -> dict[str, Any]:
+        queries = [{**account, "result_attribute": [attribute]}, {**alias, **_NOTHING}]
+        return {"unique": True, "record": "ids", "query": queries}
+
+    return {
+        "virtual_mailbox_domains": _domains(under),
+        "virtual_mailbox_maps": {
+            "unique": True,
+            "mailbox_guard": True,
+            "record": "address",
+            "query": [{**account, "result_attribute": ["mailbox"]}, {**alias, **_NOTHING}],
+        },
+        "virtual_alias_maps": {
+            "propagate_extension": True,
+            "record": "address",
+            "query": [targets, {**account, **_NOTHING}, role],
+        },
+        "smtpd_sender_login_maps": {"record": "address", "query": [logins, targets, role]},
+        "virtual_uid_maps": ids("uidNumber"),
+        "virtual_gid_maps": ids("gidNumber"),
+    }
+
+
+def _domains(under: str) -> dict[str, Any]:
+    return {
+        "keys": "domain",
+        "search_base": f"o=%s,{under}",
+        "scope": "base",
+        "query_filter": "(objectClass=organization)",
+        "result_attribute": ["o"],
+        "result_format": "%S",
+        "require_result": True,
+    }
+
+
+def _postmaster(domain: str) -> dict[str, Any]:
+    return {
         "search_base": f"cn=postmaster,{domain}",
         "scope": "base",
         "query_filter": _ROLE,
@@ -42,47 +85,6 @@ def courier(search_base: str) -> Maps:
         "special_result_attribute": ["roleOccupant"],
         "one_value_per_entry": True,
         "require_result": True,
-    }
-    nothing: dict[str, Any] = {"result_attribute": []}
-    return {
-        "virtual_mailbox_domains": {
-            "keys": "domain",
-            "search_base": f"o=%s,{under}",
-            "scope": "base",
-            "query_filter": "(objectClass=organization)",
-            "result_attribute": ["o"],
-            "result_format": "%S",
-            "require_result": True,
-        },
-        "virtual_mailbox_maps": {
-            "unique": True,
-            "mailbox_guard": True,
-            "record": "address",
-            "query": [{**account, "result_attribute": ["mailbox"]}, {**alias, **nothing}],
-        },
-        "virtual_alias_maps": {
-            "propagate_extension": True,
-            "record": "address",
-            "query": [{**alias, "result_attribute": ["maildrop"]}, {**account, **nothing}, postmaster],
-        },
-        "smtpd_sender_login_maps": {
-            "record": "address",
-            "query": [
-                {**account, "result_attribute": ["mail"]},
-                {**alias, "result_attribute": ["maildrop"]},
-                postmaster,
-            ],
-        },
-        "virtual_uid_maps": {
-            "unique": True,
-            "record": "ids",
-            "query": [{**account, "result_attribute": ["uidNumber"]}, {**alias, **nothing}],
-        },
-        "virtual_gid_maps": {
-            "unique": True,
-            "record": "ids",
-            "query": [{**account, "result_attribute": ["gidNumber"]}, {**alias, **nothing}],
-        },
     }
 
 

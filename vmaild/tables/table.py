@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from vmaild.tables import address, keys_of_parameters
+from vmaild.tables.filter import FilterTemplate
 from vmaild.tables.plan import Plan
 from vmaild.tables.query import Query
 from vmaild.tables.schema import Schema
-from vmaild.tables.template import Parts
+from vmaild.tables.template import Parts, Template
 
 PLANS = 1000
 """Plans remembered; keys of a site have some ten shapes. Past it all are forgotten, and made again as they come."""
@@ -81,6 +82,11 @@ class Group:
         self.domains = frozenset[str]().union(*(query.domain for query in queries))
         self.labels = tuple(dict.fromkeys(get for query in queries for get in query.labels))
 
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """Equal for groups whose maps have the same names and give the same answers from the same entries."""
+        return tuple((table.name, _values(table.settings), tuple(map(_values, table.queries))) for table in self.tables)
+
     def use(self, schema: Schema | None) -> None:
         """Make plans for a server with this schema from now on."""
         self.plans.clear()
@@ -101,6 +107,15 @@ class Group:
         ]
         plan = self.plans[shape] = Plan(ways, self.schema)
         return plan
+
+
+def _values(thing: Any) -> object:
+    """What a setting says, field by field; templates are told by their text."""
+    if isinstance(thing, Template | FilterTemplate):
+        return thing.text
+    if is_dataclass(thing):
+        return tuple((field.name, _values(getattr(thing, field.name))) for field in fields(thing) if field.init)
+    return thing
 
 
 def _search_keys(settings: TableSettings) -> Callable[[str], list[Parts]]:
