@@ -125,7 +125,7 @@ async def _connected(directory: Directories, seconds: float) -> bool:
 
 
 def _no_server(config: Config, directory: Directories) -> list[str]:
-    told = directory.status().servers
+    told = [server for server in directory.status().servers if not server.up]
     why = [f"{config.path}: [directory] uri: {server.uri} cannot be used: {server.last_failure}" for server in told]
     return [*why, f"{config.path}: no directory server can be used, while the old configuration has one"]
 
