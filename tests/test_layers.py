@@ -22,6 +22,7 @@ LAYERS = (
     ("directory",),
     ("cache",),
     ("maps",),
+    ("feed",),
     ("listening",),
     ("server",),
     ("admin",),

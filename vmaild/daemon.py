@@ -24,6 +24,7 @@ from vmaild.cache import Cache
 from vmaild.config import Config
 from vmaild.directory import Pool
 from vmaild.errors import ConfigError
+from vmaild.feed import Feed
 from vmaild.listening import parse_address
 from vmaild.maps import Maps
 from vmaild.process import GcTuning, Watchdog, systemd
@@ -76,6 +77,9 @@ class Daemon:
         self.directory = Pool(config.directory)
         self.cache = Cache(config.cache)
         self.maps = make_maps(config, self.directory, self.cache)
+        self.feed = (
+            Feed(config.directory, self.directory, self.maps.hear()) if config.directory.changes != "none" else None
+        )
         self.server = Server(self.maps, config.listen, max_connections=config.daemon.max_connections)
         self.metrics = Metrics(cache=self.cache, server=self.server, directory=self.directory, maps=self.maps)
 
@@ -122,6 +126,8 @@ class Daemon:
         self._refuse(inherited)
         await self._start_control(stack)
         self._begin(self._watch_canaries())
+        if self.feed is not None:
+            self._begin(self.feed.run())
         if interval := systemd.watchdog_interval(self._environ):
             self._begin(systemd.feed_watchdog(self._notifier, interval))
         addresses = " ".join(str(address) for address in self.server.addresses)

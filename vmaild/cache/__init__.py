@@ -12,10 +12,15 @@ stale      expired: a search is made, and the record serves only if the director
 What was found, and NODATA, serves stale for ``stale_ttl``; a "not found" for ``negative_ttl`` at most, then the lookup
 fails: to bounce mail on the word of a directory that is down is worse than to keep it. Only what the directory said is
 stored, never a failure to ask it; data that must not be used is remembered as that, for ``failure_recheck``.
+
+While the directory's changes are heard, lives are ``heard_ttl`` and ``heard_negative_ttl``; from when they are heard no
+more they are capped (``cap``) to what they would be without, counted from when they were last heard.
+``dependents`` knows which records a change concerns.
 """
 
 from vmaild.cache.cache import Cache
 from vmaild.cache.counters import CacheCounters, Tally
+from vmaild.cache.dependents import Dependents
 from vmaild.cache.record import NEVER, Answer, Known, Record, reply_of
 from vmaild.cache.settings import CacheSettings
 
@@ -25,6 +30,7 @@ __all__ = [
     "Cache",
     "CacheCounters",
     "CacheSettings",
+    "Dependents",
     "Known",
     "Record",
     "Tally",

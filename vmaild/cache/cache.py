@@ -33,6 +33,8 @@ class Cache:
         self.store = records.store
         self.complete = records.complete
         self.keep = records.keep
+        self.cap = records.cap
+        self.all = records.all
 
     def serves(self, record: Record, known: Known, now: float) -> bool:
         """Whether one map's answer of ``record`` serves at ``now`` without waiting for a search."""
@@ -72,6 +74,15 @@ class Cache:
         count = len(self._records)
         self._records.clear()
         return count
+
+    @property
+    def heard(self) -> bool:
+        """Whether the directory's changes are heard: then what does not change lives longer."""
+        return self._records.heard
+
+    @heard.setter
+    def heard(self, heard: bool) -> None:
+        self._records.heard = heard
 
     @property
     def forgot_at(self) -> float:

@@ -244,7 +244,12 @@ class _Reader:
     def _cache(self) -> CacheSettings:
         section = self._section("cache")
         section.only(f.name for f in fields(CacheSettings))
-        settings = CacheSettings(**section.fields(CacheSettings))
+        values = section.fields(CacheSettings)
+        for key in ("ttl", "negative_ttl"):
+            # Who sets a life wants that one, whether changes are heard or not.
+            if values.get(key, -1) >= 0:
+                values.setdefault(f"heard_{key}", values[key])
+        settings = CacheSettings(**values)
         for f in fields(CacheSettings):
             least = 1 if f.name.startswith("max_") else 0
             if getattr(settings, f.name) < least:

@@ -40,21 +40,51 @@ from vmaild.directory.failures import KINDS, LIMIT, NO_BASE, REFUSED
 from vmaild.directory.pool import Ended, Found, Pool
 from vmaild.directory.settings import DirectorySettings, problems
 from vmaild.directory.shared_probe import RENEWAL, TRUST, SharedProbe
+from vmaild.directory.sync_context import Context, read_context, read_cookie
+from vmaild.directory.sync_cookie import Cookie
+from vmaild.directory.sync_events import State
+from vmaild.directory.sync_phases import AgeAll, Changed, Deleted, Moved, Persisting, Present
+from vmaild.directory.sync_phases import Ended as StreamEnded
+from vmaild.directory.sync_requests import SyncSearch, present
+from vmaild.directory.sync_stream import ANSWER, INTERVAL, Refused, SyncStream
+from vmaild.directory.sync_way import open_stream, reader
+from vmaild.directory.uuid_set import UuidSet
 
 __all__ = [
+    "ANSWER",
+    "INTERVAL",
     "KINDS",
     "LIMIT",
     "NO_BASE",
     "REFUSED",
     "RENEWAL",
     "TRUST",
+    "AgeAll",
+    "Changed",
+    "Context",
+    "Cookie",
     "Counters",
+    "Deleted",
     "DirectorySettings",
     "Ended",
     "Found",
+    "Moved",
+    "Persisting",
     "Pool",
     "PoolStatus",
+    "Present",
+    "Refused",
     "ServerStatus",
     "SharedProbe",
+    "State",
+    "StreamEnded",
+    "SyncSearch",
+    "SyncStream",
+    "UuidSet",
+    "open_stream",
+    "present",
     "problems",
+    "read_context",
+    "read_cookie",
+    "reader",
 ]

@@ -58,11 +58,12 @@ ELSEWHERE = frozenset({TIMEOUT, SUFFIX, BUSY})
 
 
 class Found(NamedTuple):
-    """The entries of a search, when it was sent (by the pool's clock), and the schema of the server that answered."""
+    """The entries of a search, when it was sent (by the pool's clock), and the schema and URI of who answered."""
 
     entries: list[Entry]
     began: float
     schema: Schema | None
+    origin: str = ""
 
 
 Ended = Found | DirectoryFailure
@@ -124,6 +125,11 @@ class Pool:
     def ready(self) -> bool:
         """True when a server is up."""
         return any(server.standing.up for server in self._servers)
+
+    @property
+    def current_uri(self) -> str:
+        """The server that lookups go to now, empty when there is none."""
+        return "" if self._active is None else self._active.uri
 
     @property
     def waiting(self) -> int:
@@ -331,7 +337,7 @@ class _Attempt:
     def _succeed(self, server: LdapServer, entries: list[Entry]) -> None:
         if not entries:
             self._pool.counters.empty += 1
-        self._end(Found(entries, self._began, server.schema))
+        self._end(Found(entries, self._began, server.schema, server.uri))
 
     async def _confirm(self, server: LdapServer, connection: LdapConnection) -> None:
         """Whether an empty answer may be trusted."""

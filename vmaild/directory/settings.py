@@ -16,6 +16,7 @@ from vmaild.directory import tls
 from vmaild.directory.uri import Endpoint, parse
 
 BINDS = ("simple", "none", "sasl_external")
+CHANGES = ("auto", "sync", "poll", "none")
 
 # slapd's threads (16 by default) are shared by all its clients: more connections than that only wait there.
 MAX_POOL_SIZE = 256
@@ -43,6 +44,7 @@ class DirectorySettings:
     max_waiting         lookups that may wait for a connection; past it they fail at once
     max_lifetime        age at which a connection is replaced, less up to a tenth by chance
     check_interval      between two checks that a server still holds the search base
+    changes             how changes are heard: auto (sync where it is offered, else poll), sync, poll or none
     failback_after      how long a preferred server must have been well before it is used again
     """
 
@@ -65,6 +67,7 @@ class DirectorySettings:
     max_lifetime: float = 1800.0
     check_interval: float = 10.0
     failback_after: float = 15.0
+    changes: str = "auto"
 
     @property
     def bind_method(self) -> str:
@@ -174,5 +177,7 @@ def _range_problems(settings: DirectorySettings) -> Iterator[tuple[str, str]]:
         yield "failback_after", "must not be negative"
     if not 1 <= settings.pool_size <= MAX_POOL_SIZE:
         yield "pool_size", f"must be 1 to {MAX_POOL_SIZE}"
+    if settings.changes not in CHANGES:
+        yield "changes", f"must be one of {', '.join(CHANGES)}"
     if settings.max_waiting < 1:
         yield "max_waiting", "must be at least 1"

@@ -49,7 +49,7 @@ class Transport:
         self._seconds = settings.connect_timeout
         self._credentials = credentials(settings)
         self._start_tls = endpoint.scheme == "ldap" and settings.start_tls
-        self._context = _context(settings) if settings.encrypts(endpoint) else None
+        self._context = tls_context(settings) if settings.encrypts(endpoint) else None
 
     @property
     def is_direct(self) -> bool:
@@ -75,7 +75,8 @@ class Transport:
             raise _failure(error) from None
 
 
-def _context(settings: DirectorySettings) -> ssl.SSLContext:
+def tls_context(settings: DirectorySettings) -> ssl.SSLContext:
+    """The client context of ``settings``; reads the files, and raises ``OSError`` (with ssl's errors)."""
     return tls.context(
         ca_file=settings.tls_ca_cert_file,
         ca_dir=settings.tls_ca_cert_dir,

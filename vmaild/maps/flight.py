@@ -58,12 +58,13 @@ class Flight:
 
     ``began`` is when its first search was sent, by the directory's clock. ``newest`` is when the search began whose
     record was stored for the key meanwhile: what began earlier is outdated. ``completes`` is the record that it adds
-    to. ``others`` are lookups of other keys that its searches answered, each with when that search began. ``failure``
-    is set when it fails. ``landed`` is called once, when the lookup has settled its map or has failed.
+    to. ``origin`` is the server that answered last. ``others`` are lookups of other keys that its searches answered,
+    each with when that search began. ``failure`` is set when it fails. ``landed`` is called once, when the lookup has
+    settled its map or has failed.
     """
 
     __slots__ = ("_directory", "_landed", "_replanned", "began", "completes", "end", "failure", "group", "key",
-                 "lookup", "newest", "others", "place", "timer", "waiters")  # fmt: skip
+                 "lookup", "newest", "origin", "others", "place", "timer", "waiters")  # fmt: skip
 
     lookup: KeyLookup
 
@@ -88,6 +89,7 @@ class Flight:
         self._replanned = False
         self.began = self.newest = NEVER
         self.others: list[tuple[KeyLookup, float]] = []
+        self.origin = ""
         self.failure: Exception | None = None
         self.timer: asyncio.TimerHandle | None = None
 
@@ -128,6 +130,7 @@ class Flight:
                 return
             lookup.split()
         else:
+            self.origin = ended.origin
             first = self.began == NEVER
             if first:
                 self.began = ended.began

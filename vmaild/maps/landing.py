@@ -20,6 +20,7 @@ from vmaild.errors import DataError, DirectoryFailure, LookupFailure
 from vmaild.lookup import NOT_FOUND, Reply, Status
 from vmaild.maps.canaries import Canaries
 from vmaild.maps.flight import Flight, Flights, Searcher, Waiter
+from vmaild.maps.freshness import SETTLED_TOGETHER, Freshness
 from vmaild.process.log_once import LogOnce
 from vmaild.tables import KeyLookup
 
@@ -34,6 +35,8 @@ class Landing:
         self._canaries = canaries
         self._once = once
         self._tasks: set[asyncio.Task[None]] = set()
+        self.freshness: Freshness | None = None
+        """Where the directory's changes are heard: it is told what each record was made from."""
         self.flights = Flights(directory, self.landed, cache.counters, cache.clock)
 
     async def close(self) -> None:
@@ -101,9 +104,17 @@ class Landing:
             self._cache.store(flight.key, found, more)
         if flight.others:
             self._keep_others(flight)
+        if self.freshness is not None:
+            self._note(self.freshness, flight)
         for warning in flight.lookup.warnings:
             self._once.log(logging.WARNING, warning, f"key {flight.lookup.key!a}: {warning}")
         return found
+
+    def _note(self, freshness: Freshness, flight: Flight) -> None:
+        """Remember what the record was made from; at once where a change was heard since its search began."""
+        freshness.made.append((flight.key, flight.lookup, flight.began, flight.origin))
+        if flight.began < freshness.changed_at or len(freshness.made) >= SETTLED_TOGETHER:
+            freshness.settle()
 
     def _knowledge(self, one: KeyLookup) -> tuple[list[Known], KeyLookup | None]:
         """What a lookup has settled for each map, and the lookup itself where more is to be asked."""
@@ -132,6 +143,8 @@ class Landing:
             if self._cache.get(key) is None and began > self._cache.forgot_at:
                 self._cache.store(key, *self._knowledge(other))
                 self.flights.stored(key, began)
+                if self.freshness is not None:
+                    self.freshness.made.append((key, other, began, flight.origin))
 
     def _deliver(self, flight: Flight, found: Sequence[Known]) -> None:
         """Tell each who waits; for a map that needs further searches, go on."""

@@ -29,6 +29,7 @@ from vmaild.lookup import NOT_FOUND, Reply, Request, Status
 from vmaild.maps.canaries import Canaries
 from vmaild.maps.counters import MapCounters
 from vmaild.maps.flight import Flight, Searcher, Tell, Waiter
+from vmaild.maps.freshness import Freshness
 from vmaild.maps.landing import Landing, reply_to
 from vmaild.process.log_once import LogOnce
 from vmaild.tables import Group, address
@@ -70,7 +71,9 @@ class Maps:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._maps: dict[bytes, Map] = {}
+        self._groups: list[tuple[bytes, Group]] = []
         for number, group in enumerate(groups):
+            self._groups.append((b"%d " % number, group))
             for place, table in enumerate(group.tables):
                 entry = Map(table.name, group, place, b"%d " % number, MapCounters())
                 self._maps[table.name.encode()] = entry
@@ -176,6 +179,14 @@ class Maps:
             self._cache.counters.misses += 1
             more = record if now < record.expires_at and record.more is not None else None
             self._flights.join(record.key, waiter, more)
+
+    # --- changes that are heard ---------------------------------------------------------------------------------------
+
+    def hear(self) -> Freshness:
+        """From now on remember what each record is made from, for one who hears of the directory's changes."""
+        freshness = Freshness(self._cache, self._groups, 2 * self._timeout)
+        self._landing.freshness = freshness
+        return freshness
 
     # --- flushing, canaries, the end ------------------------------------------------------------------------------
 

@@ -29,8 +29,8 @@ Settled = Reply | DataError | Search
 class KeyLookup:
     """``key`` is folded; ``schema`` is that of the server which will be asked, None when it is not known."""
 
-    __slots__ = ("_alone", "_asked", "_followed", "_found", "_keys", "_plan", "_settled", "group", "key", "others",
-                 "schema", "warnings")  # fmt: skip
+    __slots__ = ("_alone", "_asked", "_ends", "_followed", "_found", "_keys", "_plan", "_settled", "dangling", "group",
+                 "key", "named", "others", "schema", "warnings")  # fmt: skip
 
     def __init__(self, group: Group, key: str, schema: Schema | None) -> None:
         self.key = key
@@ -38,6 +38,10 @@ class KeyLookup:
         """Lookups of other keys that the same searches answered."""
         self.warnings: list[str] = []
         """For the log: what was skipped, and why."""
+        self.named: list[Entry] = []
+        """Entries that others name: members, and what an URL finds."""
+        self.dangling: list[str] = []
+        """DNs that name no entry, and URLs, of which nobody knows what they will find."""
         self.group = group
         self.schema = schema
         self._keys = keys = group.search_keys(key)
@@ -55,6 +59,7 @@ class KeyLookup:
         self._plan = plan = group.plans.get(shape) or group.plan(shape, keys)
         self._found: list[list[Entry] | None] = [None] * len(plan.asks)
         self._settled: list[Reply | DataError | None] = [None] * len(group.tables)
+        self._ends: list[Step | None] = [None] * len(group.tables)
         self._asked: JoinedSearch | _Followed | None = None
         self._followed: dict[tuple[int, Step], _Followed] = {}
         self._alone = False
@@ -116,9 +121,24 @@ class KeyLookup:
             if entries is None:
                 self._asked = asked = (self._plan.single if self._alone else self._plan.joined)[step.ask]
                 return asked.search(self._keys)
-            if entries and (answer := self._answer_of(number, step, entries)) is not None:
-                return answer
+            if entries:
+                self._ends[number] = step
+                if (answer := self._answer_of(number, step, entries)) is not None:
+                    return answer
+        self._ends[number] = None
         return lookup.NOT_FOUND
+
+    def made_from(self) -> tuple[list[Entry], set[str]]:
+        """The entries that what is settled was made from, and the search keys that were tried for it."""
+        entries = {entry.dn: entry for entry in self.named}
+        tried: set[str] = set()
+        for steps, end in zip(self._plan.steps, self._ends, strict=True):
+            for step in steps:
+                tried.add(self._keys[step.key].text)
+                entries.update((entry.dn, entry) for entry in self._found[step.ask] or ())
+                if step is end:
+                    break
+        return list(entries.values()), tried
 
     def _answer_of(self, number: int, step: Step, entries: list[Entry]) -> Reply | Search | None:
         """What the entries of one step make; None when the next step is to be tried."""
@@ -157,6 +177,11 @@ class KeyLookup:
                 raise DataError(f"{entries[0].dn}: the values with their extensions are too long for one reply")
         return Reply(Status.FOUND, value.encode())
 
+    def _also(self, search: Search) -> Search:
+        """The search, with what the group asks of every entry."""
+        also = self.group.also
+        return search._replace(attributes=(*search.attributes, *also)) if also else search
+
     # --- members: the entries that DNs and URLs name -----------------------------------------------------------------
 
     def _follow(self, step: Step, entries: list[Entry]) -> Generator[Search, list[Entry], list[str]]:
@@ -172,7 +197,10 @@ class KeyLookup:
             while True:
                 brought = known.get(member)
                 if brought is None and (search := member_search(expansion, member)):
-                    brought = yield search
+                    brought = yield self._also(search)
+                self.named += brought or ()
+                if not brought or is_url(member):
+                    self.dangling.append(member)
                 if not brought and not is_url(member):
                     self.warnings.append(f"{entries[0].dn}: {member} not found, skipped")
                 member = collecting.send(brought)

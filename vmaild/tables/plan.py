@@ -237,11 +237,16 @@ def share_out(
 
 
 class Plan:
-    """The searches for keys of one shape. ``steps`` are those of each map, in the order of precedence."""
+    """The searches for keys of one shape. ``steps`` are those of each map, in the order of precedence.
 
-    def __init__(self, ways: Sequence[Sequence[tuple[Query, int]]], schema: Schema | None):
+    ``also`` are attributes to ask for beside those that the maps need.
+    """
+
+    def __init__(
+        self, ways: Sequence[Sequence[tuple[Query, int]]], schema: Schema | None, also: tuple[str, ...] = ()
+    ) -> None:
         self._schema = schema
-        wanted = frozenset[str]().union(*(query.attributes for way in ways for query, _ in way))
+        wanted = frozenset(also).union(*(query.attributes for way in ways for query, _ in way))
         # So that the entries of each search can answer all the maps.
         attributes = tuple(sorted(wanted))
         self.asks: list[Ask] = []

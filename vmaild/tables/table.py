@@ -12,7 +12,7 @@ often it occurs; a value with a control character, or that is not UTF-8, is an e
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from vmaild.tables import address
@@ -62,12 +62,24 @@ class Group:
         self.tables = tuple(tables)
         self.search_keys = _search_keys(self.tables[0].settings)
         self.plans: dict[object, Plan] = {}
+        self.also: tuple[str, ...] = ()
+        """Attributes asked for beside those that the maps need, lower case: those by which changes are told."""
         self.schema: Schema | None = None
         queries = [query for table in tables for query in table.queries]
         # What the shape of a key is made of, beside which parts it has.
         self.localparts = frozenset[str]().union(*(query.localpart for query in queries))
         self.domains = frozenset[str]().union(*(query.domain for query in queries))
         self.labels = tuple(dict.fromkeys(get for query in queries for get in query.labels))
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """Every attribute that its maps look at, lower case."""
+        return frozenset[str]().union(*(query.attributes for table in self.tables for query in table.queries))
+
+    def ask_also(self, attributes: Iterable[str]) -> None:
+        """Ask for these attributes of every entry from now on, whatever the maps need of it."""
+        self.also = tuple(sorted(attributes))
+        self.plans.clear()
 
     def use(self, schema: Schema | None) -> None:
         """Make plans for a server with this schema from now on."""
@@ -87,7 +99,7 @@ class Group:
             ]
             for table in self.tables
         ]
-        plan = self.plans[shape] = Plan(ways, self.schema)
+        plan = self.plans[shape] = Plan(ways, self.schema, self.also)
         return plan
 
 

@@ -1,0 +1,11 @@
+"""Hears of the directory's changes, for the server in use, and tells the maps (``vmaild.maps.freshness``).
+
+feed       which way: sync, poll or none; connects again, and sees to the ages
+poll       asking once a second
+counters   what is counted
+"""
+
+from vmaild.feed.counters import FeedCounters
+from vmaild.feed.feed import Feed
+
+__all__ = ["Feed", "FeedCounters"]
