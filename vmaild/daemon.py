@@ -24,11 +24,12 @@ from vmaild.cache import Cache
 from vmaild.config import Config
 from vmaild.directory import Pool
 from vmaild.errors import ConfigError
-from vmaild.feed import Feed
+from vmaild.feed import Feed, HostedDomains
 from vmaild.listening import parse_address
 from vmaild.maps import Maps
 from vmaild.process import GcTuning, Watchdog, systemd
 from vmaild.server import Server
+from vmaild.tables.hosted import hosted_domains
 
 logger = logging.getLogger("vmaild")
 
@@ -80,8 +81,23 @@ class Daemon:
         self.feed = (
             Feed(config.directory, self.directory, self.maps.hear()) if config.directory.changes != "none" else None
         )
+        self.domains = self._hosted_domains()
         self.server = Server(self.maps, config.listen, max_connections=config.daemon.max_connections)
         self.metrics = Metrics(cache=self.cache, server=self.server, directory=self.directory, maps=self.maps)
+
+    def _hosted_domains(self) -> HostedDomains | None:
+        hosted = hosted_domains(self._config.maps.groups)
+        if hosted is None or not self._config.cache.stale_domains:
+            return None
+        return HostedDomains(
+            hosted,
+            self.maps,
+            self.maps.freshness,
+            self.directory.search,
+            stale=self._config.cache.stale_domains,
+            canaries=self._config.maps.canaries.get(hosted.group.tables[0].name, ()),
+            clock=time.monotonic,
+        )
 
     def stop(self) -> None:
         """End ``run``: no new connections, the lookups under way are answered, then everything is closed."""
@@ -128,6 +144,8 @@ class Daemon:
         self._begin(self._watch_canaries())
         if self.feed is not None:
             self._begin(self.feed.run())
+        if self.domains is not None:
+            self._begin(self.domains.run())
         if interval := systemd.watchdog_interval(self._environ):
             self._begin(systemd.feed_watchdog(self._notifier, interval))
         addresses = " ".join(str(address) for address in self.server.addresses)

@@ -215,7 +215,7 @@ def another_server_s_answer_is_taken_apart(patch: Patch) -> None:
 
 def answers_last_twice_as_long(patch: Patch) -> None:
     life = Records._life
-    patch.setattr(Records, "_life", lambda self, known: 2 * life(self, known))
+    patch.setattr(Records, "_life", lambda self, known, **more: 2 * life(self, known, **more))
 
 
 MUTATIONS: list[Callable[[Patch], None]] = [

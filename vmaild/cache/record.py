@@ -233,7 +233,7 @@ class Records:
         step = COARSE if life > LONG_LIFE else 1 / INSTANTS_PER_SECOND
         return self._instants(now + life * (1 - PREFETCH_SHARE), now + life, step)
 
-    def _life(self, known: Sequence[Known], *, heard: bool) -> float:
+    def _life(self, known: Sequence[Known], *, heard: bool = False) -> float:
         """Seconds that a record is good for: as long as the least certain of its answers."""
         settings = self._settings
         life = settings.heard_ttl if heard else settings.ttl

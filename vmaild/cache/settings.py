@@ -25,6 +25,8 @@ class CacheSettings:
     """Life of a "not found" then."""
     stale_ttl: float = 86400.0
     """How long an expired answer may serve while the directory fails; 0 for not at all."""
+    stale_domains: float = 86400.0
+    """How long the set of hosted domains may serve while it cannot be read; 0 for not using such a set at all."""
     stale_answer_after: float = 1.8
     """How long the directory may take when an expired answer is at hand (RFC 8767, 5)."""
     failure_recheck: float = 5.0

@@ -2,10 +2,12 @@
 
 feed       which way: sync, poll or none; connects again, and sees to the ages
 poll       asking once a second
+domains    the hosted domains as a set
 counters   what is counted
 """
 
 from vmaild.feed.counters import FeedCounters
+from vmaild.feed.domains import HostedDomains
 from vmaild.feed.feed import Feed
 
-__all__ = ["Feed", "FeedCounters"]
+__all__ = ["Feed", "FeedCounters", "HostedDomains"]

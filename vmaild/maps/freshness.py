@@ -68,6 +68,9 @@ class Freshness:
     def __init__(self, cache: Cache, groups: Sequence[tuple[bytes, Group]], longest: float) -> None:
         self._cache = cache
         self._groups = [(prefix, Naming(group)) for prefix, group in groups]
+        self._ids = {prefix: id(group) for prefix, group in groups}
+        self.named: dict[int, Callable[[str], None]] = {}
+        """Who is to be told of the keys that entries name in a group, by the group's ``id``."""
         self._longest = longest
         self._dependents = Dependents(cache.get)
         self._recent: dict[int, tuple[float, int]] = {}
@@ -209,7 +212,10 @@ class Freshness:
             named = naming.of(name, attributes)
             if named.all_keys:
                 self.age_all()
+            told = self.named.get(self._ids[prefix])
             for key in named.keys:
+                if told is not None:
+                    told(key)
                 own = prefix + key.encode(errors="replace")
                 if own not in right:
                     self._drop([own])

@@ -86,6 +86,8 @@ class Maps:
         self._landing = Landing(cache, directory, self.canaries, self._once)
         self._flights = self._landing.flights
         self.counters = {one.name: one.counters for one in self._maps.values()}
+        self._hosted: set[bytes] | None = None
+        self._hosted_groups: frozenset[int] = frozenset()
         self.unknown = MapCounters()
         """Replies to requests for a map that does not exist."""
 
@@ -120,7 +122,19 @@ class Maps:
                 reply = reply_of(known)
                 tally = self._cache.tally(entry.name, reply.status, stale=now >= record.expires_at)
                 return Answer(record, encode(reply), tally)
+        elif (
+            self._hosted is not None and folded.rpartition(b"@")[2] not in self._hosted and self._foreign(entry, folded)
+        ):
+            entry.counters.not_found += 1
+            return NOT_FOUND
         return Wanted(entry, key, record)
+
+    def _foreign(self, entry: Map, key: bytes) -> bool:
+        """Whether the map holds nothing of domains that are not hosted, and nothing is wrong with it.
+
+        Names beyond ASCII have several forms, which the server knows how to compare.
+        """
+        return key.isascii() and id(entry.group) in self._hosted_groups and entry.name not in self.canaries.missing
 
     def _unknown(self, name: bytes) -> Reply:
         self._once.log(logging.WARNING, "unknown map", f"request for unknown map {name[:100]!a}")
@@ -182,11 +196,21 @@ class Maps:
 
     # --- changes that are heard ---------------------------------------------------------------------------------------
 
+    @property
+    def freshness(self) -> Freshness | None:
+        """Who is to be told of the directory's changes; None where none are heard."""
+        return self._landing.freshness
+
     def hear(self) -> Freshness:
         """From now on remember what each record is made from, for one who hears of the directory's changes."""
         freshness = Freshness(self._cache, self._groups, 2 * self._timeout)
         self._landing.freshness = freshness
         return freshness
+
+    def host(self, domains: set[bytes] | None, groups: Iterable[Group]) -> None:
+        """From now on what is asked of ``groups`` about other domains is not found; None: the domains are not known."""
+        self._hosted = domains
+        self._hosted_groups = frozenset(map(id, groups))
 
     # --- flushing, canaries, the end ------------------------------------------------------------------------------
 
