@@ -29,6 +29,7 @@ class Hearing:
         self.cache = Cache(cache)
         groups = read_maps("courier", {}, Common(SEARCH_BASE, "+"), Problems("test")).groups
         self.maps = Maps(groups, self.cache, self.pool, timeout=settings.timeout)
+        self.pool.server_changed = lambda: self.maps.server_changed(behind=self.pool.behind)
         self.freshness = self.maps.hear()
         self.feed = Feed(settings, self.pool, self.freshness)
         hosted = hosted_domains(groups)

@@ -5,6 +5,7 @@ In the order of reading:
 ==================  ================================================================================
 pool                what the rest calls: searches, on whichever server is up
 server              one server: its connections, kept up in the background, and its checks
+replica_state       how far a server's data is: not loaded yet, or behind what was seen before
 failover            which server serves: the order of the URIs, failing over and back
 backoff             when a server that fails is tried again, and when one that hangs is taken out
 base_check          whether a server still holds the search base, so that its empty answers count

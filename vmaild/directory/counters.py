@@ -48,7 +48,10 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """One server at this moment. ``last_failure`` is a kind, empty when it never failed."""
+    """One server at this moment. ``last_failure`` is a kind, empty when it never failed.
+
+    ``behind``: its data is older than what was seen elsewhere.
+    """
 
     uri: str
     up: bool
@@ -58,6 +61,7 @@ class ServerStatus:
     opening: int
     failures: int
     last_failure: str
+    behind: bool = False
 
 
 @dataclass(frozen=True, slots=True)

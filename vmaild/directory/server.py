@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from vmaild.directory import subschema
 from vmaild.directory.backoff import MIN_LIFE, Backoff, Strikes
@@ -22,6 +22,7 @@ from vmaild.directory.connection import LdapConnection
 from vmaild.directory.counters import Counters, ServerStatus
 from vmaild.directory.failover import NEVER, Standing
 from vmaild.directory.failures import BROKEN, SUFFIX, TIMEOUT
+from vmaild.directory.replica_state import INTERVAL, ReplicaState, Seen
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
 from vmaild.errors import DirectoryFailure
@@ -49,6 +50,7 @@ class LdapServer:
         schemas: list[Schema],
         changed: Callable[[], None],
         clock: Callable[[], float],
+        seen: Seen | None = None,
     ) -> None:
         self.uri = uri
         self.standing = Standing()
@@ -62,6 +64,7 @@ class LdapServer:
         self._changed = changed
         self._clock = clock
         self.base_check = BaseCheck(settings.search_base, counters, self.take_out, clock)
+        self.state = ReplicaState(settings.search_base, seen or Seen(), clock)
         self._all: set[LdapConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._backoff = Backoff()
@@ -70,6 +73,7 @@ class LdapServer:
         self._schema_read_at = NEVER
         self._schema_lock = asyncio.Lock()
         self._watcher: asyncio.Task[None] | None = None
+        self._state_watcher: asyncio.Task[None] | None = None
         self._last_failure = ""
         self._logged = ""
         self._closing = False
@@ -78,13 +82,14 @@ class LdapServer:
         """Begin to fill and to check, in the background."""
         self._fill()
         self._watcher = asyncio.create_task(self._watch(), name=f"directory checks of {self.uri}")
+        self._state_watcher = asyncio.create_task(self._watch_state(), name=f"state of {self.uri}")
 
     async def close(self) -> None:
         """Close every connection and wait until the background tasks have ended."""
         self._closing = True
         if self._timer is not None:
             self._timer.cancel()
-        tasks = [task for task in (self._watcher, *self._opening) if task is not None]
+        tasks = [task for task in (self._watcher, self._state_watcher, *self._opening) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, self.base_check.probe.close(), return_exceptions=True)
@@ -102,6 +107,7 @@ class LdapServer:
             opening=len(self._opening),
             failures=self._backoff.failures,
             last_failure=self._last_failure,
+            behind=self.standing.behind,
         )
 
     def take(self) -> LdapConnection | None:
@@ -194,6 +200,7 @@ class LdapServer:
             raise DirectoryFailure("no connection in time", TIMEOUT) from None
         try:
             await self.base_check.find(connection, end)
+            await self.state.check(connection, end)
             await self._read_schema(connection, end)
             if connection.dead:  # while the schema was parsed
                 raise DirectoryFailure("the connection ended", BROKEN)
@@ -253,6 +260,14 @@ class LdapServer:
             level = logging.INFO if state == "up" else logging.WARNING
             logger.log(level, "directory server %s is %s", self.uri, state)
 
+    async def _watch_state(self) -> None:
+        """Read how far its data is."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            connection = self.take() if self.state.due else None
+            if connection is not None:
+                await self._check(self.state.check, connection)
+
     async def _watch(self) -> None:
         """Check the search base on the timer, and retire idle connections that are too old."""
         while True:
@@ -266,13 +281,19 @@ class LdapServer:
                 await self._check_idle(connection)
 
     async def _check_idle(self, connection: LdapConnection) -> None:
+        await self._check(self.base_check.check, connection)
+
+    async def _check(
+        self, check: Callable[[LdapConnection, float], Awaitable[None]], connection: LdapConnection
+    ) -> None:
         try:
-            end = asyncio.get_running_loop().time() + self._settings.connect_timeout
-            await self.base_check.check(connection, end)
+            await check(connection, asyncio.get_running_loop().time() + self._settings.connect_timeout)
             self.strikes.clear()
         except DirectoryFailure as wrong:
             if wrong.kind == TIMEOUT:
                 self.timed_out()
+            elif wrong.kind == SUFFIX and self._all:
+                self.take_out(wrong)
         finally:
             self.release(connection)
             self._changed()

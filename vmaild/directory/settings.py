@@ -45,6 +45,8 @@ class DirectorySettings:
     max_lifetime        age at which a connection is replaced, less up to a tenth by chance
     check_interval      between two checks that a server still holds the search base
     changes             how changes are heard: auto (sync where it is offered, else poll), sync, poll or none
+    require_context     a server without contextCSN is not up, also before any has shown one
+    replica_grace       how long "not found" of servers that are behind is doubted when only such are left
     failback_after      how long a preferred server must have been well before it is used again
     """
 
@@ -68,6 +70,8 @@ class DirectorySettings:
     check_interval: float = 10.0
     failback_after: float = 15.0
     changes: str = "auto"
+    require_context: bool = False
+    replica_grace: float = 3600.0
 
     @property
     def bind_method(self) -> str:
@@ -173,8 +177,9 @@ def _range_problems(settings: DirectorySettings) -> Iterator[tuple[str, str]]:
             yield key, f"must be more than 0 and at most {MAX_SECONDS:.0f} seconds"
     if not settings.max_lifetime > 0:
         yield "max_lifetime", "must be more than 0 seconds"
-    if not settings.failback_after >= 0:
-        yield "failback_after", "must not be negative"
+    for key in ("failback_after", "replica_grace"):
+        if not getattr(settings, key) >= 0:
+            yield key, "must not be negative"
     if not 1 <= settings.pool_size <= MAX_POOL_SIZE:
         yield "pool_size", f"must be 1 to {MAX_POOL_SIZE}"
     if settings.changes not in CHANGES:

@@ -39,6 +39,7 @@ class Canaries:
         self._present = present
         self._lost = lost
         self._clock = clock
+        self._distrusted_at = float("-inf")
         self._probes = {name: SharedProbe(clock) for name in self.keys}
 
     async def check(self) -> None:
@@ -58,6 +59,12 @@ class Canaries:
             probe.begin(self._probe(name))
         return probe.trusted and name not in self.missing
 
+    def distrust(self) -> None:
+        """Lookups go to another server: what was found on the last one says nothing of it."""
+        self._distrusted_at = self._clock()
+        for probe in self._probes.values():
+            probe.forget()
+
     async def confirm(self, name: str) -> None:
         """Return when "not found" of the map may be trusted. Raises DirectoryFailure when not."""
         if self.trusted(name):
@@ -65,6 +72,8 @@ class Canaries:
         probe = self._probes[name]
         if not probe.trusted:
             await probe.outcome()
+        if not self.trusted(name) and name not in self.missing:
+            await probe.outcome()  # the last one was of another server
         if name in self.missing:
             raise DirectoryFailure(f"map {name}: a canary is missing", "canary")
 
@@ -76,7 +85,8 @@ class Canaries:
     async def _probe(self, name: str) -> None:
         began = self._clock()
         missing = tuple([key for key in self.keys[name] if not await self._present(name, key)])
-        self._probes[name].good(began)
+        if began >= self._distrusted_at:
+            self._probes[name].good(began)
         before = self.missing.get(name)
         if missing:
             self.missing[name] = missing

@@ -37,6 +37,8 @@ class Landing:
         self._tasks: set[asyncio.Task[None]] = set()
         self.freshness: Freshness | None = None
         """Where the directory's changes are heard: it is told what each record was made from."""
+        self.doubted = False
+        """Whether the server in use is behind what was seen before (``vmaild.directory.replica_state``)."""
         self.flights = Flights(directory, self.landed, cache.counters, cache.clock)
 
     async def close(self) -> None:
@@ -48,6 +50,8 @@ class Landing:
     def landed(self, flight: Flight) -> None:
         """A flight has ended."""
         doubtful: list[str] = []
+        if self.doubted and flight.failure is None and self._goes_back(flight):
+            flight.failure = DirectoryFailure("not found on a server that is behind", "behind")
         if self._canaries.keys and flight.failure is None:
             try:
                 doubtful = self._doubtful(flight)
@@ -57,6 +61,16 @@ class Landing:
             self._spawn(self._confirm(flight, doubtful))
         else:
             self._end(flight)
+
+    def _goes_back(self, flight: Flight) -> bool:
+        """Whether the server has not found what was known."""
+        record = self._cache.get(flight.key)
+        if record is None or not record.positive:
+            return False
+        return any(
+            known is not None and known is not NOT_FOUND and flight.lookup.settle(place) is NOT_FOUND
+            for place, known in enumerate(record.known)
+        )
 
     def _doubtful(self, flight: Flight) -> list[str]:
         """The maps whose "not found" somebody waits for, and cannot be trusted yet."""

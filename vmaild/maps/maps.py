@@ -212,6 +212,11 @@ class Maps:
         self._hosted = domains
         self._hosted_groups = frozenset(map(id, groups))
 
+    def server_changed(self, *, behind: bool) -> None:
+        """Lookups go to another server, or it has changed whether that is ``behind`` what was seen before."""
+        self.canaries.distrust()
+        self._landing.doubted = behind
+
     # --- flushing, canaries, the end ------------------------------------------------------------------------------
 
     def flush(self, name: bytes | None = None, key: bytes | None = None) -> int:
