@@ -23,6 +23,7 @@ LAYERS = (
     ("cache",),
     ("maps",),
     ("feed",),
+    ("snapshot",),
     ("listening",),
     ("server",),
     ("admin",),

@@ -15,6 +15,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Coroutine, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -29,6 +30,8 @@ from vmaild.listening import parse_address
 from vmaild.maps import Maps
 from vmaild.process import GcTuning, Watchdog, systemd
 from vmaild.server import Server
+from vmaild.snapshot import Snapshot
+from vmaild.snapshot.snapshot import fingerprint
 from vmaild.tables.hosted import hosted_domains
 
 logger = logging.getLogger("vmaild")
@@ -82,6 +85,7 @@ class Daemon:
             Feed(config.directory, self.directory, self.maps.hear()) if config.directory.changes != "none" else None
         )
         self.domains = self._hosted_domains()
+        self.snapshot = self._snapshot()
         self.server = Server(self.maps, config.listen, max_connections=config.daemon.max_connections)
         self.metrics = Metrics(cache=self.cache, server=self.server, directory=self.directory, maps=self.maps)
 
@@ -98,6 +102,21 @@ class Daemon:
             canaries=self._config.maps.canaries.get(hosted.group.tables[0].name, ()),
             clock=time.monotonic,
         )
+
+    def _snapshot(self) -> Snapshot | None:
+        config = self._config
+        directory = config.daemon.state_directory or self._environ.get("STATE_DIRECTORY", "").partition(":")[0]
+        if not directory:
+            return None
+        account = config.directory.bind_method, config.directory.bind_dn
+        meaning = fingerprint(config.directory.search_base, account, [group.meaning for group in config.maps.groups])
+        base = config.directory.search_base
+        return Snapshot(Path(directory), meaning, self.cache, self.directory, base, self.domains)
+
+    async def _keep_snapshot(self) -> None:
+        if self.snapshot is not None:
+            await self.snapshot.restore()
+            await self.snapshot.run()
 
     def stop(self) -> None:
         """End ``run``: no new connections, the lookups under way are answered, then everything is closed."""
@@ -123,6 +142,8 @@ class Daemon:
             logger.info("stopping")
             self._notifier.stopping("answering what was asked")
             await self.server.drain(self._config.daemon.drain_timeout)
+            if self.snapshot is not None:
+                await self.snapshot.write()
         logger.info("stopped")
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
@@ -146,6 +167,7 @@ class Daemon:
             self._begin(self.feed.run())
         if self.domains is not None:
             self._begin(self.domains.run())
+        self._begin(self._keep_snapshot())
         if interval := systemd.watchdog_interval(self._environ):
             self._begin(systemd.feed_watchdog(self._notifier, interval))
         addresses = " ".join(str(address) for address in self.server.addresses)

@@ -50,6 +50,8 @@ class DaemonSettings:
     """Seconds that the event loop may stand still before the process dumps its stacks and exits; 0 for never."""
     drain_timeout: float = 5.0
     """Seconds that lookups under way get to finish when the daemon is stopped."""
+    state_directory: str = ""
+    """Where the snapshot is kept; empty for systemd's ``$STATE_DIRECTORY``, and without that for none."""
     max_connections: int = 5000
     """Clients at one time, over all listeners; one more is closed at once."""
 

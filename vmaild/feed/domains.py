@@ -33,7 +33,7 @@ RETRY = 1.0
 CONFIRM = 60.0
 """Seconds for which a domain must have been missing."""
 
-READ_SECONDS = 30.0
+READ_SECONDS = 10.0
 """Longest time of a reading."""
 
 Find = Callable[..., Awaitable[list[Entry]]]
@@ -121,6 +121,12 @@ class HostedDomains:
         self.names.update(dict.fromkeys(there, 0.0))
         self.read_at = now
         self._tell()
+
+    def restore(self, names: Iterable[str], age: float) -> None:
+        """What was known ``age`` seconds ago, before a restart: it serves when the first reading has failed."""
+        if self.read_at is None:
+            self.names = dict.fromkeys(names, 0.0)
+            self.read_at = self._clock() - age
 
     def add(self, name: str) -> None:
         """The feed tells of a domain."""

@@ -76,6 +76,17 @@ class Group:
         """Every attribute that its maps look at, lower case."""
         return frozenset[str]().union(*(query.attributes for table in self.tables for query in table.queries))
 
+    @property
+    def meaning(self) -> str:
+        """What decides the answers, as text: two groups with the same give the same."""
+        parts = [
+            (query.question, query.expansion, sorted(query.domain), sorted(query.localpart), query.size_limit,
+             query.require_result)
+            for table in self.tables
+            for query in table.queries
+        ]  # fmt: skip
+        return repr([(table.name, table.settings, len(table.queries)) for table in self.tables] + parts)
+
     def ask_also(self, attributes: Iterable[str]) -> None:
         """Ask for these attributes of every entry from now on, whatever the maps need of it."""
         self.also = tuple(sorted(attributes))
