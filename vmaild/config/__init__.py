@@ -16,7 +16,7 @@ from typing import Any, Literal
 from vmaild.cache import CacheSettings
 from vmaild.config.maps import Common, MapSet, read_maps
 from vmaild.config.section import Problems, Section, did_you_mean
-from vmaild.directory import DirectorySettings
+from vmaild.directory import DirectorySettings, password_in
 from vmaild.directory import problems as directory_problems
 from vmaild.errors import ConfigError
 from vmaild.listening import parse_address
@@ -32,8 +32,6 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 # The credential that systemd hands over with LoadCredential=bind_pw:..., systemd.exec(5).
 CREDENTIAL = "bind_pw"
-# A password longer than this is a wrong file.
-MAX_PASSWORD = 4096
 
 _TABLES = ("directory", "listen", "cache", "http", "control", "maps")
 
@@ -139,23 +137,25 @@ class _Reader:
 
     def _directory(self) -> DirectorySettings:
         section = self._section("directory")
-        section.only((*(f.name for f in fields(DirectorySettings)), "bind_pw_file"))
+        section.only(f.name for f in fields(DirectorySettings))
         values = section.fields(DirectorySettings)
         before = len(self._problems.found)
         for key, empty in (("uri", ()), ("search_base", "")):
             if key not in section:
                 section.problem(key, "is missing")
             values.setdefault(key, empty)
-        if password := self._password(section, values):
+        password, file = self._password(section, values)
+        if password:
             values["bind_pw"] = password
+        values["bind_pw_file"] = file
         settings = DirectorySettings(**values)
         if len(self._problems.found) == before:
             for key, text in directory_problems(settings):
                 section.problem(key, text)
         return settings
 
-    def _password(self, section: Section, values: Mapping[str, Any]) -> str:
-        """The password from a credential or bind_pw_file; bind_pw in the file itself needs no help.
+    def _password(self, section: Section, values: Mapping[str, Any]) -> tuple[str, str]:
+        """The password from a credential or bind_pw_file, and that file; bind_pw in the file itself needs no help.
 
         The credential comes first: a file that only root can read serves commands run by hand, and the service gets
         the same as a credential.
@@ -165,19 +165,19 @@ class _Reader:
             if file:
                 section.problem("bind_pw_file", "stands beside bind_pw; only one of the two may be set")
             self._warn_if_readable(self._path, "holds bind_pw and can be read by every user")
-            return ""
+            return "", ""
         simple = values.get("bind_dn") and values.get("bind", "simple") == "simple"
         passed = systemd.credential(CREDENTIAL, self._environ) if simple else None
         path = passed or (self._path.parent / file if file else None)
         if path is None:
-            return ""
+            return "", ""
         try:
             if passed is None:
                 self._warn_if_readable(path, "can be read by every user")
-            return _first_line(path.read_bytes())
+            return password_in(path.read_bytes()), str(path)
         except (OSError, ValueError) as error:
             section.problem("bind_pw_file", f"{str(path)!r}: {getattr(error, 'strerror', None) or error}")
-            return ""
+            return "", ""
 
     def _warn_if_readable(self, path: Path, text: str) -> None:
         if path.stat().st_mode & 0o004:
@@ -269,12 +269,3 @@ class _Reader:
         if valid and table == "control" and not address.startswith("unix:"):
             section.problem("address", "must be a unix: address")
         return address
-
-
-def _first_line(content: bytes) -> str:
-    if len(content) > MAX_PASSWORD:
-        raise ValueError("is too long for a password")
-    password = content.decode().split("\n", 1)[0].rstrip("\r")
-    if not password:
-        raise ValueError("is empty")
-    return password

@@ -21,6 +21,7 @@ failures            bonsai's exceptions and LDAP's result codes as ``DirectoryFa
 transport           the way to a server: directly, or through the relay
 relay               TLS and remote servers, so that libldap never blocks the loop
 dial                name resolution, TCP connect, and whether an LDAP server answers there
+secrets             password and certificates, read again when they change
 tls                 the TLS context, made and checked
 uri                 LDAP URIs as vmaild accepts them
 settings            what the configuration fills, and ``problems`` that checks it
@@ -39,6 +40,7 @@ os.environ.setdefault("LDAPNOINIT", "1")
 from vmaild.directory.counters import Counters, PoolStatus, ServerStatus
 from vmaild.directory.failures import KINDS, LIMIT, NO_BASE, REFUSED
 from vmaild.directory.pool import Ended, Found, Pool
+from vmaild.directory.secrets import password_in
 from vmaild.directory.settings import DirectorySettings, problems
 from vmaild.directory.shared_probe import RENEWAL, TRUST, SharedProbe
 from vmaild.directory.sync_context import Context, read_context, read_cookie
@@ -83,6 +85,7 @@ __all__ = [
     "SyncStream",
     "UuidSet",
     "open_stream",
+    "password_in",
     "present",
     "problems",
     "read_context",

@@ -16,12 +16,12 @@ import random
 from collections.abc import Awaitable, Callable
 
 from vmaild.directory import subschema
-from vmaild.directory.backoff import MIN_LIFE, Backoff, Strikes
+from vmaild.directory.backoff import LONGEST_PAUSE, LONGEST_REFUSED, MIN_LIFE, Backoff, Strikes
 from vmaild.directory.base_check import BaseCheck
 from vmaild.directory.connection import LdapConnection
 from vmaild.directory.counters import Counters, ServerStatus
 from vmaild.directory.failover import NEVER, Standing
-from vmaild.directory.failures import BROKEN, SUFFIX, TIMEOUT
+from vmaild.directory.failures import BROKEN, CREDENTIALS, SUFFIX, TIMEOUT
 from vmaild.directory.replica_state import INTERVAL, ReplicaState, Seen
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
@@ -179,7 +179,7 @@ class LdapServer:
         self._join(connection)
 
     def _open_failed(self, why: DirectoryFailure) -> None:
-        self._backoff.failed(self._clock())
+        self._backoff.failed(self._clock(), LONGEST_REFUSED if why.kind == CREDENTIALS else LONGEST_PAUSE)
         self._last_failure = why.kind
         if not self._all:
             self._down(why)

@@ -32,6 +32,7 @@ class DirectorySettings:
     bind                simple, none (anonymous) or sasl_external (ldapi, or TLS with a client certificate);
                         empty: simple when ``bind_dn`` is set, else none
     bind_dn, bind_pw    the account of a simple bind
+    bind_pw_file        the file that has ``bind_pw``, read again when it changes
     start_tls           StartTLS on each ldap:// connection; a server that refuses it is down
     tls_ca_cert_file    CA certificates (PEM) instead of the system's
     tls_ca_cert_dir     the same, as a directory prepared by openssl-rehash(1)
@@ -55,6 +56,7 @@ class DirectorySettings:
     bind: str = ""
     bind_dn: str = ""
     bind_pw: str = field(default="", repr=False)
+    bind_pw_file: str = ""
     start_tls: bool = False
     tls_ca_cert_file: str = ""
     tls_ca_cert_dir: str = ""

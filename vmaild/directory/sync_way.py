@@ -1,29 +1,29 @@
 """A stream to a server of the configuration: the same address, bind and TLS as for searches.
 
-Certificate files are read for each stream, so that one that was replaced on disk is used from the next on.
+Password and certificate files are read for each stream (``secrets``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from vmaild.directory.secrets import Secrets
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.sync_context import ReadEntry
 from vmaild.directory.sync_requests import Bind
 from vmaild.directory.sync_stream import SyncStream
-from vmaild.directory.transport import credentials, tls_context
 from vmaild.directory.uri import parse
 
 
 async def open_stream(uri: str, settings: DirectorySettings) -> SyncStream:
     """A bound stream to ``uri``, within ``connect_timeout``. Raises what ``SyncStream.open`` raises."""
     endpoint = parse(uri)
-    how = credentials(settings)
-    context = tls_context(settings) if settings.encrypts(endpoint) else None
+    secrets = Secrets(settings, encrypted=settings.encrypts(endpoint))
+    how = secrets.credentials()
     return await SyncStream.open(
         endpoint,
         Bind(how.mechanism, how.name or "", how.password or ""),
-        context,
+        secrets.context(),
         start_tls=endpoint.scheme == "ldap" and settings.start_tls,
         seconds=settings.connect_timeout,
     )
