@@ -27,6 +27,7 @@ from vmaild import __version__, admin, daemon
 from vmaild.config import DEFAULT_PATH, Config, load
 from vmaild.config.section import did_you_mean
 from vmaild.errors import ConfigError
+from vmaild.feed.diagnosis import describe
 from vmaild.lookup import Request, Status
 
 EX_NOT_FOUND = 1
@@ -64,7 +65,16 @@ def _serve(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     config = _load(options)
     print(f"{config.path}: {len(config.maps.tables)} maps, {len(config.listen)} listeners, no problem found")
+    if not options.offline:
+        for line in asyncio.run(_changes(config)):
+            print(line)
     return os.EX_OK
+
+
+async def _changes(config: Config) -> list[str]:
+    """How the changes of each server can be heard."""
+    told = await asyncio.gather(*(describe(uri, config.directory) for uri in config.directory.uri))
+    return [line for lines in told for line in lines]
 
 
 def _query(options: argparse.Namespace) -> int:
@@ -139,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", parents=[configured], help="run the daemon in the foreground")
     serve.set_defaults(run=_serve)
     check = commands.add_parser("check", parents=[configured], help="check the configuration")
+    check.add_argument("--offline", action="store_true", help="do not ask the servers how their changes can be heard")
     check.set_defaults(run=_check)
     query = commands.add_parser("query", parents=[configured], help="ask the directory for one key, past the daemon")
     query.add_argument("-v", "--verbose", action="store_true", help="log to stderr as the daemon would")

@@ -21,6 +21,7 @@ from typing import Any
 import uvloop
 
 from vmaild.admin import ControlServer, HttpServer, Metrics, readiness
+from vmaild.admin.feed_metrics import FeedMetrics
 from vmaild.cache import Cache
 from vmaild.config import Config
 from vmaild.directory import Pool
@@ -87,7 +88,13 @@ class Daemon:
         self.domains = self._hosted_domains()
         self.snapshot = self._snapshot()
         self.server = Server(self.maps, config.listen, max_connections=config.daemon.max_connections)
-        self.metrics = Metrics(cache=self.cache, server=self.server, directory=self.directory, maps=self.maps)
+        self.metrics = Metrics(
+            cache=self.cache,
+            server=self.server,
+            directory=self.directory,
+            maps=self.maps,
+            feed=FeedMetrics(self.feed, self.maps.freshness, self.domains),
+        )
 
     def _hosted_domains(self) -> HostedDomains | None:
         hosted = hosted_domains(self._config.maps.groups)

@@ -19,6 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 import vmaild
+from vmaild.admin.feed_metrics import FeedMetrics
 from vmaild.directory import KINDS
 from vmaild.lookup import Status
 from vmaild.server import LATENCY_BOUNDS
@@ -74,9 +75,12 @@ _LDAP = (
 
 
 class Metrics(Collector):
-    """Reads the counters of the four parts. Nothing here blocks or waits."""
+    """Reads the counters of the four parts, and what is heard of changes. Nothing here blocks or waits."""
 
-    def __init__(self, *, cache: Cache, server: Server, directory: Pool, maps: Maps) -> None:
+    def __init__(
+        self, *, cache: Cache, server: Server, directory: Pool, maps: Maps, feed: FeedMetrics | None = None
+    ) -> None:
+        self._feed = feed or FeedMetrics(None, None, None)
         self._cache = cache
         self._server = server
         self._directory = directory
@@ -98,6 +102,7 @@ class Metrics(Collector):
         yield from self._of_the_cache()
         yield from self._of_the_server()
         yield from self._of_the_directory()
+        yield from self._feed.collect()
 
     def lookups(self) -> Counter[tuple[str, str]]:
         """Replies so far, by map and status (``found``, ``not_found``, ``temporary``, ``permanent``)."""
@@ -121,6 +126,7 @@ class Metrics(Collector):
             "maps": {name: _as_dict(counters) for name, counters in self._map_counters()},
             "missing_canaries": {name: list(keys) for name, keys in self._maps.canaries.missing.items()},
             "cache": _as_dict(cache.counters) | {"records": len(cache), "lookups_in_flight": self._maps.in_flight},
+            "changes": self._feed.stats(),
             "server": _as_dict(self._server.counters) | {"connections": self._server.connections},
             "directory": _as_dict(self._directory.counters)
             | {"waiting": directory.waiting, "servers": [_as_dict(server) for server in directory.servers]},
@@ -190,14 +196,16 @@ class Metrics(Collector):
 def _of_servers(servers: Iterable[ServerStatus]) -> Iterator[Metric]:
     up = _gauge("ldap_server_up", "Whether lookups can be sent to the server, 1 or 0", "server")
     current = _gauge("ldap_server_current", "Whether lookups go to the server now, 1 or 0", "server")
+    behind = _gauge("ldap_server_behind", "Whether the server's data is older than what was seen elsewhere", "server")
     connections = _gauge("ldap_connections", "LDAP connections", "server", "state")
     for server in servers:
         up.add_metric([server.uri], server.up)
         current.add_metric([server.uri], server.current)
+        behind.add_metric([server.uri], server.behind)
         connections.add_metric([server.uri, "idle"], server.connections - server.in_use)
         connections.add_metric([server.uri, "in_use"], server.in_use)
         connections.add_metric([server.uri, "opening"], server.opening)
-    yield from (up, current, connections)
+    yield from (up, current, behind, connections)
 
 
 def _hits(cache: Cache) -> Counter[tuple[str, str, str]]:

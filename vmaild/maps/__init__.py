@@ -4,6 +4,7 @@ maps       what is known at once, and what must be looked up
 flight     one key in flight, and all those in flight, few begun in a turn of the loop
 landing    what comes of it: the record is stored, those who wait are told; where exceptions become replies
 freshness  what a change in the directory drops
+recent_changes, walk   parts of that
 canaries   keys that must be found, or no "not found" is trusted
 counters   what is counted
 """

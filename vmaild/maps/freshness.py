@@ -25,23 +25,19 @@ from dataclasses import dataclass
 from vmaild.cache import NEVER, Cache, Record
 from vmaild.cache.dependents import Dependents, digest_of, of_address, of_domain, of_entry, of_name
 from vmaild.lookup import NOT_FOUND, Entry
+from vmaild.maps.recent_changes import UNKNOWN, RecentChanges
+from vmaild.maps.walk import SLICE, Walk
 from vmaild.tables import Group, KeyLookup, dn
 from vmaild.tables.naming import Naming
 
 SETTLED_TOGETHER = 64
 """Records whose origin is noted at once: a third of a millisecond of work."""
 
-SLICE = 2000
-"""Records that are walked through in a turn of the loop: a third of a millisecond."""
-
 CONTAINERS = 100_000
 """Entries with others below whose DN is remembered: a rename of one moves those."""
 
 SUBORDINATES = "hassubordinates"
 """Tells whether there are entries below (X.501; slapd makes it up for each answer)."""
-
-UNKNOWN = -1
-"""A digest that no entry has."""
 
 Attributes = Mapping[str, tuple[bytes, ...]]
 Made = tuple[bytes, KeyLookup, float, str]
@@ -71,27 +67,27 @@ class Freshness:
         self._ids = {prefix: id(group) for prefix, group in groups}
         self.named: dict[int, Callable[[str], None]] = {}
         """Who is to be told of the keys that entries name in a group, by the group's ``id``."""
-        self._longest = longest
         self._dependents = Dependents(cache.get)
-        self._recent: dict[int, tuple[float, int]] = {}
-        self._before: dict[int, tuple[float, int]] = {}
-        self._turned_at = NEVER
+        self._recent = RecentChanges(longest)
         self._aged_at = NEVER
         self._hears_since = NEVER
         self._containers: dict[int, tuple[int, frozenset[str]]] = {}
-        self._walk: asyncio.Task[None] | None = None
+        self._walk = Walk(cache)
         self.counters = FreshnessCounters()
         self.server = ""
         self.made: list[Made] = []
         """Records whose origin is not noted yet: key, lookup, when its search began, and who answered."""
-        self.changed_at = NEVER
-        """When the last change was heard."""
         self.attributes = frozenset[str](("entryuuid",)).union(*(group.attributes for _, group in groups))
         """What every search asks for, so that what a change shows can be compared with it."""
         self.heard_attributes = (*sorted(self.attributes), SUBORDINATES)
         """What ``changed`` is to be told of an entry."""
         for _, group in groups:
             group.ask_also(self.attributes)
+
+    @property
+    def changed_at(self) -> float:
+        """When the last change was heard."""
+        return self._recent.last_at
 
     def __len__(self) -> int:
         """How many dependences are noted."""
@@ -117,7 +113,7 @@ class Freshness:
         if NOT_FOUND in record.known:
             tokens[of_domain(_domain(lookup.key))] = 0
         domain = _of_moved(_domain(lookup.key))
-        if began <= self.changed_at and self._overtaken(began, {own: 0, domain: 0, **tokens}):
+        if self._recent.overtook(began, {own: 0, domain: 0, **tokens}):
             self.counters.overtaken += 1
             self._cache.forget(key)
             return
@@ -148,19 +144,6 @@ class Freshness:
             except ValueError:
                 traceable = False
         return traceable
-
-    def _overtaken(self, began: float, tokens: Mapping[int, int]) -> bool:
-        """Whether one of the tokens was heard of since then, and not in the state that the record has seen."""
-        seen = set(tokens.values()) - {0}
-        for token in tokens:
-            heard = self._heard(token)
-            if heard is not None and began <= heard[0] and heard[1] not in seen:
-                return True
-        return False
-
-    def _heard(self, token: int) -> tuple[float, int] | None:
-        """When the token was last heard of, if not long ago, and the digest of the entry by which."""
-        return self._recent.get(token) or self._before.get(token)
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
@@ -197,13 +180,11 @@ class Freshness:
     def _begin(self) -> None:
         self.settle()
         self.counters.changes += 1
-        self.changed_at = now = self._cache.clock()
-        if now - self._turned_at > self._longest:
-            self._before, self._recent, self._turned_at = self._recent, {}, now
+        self._recent.begin(self._cache.clock())
 
     def _take(self, token: int, digest: int = UNKNOWN) -> list[bytes]:
         """The keys that depend on the token and have not seen this ``digest``; from now on it is known to change."""
-        self._recent[token] = self.changed_at, digest
+        self._recent.add(token, digest)
         return self._dependents.take(token, digest)
 
     def _drop_named(self, name: str, attributes: Attributes, digest: int, right: frozenset[bytes]) -> None:
@@ -226,9 +207,7 @@ class Freshness:
     def _take_address(self, key: str, digest: int, right: frozenset[bytes]) -> list[bytes]:
         """What depends on an address that an entry of this ``digest`` names."""
         token = of_address(key)
-        before = self._heard(token)
-        # By a second entry it is no more told which of both a search has seen.
-        self._recent[token] = self.changed_at, digest if before is None or before[1] == digest else UNKNOWN
+        self._recent.add_named(token, digest)
         return self._dependents.take(token, but=right)
 
     def _drop_not_found(self, name: str, attributes: Attributes) -> None:
@@ -262,13 +241,13 @@ class Freshness:
     def drop_domain(self, domain: str) -> None:
         """Drop all records of a domain: it was renamed, and what stands below was not reported."""
         end, whole = f"@{domain}".encode(), domain.encode()
-        self._recent[_of_moved(domain)] = self.changed_at, UNKNOWN
+        self._recent.add(_of_moved(domain))
 
         def visit(record: Record) -> None:
             if record.key.endswith(end) or record.key.partition(b" ")[2] == whole:
                 self._drop([record.key])
 
-        self._walk_through(visit)
+        self._walk.through(visit)
 
     def _drop(self, keys: Iterable[bytes]) -> None:
         for key in keys:
@@ -288,8 +267,9 @@ class Freshness:
         """Something happened that is not known: serve everything, and renew it at its next use."""
         self.settle()
         self.counters.aged += 1
-        self._aged_at = now = self.changed_at = self._cache.clock()
-        self._walk_through(lambda record: record.age(now))
+        self._aged_at = now = self._cache.clock()
+        self._recent.begin(now)
+        self._walk.through(lambda record: record.age(now))
 
     # --- ages ---------------------------------------------------------------------------------------------------------
 
@@ -308,32 +288,11 @@ class Freshness:
             self.settle()
             self._cache.heard = False
             self.server = ""
-            self._walk_through(lambda record: self._cache.cap(record, since))
-
-    def _walk_through(self, visit: Callable[[Record], object]) -> None:
-        """Visit every record: the first at once, the others in the next turns of the loop, one walk after another."""
-        before = self._walk
-        records = self._cache.all()
-        for record in records[:SLICE]:
-            visit(record)
-        if len(records) > SLICE:
-            self._walk = asyncio.get_running_loop().create_task(_visit(records, visit, before))
+            self._walk.through(lambda record: self._cache.cap(record, since))
 
     async def close(self) -> None:
         """End what goes on."""
-        if self._walk is not None:
-            self._walk.cancel()
-            await asyncio.gather(self._walk, return_exceptions=True)
-
-
-async def _visit(records: list[Record], visit: Callable[[Record], object], before: asyncio.Task[None] | None) -> None:
-    if before is not None:
-        await asyncio.gather(before, return_exceptions=True)
-    for start in range(SLICE, len(records), SLICE):
-        await asyncio.sleep(0)
-        for record in records[start : start + SLICE]:
-            if not record.retired:
-                visit(record)
+        await self._walk.close()
 
 
 def _of_moved(domain: str) -> int:

@@ -1,0 +1,71 @@
+"""What a server offers for hearing of changes, and which lines are missing in slapd's configuration: for ``check``.
+
+Nothing is changed on the server: the state of the database is read, and a stream opened for a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from vmaild.directory import (
+    Context,
+    DirectorySettings,
+    Persisting,
+    Refused,
+    StreamEnded,
+    SyncSearch,
+    SyncStream,
+    open_stream,
+    present,
+    read_context,
+    reader,
+)
+
+SECONDS = 5.0
+"""For one server as a whole."""
+
+_OVERLAY = "  moduleload syncprov  |  below the database: overlay syncprov, syncprov-checkpoint 100 10"
+_ACCESS = '  access to dn.base="{suffix}" attrs=entry,contextCSN by dn.exact="{who}" read by * break'
+_INDEX = "  for polling: index entryCSN,entryUUID eq"
+
+
+async def describe(uri: str, settings: DirectorySettings) -> list[str]:
+    """Lines for the administrator. Never raises for what a server does."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            return await _describe(uri, settings)
+    except (OSError, ValueError, Refused) as error:  # TimeoutError is one
+        return [f"{uri}: cannot be asked now ({str(error) or 'no answer in time'})"]
+
+
+async def _describe(uri: str, settings: DirectorySettings) -> list[str]:
+    stream = await open_stream(uri, settings)
+    try:
+        context = await read_context(reader(stream, settings), settings.search_base)
+        if context.cookie is None:
+            return _without_state(uri, context, settings)
+        code = await _try(stream, context, settings) if context.offers_sync else None
+        if code == 0:
+            return [f"{uri}: changes are heard as they happen (sync)"]
+        why = "syncprov is not loaded" if code is None else f"the stream was refused with LDAP result {code}"
+        return [f"{uri}: changes are heard by asking once a second (poll): {why}; add to slapd:", _OVERLAY, _INDEX]
+    finally:
+        stream.close()
+
+
+def _without_state(uri: str, context: Context, settings: DirectorySettings) -> list[str]:
+    why = "no contextCSN can be seen" if context.suffix else "its root DSE names no database that holds search_base"
+    access = _ACCESS.format(suffix=context.suffix or "SUFFIX", who=settings.bind_dn or "anonymous")
+    return [f"{uri}: changes are not heard, answers live for ttl ({why}); add to slapd:", _OVERLAY, access, _INDEX]
+
+
+async def _try(stream: SyncStream, context: Context, settings: DirectorySettings) -> int:
+    """Open a stream: 0 when it is offered, else the LDAP result."""
+    assert context.cookie is not None
+    stream.search(SyncSearch(settings.search_base, present("objectClass"), ("1.1",), context.cookie), context.suffix)
+    async for output in stream:
+        if isinstance(output, Persisting):
+            return 0
+        if isinstance(output, StreamEnded):
+            return output.code
+    return -1

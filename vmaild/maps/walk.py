@@ -1,0 +1,43 @@
+"""Walks through all records of the cache, a few in each turn of the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from vmaild.cache import Cache, Record
+
+SLICE = 2000
+"""Records in a turn of the loop: a third of a millisecond."""
+
+
+class Walk:
+    """One walk at a time: the next begins its second turn when the last has ended."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._last: asyncio.Task[None] | None = None
+
+    def through(self, visit: Callable[[Record], object]) -> None:
+        """Visit every record that there is now: the first at once, the others in the next turns of the loop."""
+        records = self._cache.all()
+        for record in records[:SLICE]:
+            visit(record)
+        if len(records) > SLICE:
+            self._last = asyncio.get_running_loop().create_task(_go_on(records, visit, self._last))
+
+    async def close(self) -> None:
+        """End what goes on."""
+        if self._last is not None:
+            self._last.cancel()
+            await asyncio.gather(self._last, return_exceptions=True)
+
+
+async def _go_on(records: list[Record], visit: Callable[[Record], object], before: asyncio.Task[None] | None) -> None:
+    if before is not None:
+        await asyncio.gather(before, return_exceptions=True)
+    for start in range(SLICE, len(records), SLICE):
+        await asyncio.sleep(0)
+        for record in records[start : start + SLICE]:
+            if not record.retired:
+                visit(record)
