@@ -4,7 +4,7 @@ What a record depends on is named by a *token*, a number: that of an entryUUID (
 looked for on the way (``of_address``), of the domain of a "not found" (``of_domain``), of a DN that named nothing
 (``of_name``). When one of them changes, ``take`` says which keys are concerned.
 
-There may be a million records, and most depend on one entry. So this is a hash table in three arrays: 20 bytes for each
+There may be a million records, and most depend on one entry. So this is hash tables of three arrays: 20 bytes for each
 place, 30 to 60 for each record, where a dict of numbers takes 100. A token that many records share (the entry of a
 catch-all) has a list instead. Keys are never removed when their record goes: a key without a record is dropped when
 the table grows, and costs nothing but its place until then. What one token has is a superset, never less.
@@ -18,8 +18,14 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping
 from zlib import crc32
 
-FIRST_SIZE = 1024
-"""Places at the beginning, a power of two."""
+TABLES = 4096
+"""So many that each stays small: one that doubles holds up the loop for half a millisecond with a million records."""
+
+SHIFT = 20
+"""The bits of a token that choose its table stand here, those that choose its place there below."""
+
+FIRST_SIZE = 8
+"""Places of a table at the beginning, a power of two."""
 
 CROWD = 8
 """Keys of one token in the table; more have a list, so that those of others are not far from their place."""
@@ -60,63 +66,115 @@ def digest_of(dn: str, attributes: Mapping[str, tuple[bytes, ...]]) -> int:
     return hash((dn, frozenset(attributes.items()))) & 0xFFFFFFFF
 
 
+class _Table:
+    """Tokens with their keys and digests. It doubles as a whole, so it must be small."""
+
+    __slots__ = ("digests", "keys", "tokens", "used")
+
+    def __init__(self, size: int = FIRST_SIZE) -> None:
+        self.tokens = array("Q", bytes(8 * size))
+        self.digests = array("I", bytes(4 * size))
+        self.keys: list[bytes | None] = [None] * size
+        self.used = 0
+
+    def places(self, token: int) -> list[int]:
+        """Where the token stands."""
+        places = []
+        tokens = self.tokens
+        mask = len(tokens) - 1
+        place = token & mask
+        while (found := tokens[place]) != 0:
+            if found == token:
+                places.append(place)
+            place = (place + 1) & mask
+        return places
+
+    def put(self, token: int, key: bytes, digest: int) -> None:
+        """Add what is not there."""
+        tokens = self.tokens
+        mask = len(tokens) - 1
+        place = token & mask
+        while tokens[place]:
+            place = (place + 1) & mask
+        tokens[place], self.keys[place], self.digests[place] = token, key, digest
+        self.used += 1
+
+    def grown(self, alive: Callable[[bytes], object]) -> _Table:
+        """A table with room for more: twice the size, or the same when half of the records have gone."""
+        living = [
+            (token, key, digest)
+            for token, key, digest in zip(self.tokens, self.keys, self.digests, strict=True)
+            if key is not None and alive(key)
+        ]
+        size = len(self.keys)
+        while len(living) * 3 > size:
+            size *= 2
+        table = _Table(size)
+        for one in living:
+            table.put(*one)
+        return table
+
+
 class Dependents:
     """``alive`` tells whether there is a record for a key."""
 
     def __init__(self, alive: Callable[[bytes], object]) -> None:
         self._alive = alive
-        self._make(FIRST_SIZE)
+        self._tables: list[_Table | None] = [None] * TABLES
+        self._crowds: dict[int, dict[bytes, None]] = {}
+        self._crowd_digests: dict[int, int] = {}
 
     def __len__(self) -> int:
         """How many dependences are noted, those of records that have gone included."""
-        return self._used + sum(map(len, self._crowds.values()))
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._make(FIRST_SIZE)
+        return sum(table.used for table in self._tables if table) + sum(map(len, self._crowds.values()))
 
     def add(self, token: int, key: bytes, digest: int = 0) -> None:
         """The record of ``key`` depends on ``token``, which has that digest now."""
         if token in self._crowds:
             self._add_to_crowd(token, key, digest)
             return
-        tokens, keys, mask = self._tokens, self._keys, self._mask
-        place = token & mask
-        same, vacant = 0, -1
-        while (found := tokens[place]) != 0:
-            if found == token:
-                there = keys[place]
-                if there == key:
-                    self._digests[place] = digest
-                    return
-                if there is None:
-                    vacant = place
-                same += 1
-            place = (place + 1) & mask
+        number = token >> SHIFT & TABLES - 1
+        table = self._tables[number]
+        if table is None:
+            table = self._tables[number] = _Table()
+        places = table.places(token)
+        vacant = -1
+        for place in places:
+            there = table.keys[place]
+            if there == key:
+                table.digests[place] = digest
+                return
+            if there is None:
+                vacant = place
         if vacant >= 0:
-            keys[vacant], self._digests[vacant] = key, digest
-        elif same >= CROWD:
-            self._make_crowd(token)
+            table.keys[vacant], table.digests[vacant] = key, digest
+        elif len(places) >= CROWD:
+            self._make_crowd(token, table, places)
             self._add_to_crowd(token, key, digest)
         else:
-            tokens[place], keys[place], self._digests[place] = token, key, digest
-            self._used += 1
-            if self._used * 3 > len(keys) * 2:
-                self._grow()
-
-    def has(self, token: int) -> bool:
-        """Whether any key depends on ``token``."""
-        return token in self._crowds or any(self._keys[place] is not None for place in self._places(token))
+            table.put(token, key, digest)
+            if table.used * 3 > len(table.keys) * 2:
+                self._tables[number] = table.grown(self._alive)
 
     def seen(self, token: int, digest: int) -> frozenset[bytes]:
         """The keys that depend on ``token`` and have seen this ``digest``."""
         crowd = self._crowds.get(token)
         if crowd is not None:
             return frozenset(crowd) if self._crowd_digests.get(token) == digest else _NOBODY
-        found = [self._keys[place] for place in self._places(token) if self._digests[place] == digest]
+        table = self._table(token)
+        if table is None:
+            return _NOBODY
+        found = [table.keys[place] for place in table.places(token) if table.digests[place] == digest]
         return frozenset(key for key in found if key is not None) if found else _NOBODY
 
-    def take(self, token: int, digest: int = -1, but: frozenset[bytes] = frozenset()) -> list[bytes]:
+    def has(self, token: int) -> bool:
+        """Whether any key depends on ``token``."""
+        table = self._table(token)
+        if table is None or token in self._crowds:
+            return token in self._crowds
+        return any(table.keys[place] is not None for place in table.places(token))
+
+    def take(self, token: int, digest: int = -1, but: frozenset[bytes] = _NOBODY) -> list[bytes]:
         """The keys that depend on ``token``, and forget that they do.
 
         Not those that have seen this ``digest``, nor those of ``but``.
@@ -124,12 +182,27 @@ class Dependents:
         if token in self._crowds:
             return self._take_crowd(token, digest, but)
         taken: list[bytes] = []
-        for place in self._places(token):
-            key = self._keys[place]
-            if key is not None and self._digests[place] != digest and key not in but:
+        table = self._table(token)
+        if table is None:
+            return taken
+        for place in table.places(token):
+            key = table.keys[place]
+            if key is not None and table.digests[place] != digest and key not in but:
                 taken.append(key)
-                self._keys[place] = None
+                table.keys[place] = None
         return taken
+
+    def entries(self) -> Iterator[int]:
+        """The tokens of all entries that a record depends on. Nothing may be added meanwhile."""
+        for table in self._tables:
+            if table is not None:
+                for token, key in zip(table.tokens, table.keys, strict=True):
+                    if token & _ENTRY and key is not None:
+                        yield token
+        yield from (token for token in self._crowds if token & _ENTRY)
+
+    def _table(self, token: int) -> _Table | None:
+        return self._tables[token >> SHIFT & TABLES - 1]
 
     def _take_crowd(self, token: int, digest: int, but: frozenset[bytes]) -> list[bytes]:
         if self._crowd_digests.get(token) == digest:
@@ -143,43 +216,15 @@ class Dependents:
                 self._crowd_digests[token] = seen
         return [key for key in crowd if key not in kept]
 
-    def _places(self, token: int) -> list[int]:
-        """Where the token stands in the table."""
-        places = []
-        tokens, mask = self._tokens, self._mask
-        place = token & mask
-        while (found := tokens[place]) != 0:
-            if found == token:
-                places.append(place)
-            place = (place + 1) & mask
-        return places
-
-    def entries(self) -> Iterator[int]:
-        """The tokens of all entries that a record depends on. Nothing may be added meanwhile."""
-        for place, token in enumerate(self._tokens):
-            if token & _ENTRY and self._keys[place] is not None:
-                yield token
-        yield from (token for token in self._crowds if token & _ENTRY)
-
-    def _make(self, size: int) -> None:
-        self._tokens = array("Q", bytes(8 * size))
-        self._digests = array("I", bytes(4 * size))
-        self._keys: list[bytes | None] = [None] * size
-        self._mask = size - 1
-        self._used = 0
-        self._crowds: dict[int, dict[bytes, None]] = {}
-        self._crowd_digests: dict[int, int] = {}
-
-    def _make_crowd(self, token: int) -> None:
-        crowd: dict[bytes, None] = {}
+    def _make_crowd(self, token: int, table: _Table, places: list[int]) -> None:
+        crowd = self._crowds[token] = {}
         digests = set()
-        for place in self._places(token):
-            key = self._keys[place]
+        for place in places:
+            key = table.keys[place]
             if key is not None:
                 crowd[key] = None
-                digests.add(self._digests[place])
-                self._keys[place] = None
-        self._crowds[token] = crowd
+                digests.add(table.digests[place])
+                table.keys[place] = None
         if len(digests) == 1:
             self._crowd_digests[token] = digests.pop()
 
@@ -190,21 +235,3 @@ class Dependents:
         crowd[key] = None
         if len(crowd) & (len(crowd) - 1) == 0:  # each time that it has doubled
             self._crowds[token] = {one: None for one in crowd if self._alive(one)}
-
-    def _grow(self) -> None:
-        """Twice the size, or the same when half of the records have gone."""
-        old = list(zip(self._tokens, self._keys, self._digests, strict=True))
-        crowds, crowd_digests = self._crowds, self._crowd_digests
-        living = [one for one in old if one[1] is not None and self._alive(one[1])]
-        size = len(old)
-        while len(living) * 3 > size:
-            size *= 2
-        self._make(size)
-        self._crowds, self._crowd_digests = crowds, crowd_digests
-        tokens, keys, digests, mask = self._tokens, self._keys, self._digests, self._mask
-        for token, key, digest in living:
-            place = token & mask
-            while tokens[place]:
-                place = (place + 1) & mask
-            tokens[place], keys[place], digests[place] = token, key, digest
-        self._used = len(living)
