@@ -3,6 +3,7 @@
 feed       which way: sync, poll or none; connects again, and sees to the ages
 poll       asking once a second
 domains    the hosted domains as a set
+diagnosis  what a server offers, and what is missing in slapd's configuration
 counters   what is counted
 """
 
