@@ -104,7 +104,7 @@ async def test_a_consumer_without_its_data_is_not_up_where_another_server_has_sh
     empty = Slapd(tmp_path / "empty", ldif=tree())  # all entries are there, and no contextCSN
     with empty:
         async with hearing([provider.uri, empty.uri]) as site:
-            await until(lambda: site.pool.seen.required)
+            await until(lambda: site.pool.seen.required and site.pool.current_uri == provider.uri)
             await asyncio.to_thread(provider.stop)
             reply = await site.find("never-asked@domain1.example")
             assert reply.status is Status.TEMPORARY

@@ -26,7 +26,7 @@ from vmaild.directory.connection import LdapConnection
 from vmaild.directory.counters import Counters, PoolStatus
 from vmaild.directory.failover import NEVER, Standing, choose, hopeless, next_change
 from vmaild.directory.failures import BROKEN, BUSY, PARTIAL, SUFFIX, TIMEOUT, UNAVAILABLE
-from vmaild.directory.replica_state import Seen
+from vmaild.directory.replica_state import Seen, unloaded
 from vmaild.directory.server import LdapServer
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
@@ -241,6 +241,9 @@ class Pool:
         now = self._clock()
         after = self._settings.failback_after
         for server in self._servers:
+            if server.standing.up and server.state.unloaded:
+                server.take_out(unloaded())  # which comes back here
+                return
             server.standing.behind = server.state.behind
         index = choose(self._standings, self._current, now, after)
         if index is not None and index != self._current:

@@ -78,6 +78,11 @@ class ReplicaState:
         return self.cookie is not None and self._clock() - self.read_at >= INTERVAL
 
     @property
+    def unloaded(self) -> bool:
+        """Whether it has none, and should have."""
+        return self.cookie is None and self.read_at != NEVER and self._seen.required
+
+    @property
     def behind(self) -> bool:
         """Whether the server lacks what had been seen a while before it was last read."""
         return self.cookie is not None and self.cookie.is_behind(self._seen.at(self.read_at - LAG))
@@ -99,7 +104,7 @@ class ReplicaState:
         if self.cookie is not None:
             self._seen.required = True
         elif self._seen.required:
-            raise DirectoryFailure("it shows no contextCSN: it is not loaded yet, or an access rule hides it", SUFFIX)
+            raise unloaded()
 
     async def _find_suffix(self, connection: LdapConnection, end: float) -> str:
         values = await _values(connection, ROOT_DSE, "namingContexts", end)
@@ -108,6 +113,11 @@ class ReplicaState:
     async def _read(self, connection: LdapConnection, end: float) -> Cookie | None:
         values = await _values(connection, self._suffix or "", "contextCSN", end)
         return Cookie.of_context(values) if values else None
+
+
+def unloaded() -> DirectoryFailure:
+    """Why such a server is not up."""
+    return DirectoryFailure("it shows no contextCSN: it is not loaded yet, or an access rule hides it", SUFFIX)
 
 
 async def _values(connection: LdapConnection, name: str, attribute: str, end: float) -> tuple[bytes, ...]:
