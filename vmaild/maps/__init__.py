@@ -6,6 +6,7 @@ landing    what comes of it: the record is stored, those who wait are told; wher
 freshness  what a change in the directory drops
 recent_changes, walk   parts of that
 canaries   keys that must be found, or no "not found" is trusted
+samples    canaries by default: what was found lately must be found still
 counters   what is counted
 """
 

@@ -21,6 +21,7 @@ from vmaild.lookup import NOT_FOUND, Reply, Status
 from vmaild.maps.canaries import Canaries
 from vmaild.maps.flight import Flight, Flights, Searcher, Waiter
 from vmaild.maps.freshness import SETTLED_TOGETHER, Freshness
+from vmaild.maps.samples import Samples
 from vmaild.process.log_once import LogOnce
 from vmaild.tables import KeyLookup
 
@@ -37,6 +38,8 @@ class Landing:
         self._tasks: set[asyncio.Task[None]] = set()
         self.freshness: Freshness | None = None
         """Where the directory's changes are heard: it is told what each record was made from."""
+        self.samples: dict[str, Samples] = {}
+        """Of each map."""
         self.doubted = False
         """Whether the server in use is behind what was seen before (``vmaild.directory.replica_state``)."""
         self.flights = Flights(directory, self.landed, cache.counters, cache.clock)
@@ -50,17 +53,27 @@ class Landing:
     def landed(self, flight: Flight) -> None:
         """A flight has ended."""
         doubtful: list[str] = []
-        if self.doubted and flight.failure is None and self._goes_back(flight):
-            flight.failure = DirectoryFailure("not found on a server that is behind", "behind")
-        if self._canaries.keys and flight.failure is None:
+        suspicious = False
+        if flight.failure is None:
             try:
-                doubtful = self._doubtful(flight)
+                if flight.lookup.settle(flight.place) is NOT_FOUND:
+                    suspicious = self._is_suspicious(flight)
+                if self._canaries.keys:
+                    doubtful = self._doubtful(flight)
             except Exception as error:
                 flight.failure = error
-        if doubtful:
-            self._spawn(self._confirm(flight, doubtful))
+        if doubtful or suspicious:
+            self._spawn(self._confirm(flight, doubtful, suspicious=suspicious))
         else:
             self._end(flight)
+
+    def _is_suspicious(self, flight: Flight) -> bool:
+        """Whether a "not found" wants a sample of what was found lately. Raises DirectoryFailure on a late replica."""
+        goes_back = self._goes_back(flight)
+        if goes_back and self.doubted:
+            raise DirectoryFailure("not found on a server that is behind", "behind")
+        samples = self.samples.get(flight.group.tables[flight.place].name)
+        return samples is not None and (samples.rises() or goes_back) and bool(samples.found)
 
     def _goes_back(self, flight: Flight) -> bool:
         """Whether the server has not found what was known."""
@@ -78,14 +91,16 @@ class Landing:
         settled = {table.name: flight.lookup.settle(n) for n, table in enumerate(flight.group.tables)}
         return [n for n in dict.fromkeys(names) if settled[n] is NOT_FOUND and not self._canaries.trusted(n)]
 
-    async def _confirm(self, flight: Flight, names: list[str]) -> None:
+    async def _confirm(self, flight: Flight, names: list[str], *, suspicious: bool) -> None:
         try:
+            if suspicious:
+                await self.samples[flight.group.tables[flight.place].name].confirm(flight.lookup.key)
             for name in names:
                 await self._canaries.confirm(name)
         except Exception as error:
             flight.failure = error
             for waiter in flight.waiters:
-                waiter.map.counters.canary_refusals += waiter.map.name in names
+                waiter.map.counters.canary_refusals += suspicious or waiter.map.name in names
         self._end(flight)
 
     def _end(self, flight: Flight) -> None:
@@ -167,6 +182,7 @@ class Landing:
             known = found[waiter.map.place]
             if type(known) is bytes:
                 waiter.map.counters.found += 1
+                waiter.map.found.append(flight.lookup.key)
                 waiter.tell(Reply(Status.FOUND, known))
             elif known is None:
                 record = self._cache.get(flight.key)

@@ -18,8 +18,10 @@ a canary of the map is missing               TEMP in place of NOTFOUND
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -31,6 +33,7 @@ from vmaild.maps.counters import MapCounters
 from vmaild.maps.flight import Flight, Searcher, Tell, Waiter
 from vmaild.maps.freshness import Freshness
 from vmaild.maps.landing import Landing, reply_to
+from vmaild.maps.samples import Samples
 from vmaild.process.log_once import LogOnce
 from vmaild.tables import Group, address
 
@@ -40,13 +43,15 @@ Encode = Callable[[Reply], bytes]
 
 
 class Map(NamedTuple):
-    """One map: its name, its group and place there, what its records' keys begin with, and its counters."""
+    """One map: its name, its group and place there, what its records' keys begin with, its counters, and what was found
+    last."""
 
     name: str
     group: Group
     place: int
     prefix: bytes
     counters: MapCounters
+    found: deque[str]
 
 
 class Wanted(NamedTuple):
@@ -72,10 +77,13 @@ class Maps:
     ) -> None:
         self._maps: dict[bytes, Map] = {}
         self._groups: list[tuple[bytes, Group]] = []
+        self._samples: dict[str, Samples] = {}
         for number, group in enumerate(groups):
             self._groups.append((b"%d " % number, group))
             for place, table in enumerate(group.tables):
-                entry = Map(table.name, group, place, b"%d " % number, MapCounters())
+                samples = Samples(table.name, functools.partial(self._present, table.name), clock)
+                self._samples[table.name] = samples
+                entry = Map(table.name, group, place, b"%d " % number, MapCounters(), samples.found)
                 self._maps[table.name.encode()] = entry
         self._cache = cache
         self._directory = directory
@@ -84,6 +92,7 @@ class Maps:
         self._once = LogOnce(logger, clock)
         self.canaries = Canaries(canaries or {}, self._present, self._forget_not_found, clock)
         self._landing = Landing(cache, directory, self.canaries, self._once)
+        self._landing.samples = self._samples
         self._flights = self._landing.flights
         self.counters = {one.name: one.counters for one in self._maps.values()}
         self._hosted: set[bytes] | None = None
@@ -215,6 +224,8 @@ class Maps:
     def server_changed(self, *, behind: bool) -> None:
         """Lookups go to another server, or it has changed whether that is ``behind`` what was seen before."""
         self.canaries.distrust()
+        for samples in self._samples.values():
+            samples.distrust()
         self._landing.doubted = behind
 
     # --- flushing, canaries, the end ------------------------------------------------------------------------------
@@ -276,4 +287,4 @@ class Maps:
 
     async def close(self) -> None:
         """End what waits for canaries."""
-        await asyncio.gather(self._landing.close(), self.canaries.close())
+        await asyncio.gather(self._landing.close(), self.canaries.close(), *(s.close() for s in self._samples.values()))
