@@ -25,7 +25,8 @@ def of(name: str, attributes: dict[str, tuple[bytes, ...]], which: str = "virtua
 
 def test_an_account_names_its_addresses():
     named = of(f"mail=a@d.example,{DOMAIN}", {"mail": (b"A@D.example", b"b@d.example")})
-    assert named == Named(frozenset({"a@d.example", "b@d.example"}), frozenset(), all_keys=False)
+    domain = frozenset({"d.example"})
+    assert named == Named(frozenset({"a@d.example", "b@d.example"}), frozenset(), all_keys=False, places=domain)
 
 
 def test_an_address_of_another_domain_is_not_named_as_the_maps_would_not_find_it():

@@ -28,7 +28,7 @@ from vmaild.lookup import NOT_FOUND, Entry
 from vmaild.maps.recent_changes import UNKNOWN, RecentChanges
 from vmaild.maps.walk import SLICE, Walk
 from vmaild.tables import Group, KeyLookup, dn
-from vmaild.tables.naming import Naming
+from vmaild.tables.naming import Named, Naming
 
 SETTLED_TOGETHER = 64
 """Records whose origin is noted at once: a third of a millisecond of work."""
@@ -167,10 +167,12 @@ class Freshness:
         self._drop(keys)
         if attributes.get(SUBORDINATES) == (b"TRUE",):
             self._container(token, name)
-        self._drop(self._take(of_name(_parsed(name))))
-        self._drop_named(name, shown, digest, right)
+        rdns = _parsed(name)
+        self._drop(self._take(of_name(rdns)))
+        named = [(prefix, naming.of(rdns, shown)) for prefix, naming in self._groups]
+        self._drop_named(named, digest, right)
         if added or keys:
-            self._drop_not_found(name, shown)
+            self._drop_not_found(one for _, one in named)
 
     def deleted(self, uuid: bytes) -> None:
         """An entry is gone."""
@@ -187,21 +189,20 @@ class Freshness:
         self._recent.add(token, digest)
         return self._dependents.take(token, digest)
 
-    def _drop_named(self, name: str, attributes: Attributes, digest: int, right: frozenset[bytes]) -> None:
+    def _drop_named(self, named: Iterable[tuple[bytes, Named]], digest: int, right: frozenset[bytes]) -> None:
         """Drop the records of what the entry names, but for those that are ``right``."""
-        for prefix, naming in self._groups:
-            named = naming.of(name, attributes)
-            if named.all_keys:
+        for prefix, one in named:
+            if one.all_keys:
                 self.age_all()
             told = self.named.get(self._ids[prefix])
-            for key in named.keys:
+            for key in one.keys:
                 if told is not None:
                     told(key)
                 own = prefix + key.encode(errors="replace")
                 if own not in right:
                     self._drop([own])
                 self._drop(self._take_address(key, digest, right))
-            for domain in named.domains:
+            for domain in one.domains:
                 self.drop_domain(domain)
 
     def _take_address(self, key: str, digest: int, right: frozenset[bytes]) -> list[bytes]:
@@ -210,11 +211,11 @@ class Freshness:
         self._recent.add_named(token, digest)
         return self._dependents.take(token, but=right)
 
-    def _drop_not_found(self, name: str, attributes: Attributes) -> None:
+    def _drop_not_found(self, named: Iterable[Named]) -> None:
         """Drop every "not found" of the domains that the entry names, or in whose place it stands."""
         domains: set[str] = set()
-        for _, naming in self._groups:
-            domains.update(map(_domain, naming.of(name, attributes).keys), naming.domains(name))
+        for one in named:
+            domains.update(map(_domain, one.keys), one.places)
         for domain in domains:
             self._drop(self._take(of_domain(domain)))
 
@@ -304,7 +305,7 @@ def _domain(key: str) -> str:
     return key.rpartition("@")[2]
 
 
-def _parsed(name: str) -> object:
+def _parsed(name: str) -> dn.Dn | str:
     try:
         return dn.parse(name)
     except ValueError:

@@ -13,6 +13,11 @@ UNKNOWN = -1
 """A digest that no entry has."""
 
 
+MOST = 20_000
+"""Tokens remembered twice over. In a bulk load, when that is not enough, every search that began before what is
+forgotten counts as overtaken."""
+
+
 class RecentChanges:
     """Remembers the last ``longest`` seconds at least, twice as much at most."""
 
@@ -21,14 +26,18 @@ class RecentChanges:
         self._now: dict[int, tuple[float, int]] = {}
         self._before: dict[int, tuple[float, int]] = {}
         self._turned_at = NEVER
+        self._known_since = NEVER
         self.last_at = NEVER
         """When the last change was heard."""
 
     def begin(self, now: float) -> None:
         """A change is heard."""
-        self.last_at = now
-        if now - self._turned_at > self._longest:
+        early = len(self._now) >= MOST
+        if early or now - self._turned_at > self._longest:
+            if early and now - self._turned_at <= 2 * self._longest:
+                self._known_since = self._turned_at
             self._before, self._now, self._turned_at = self._now, {}, now
+        self.last_at = now
 
     def add(self, token: int, digest: int = UNKNOWN) -> None:
         """The token is part of that change."""
@@ -45,6 +54,8 @@ class RecentChanges:
 
     def overtook(self, began: float, seen: Mapping[int, int]) -> bool:
         """Whether one of the tokens changed since a search began that saw these digests, to what it has not seen."""
+        if began <= self._known_since:
+            return True
         digests = set(seen.values()) - {0}
         for token in seen if began <= self.last_at else ():
             changed = self.of(token)

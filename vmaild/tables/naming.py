@@ -25,11 +25,15 @@ _DOMAIN = ("%d", "%D")
 
 
 class Named(NamedTuple):
-    """What an entry names in one group of maps: keys as they are looked for, and domains as a whole."""
+    """What an entry names in one group of maps: keys as they are looked for, and domains as a whole.
+
+    ``places`` are the domains in whose place it stands.
+    """
 
     keys: frozenset[str]
     domains: frozenset[str]
     all_keys: bool
+    places: frozenset[str] = frozenset()
 
 
 class _Base(NamedTuple):
@@ -42,20 +46,25 @@ class _Base(NamedTuple):
     whole: int | None
     domain: int | None
     readable: bool
+    fixed: int = 0
+    """From this RDN on the base is the same for all keys."""
 
     def bound(self, name: Dn, scope: Scope) -> tuple[bool, str | None, str | None]:
         """Whether an entry of that DN can stand in the scope, and the whole key or domain that the DN tells."""
         depth = len(name) - len(self.rdns)
         if depth < 0 or (scope is Scope.BASE and depth) or (scope is Scope.ONE and depth != 1):
             return False, None, None
+        rdns = name[depth:]
+        if rdns[self.fixed :] != self.rdns[self.fixed :]:
+            return False, None, None
         found: list[str | None] = [None, None]
-        for place, (pattern, rdn) in enumerate(zip(self.rdns, name[depth:], strict=True)):
+        for place in range(self.fixed):
             if place in (self.whole, self.domain):
-                value = _value(rdn, pattern[0][0])
+                value = _value(rdns[place], self.rdns[place][0][0])
                 if value is None:
                     return False, None, None
                 found[0 if place == self.whole else 1] = value
-            elif pattern != rdn:
+            elif self.rdns[place] != rdns[place]:
                 return False, None, None
         return True, found[0], found[1]
 
@@ -64,20 +73,22 @@ class Naming:
     """What entries name in one group."""
 
     def __init__(self, group: Group) -> None:
-        self._rules = [_Rule(query) for table in group.tables for query in table.queries]
+        rules = [_Rule(query) for table in group.tables for query in table.queries]
+        self._rules = list({rule.essence: rule for rule in rules}.values())
 
-    def of(self, name: str, attributes: Mapping[str, tuple[bytes, ...]]) -> Named:
+    def of(self, name: str | Dn, attributes: Mapping[str, tuple[bytes, ...]]) -> Named:
         """What the entry of the DN ``name`` names; ``attributes`` by lower-case name, raw values."""
         keys: set[str] = set()
         domains: set[str] = set()
+        places: set[str] = set()
         try:
-            rdns = dn.parse(name)
+            rdns = dn.parse(name) if isinstance(name, str) else name
         except ValueError:
             return Named(frozenset(), frozenset(), all_keys=True)
         all_keys = False
         for rule in self._rules:
-            all_keys = rule.add(rdns, attributes, keys, domains) or all_keys
-        return Named(frozenset(keys), frozenset(domains), all_keys)
+            all_keys = rule.add(rdns, attributes, keys, domains, places) or all_keys
+        return Named(frozenset(keys), frozenset(domains), all_keys, frozenset(places))
 
     def domains(self, name: str) -> frozenset[str]:
         """The domains whose entries can stand at the DN ``name`` and below it."""
@@ -98,15 +109,26 @@ class _Rule:
         keyed = _keyed(parse(query.query_filter.text))
         self._attributes = keyed or frozenset()
         self._readable = keyed is not None and bool(self._base.readable or keyed)
+        self.essence = self._scope, self._localparts, self._base, self._attributes, self._readable
+        """What tells it from other queries that name the same."""
 
     def domain(self, name: Dn) -> str | None:
         """The domain that a DN within the search base tells, whatever the scope."""
         _, whole, domain = self._base.bound(name, Scope.SUB)
         return domain or (whole.rpartition("@")[2] if whole else None)
 
-    def add(self, name: Dn, attributes: Mapping[str, tuple[bytes, ...]], keys: set[str], domains: set[str]) -> bool:
+    def add(
+        self,
+        name: Dn,
+        attributes: Mapping[str, tuple[bytes, ...]],
+        keys: set[str],
+        domains: set[str],
+        places: set[str],
+    ) -> bool:
         """Add what the entry names by this query; True when that may be any key."""
         within, whole, domain = self._base.bound(name, self._scope) if self._base.readable else (True, None, None)
+        if domain or whole:
+            places.add(domain or (whole or "").rpartition("@")[2])
         if not within:
             return False
         if not self._readable:
@@ -166,7 +188,8 @@ def _base(template: Template) -> _Base:
             if len(rdn) > 1 or value not in (*_WHOLE, *_DOMAIN) or value in places:
                 return unreadable
             places[value] = place
-    return _Base(rdns, places.get("%s"), places.get("%d"), readable=True)
+    fixed = max(places.values(), default=-1) + 1
+    return _Base(rdns, places.get("%s"), places.get("%d"), readable=True, fixed=fixed)
 
 
 def _value(rdn: Rdn, attribute: str) -> str | None:
