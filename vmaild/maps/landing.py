@@ -73,7 +73,9 @@ class Landing:
         if goes_back and self.doubted:
             raise DirectoryFailure("not found on a server that is behind", "behind")
         samples = self.samples.get(flight.group.tables[flight.place].name)
-        return samples is not None and (samples.rises() or goes_back) and bool(samples.found)
+        if samples is None or not (samples.rises() or goes_back):
+            return False
+        return bool(samples.found) and not samples.trusted
 
     def _goes_back(self, flight: Flight) -> bool:
         """Whether the server has not found what was known."""

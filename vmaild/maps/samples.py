@@ -55,6 +55,11 @@ class Samples:
         """Lookups go to another server."""
         self._probe.forget()
 
+    @property
+    def trusted(self) -> bool:
+        """Whether "not found" may be trusted now, since those keys were found a moment ago."""
+        return self._probe.trusted and self._lost_at is None
+
     def rises(self) -> bool:
         """Count one "not found"; True while they are suspiciously many."""
         now = self._clock()
