@@ -106,14 +106,13 @@ class Freshness:
     def _settle(self, record: Record, lookup: KeyLookup, began: float, origin: str) -> None:
         key = record.key
         entries, tried = lookup.made_from()
-        tokens = {of_address(text): 0 for text in tried}
-        own = of_address(lookup.key)
-        tokens.pop(own, None)
-        traceable = self._of_entries(entries, tokens) and self._of_names(lookup.dangling, tokens)
+        tokens = {of_address(text): 0 for text in tried if text != lookup.key}
+        traceable = self._of_entries(entries, tokens)
+        if lookup.dangling:
+            traceable = self._of_names(lookup.dangling, tokens) and traceable
         if NOT_FOUND in record.known:
             tokens[of_domain(_domain(lookup.key))] = 0
-        domain = _of_moved(_domain(lookup.key))
-        if self._recent.overtook(began, {own: 0, domain: 0, **tokens}):
+        if began <= self._recent.last_at and self._overtook(lookup.key, began, tokens):
             self.counters.overtaken += 1
             self._cache.forget(key)
             return
@@ -123,6 +122,10 @@ class Freshness:
             self._cache.cap(record, self._cache.clock())
         if began <= self._aged_at:
             record.age(self._cache.clock())
+
+    def _overtook(self, key: str, began: float, tokens: Mapping[int, int]) -> bool:
+        """Whether a change did that concerns one of the tokens, the address itself or the place of its domain."""
+        return self._recent.overtook(began, {of_address(key): 0, _of_moved(_domain(key)): 0, **tokens})
 
     def _of_entries(self, entries: Iterable[Entry], tokens: dict[int, int]) -> bool:
         """Add the tokens of ``entries``; False when one does not show its entryUUID."""

@@ -132,10 +132,15 @@ class KeyLookup:
         """The entries that what is settled was made from, and the search keys that were tried for it."""
         entries = {entry.dn: entry for entry in self.named}
         tried: set[str] = set()
+        done: set[int] = set()
+        keys, found = self._keys, self._found
         for steps, end in zip(self._plan.steps, self._ends, strict=True):
             for step in steps:
-                tried.add(self._keys[step.key].text)
-                entries.update((entry.dn, entry) for entry in self._found[step.ask] or ())
+                if step.ask not in done:
+                    done.add(step.ask)
+                    tried.add(keys[step.key].text)
+                    for entry in found[step.ask] or ():
+                        entries[entry.dn] = entry
                 if step is end:
                     break
         return list(entries.values()), tried
