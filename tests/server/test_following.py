@@ -5,19 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from tests.maps.fake_directory import FakeDirectory
 from tests.server.conftest import Client, FakeLookups, ask, ok, until
+from vmaild.cache import Cache
+from vmaild.config.maps import Common, read_maps
+from vmaild.config.section import Problems
+from vmaild.directory import Ended
 from vmaild.listening import InetAddress
 from vmaild.listening.access import Access
+from vmaild.lookup import Search
+from vmaild.maps import Limits, Maps
 from vmaild.server import ListenSettings, Server
+from vmaild.server.context import Lookups
 
 TCP = ListenSettings("inet:127.0.0.1:0", protocol="tcp_table", map="one")
 
 
-async def follow(server: Server, *listens: ListenSettings, lookups: FakeLookups | None = None) -> None:
+async def follow(server: Server, *listens: ListenSettings, lookups: Lookups | None = None) -> None:
     change = await server.plan(listens, [])
     await server.follow(change, lookups or FakeLookups(), 100)
 
@@ -52,6 +61,51 @@ async def test_other_lookups_answer_on_connections_that_stay(connect) -> None:
     assert server.addresses == before
     await client.ask(ask(b"b"), ok(b"v:b"))
     assert [request.key for request in lookups.asked] == [b"b"]
+    await server.close()
+
+
+class HeldDirectory(FakeDirectory):
+    """Answers nothing before it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: list[tuple[Search, float, Callable[[Ended], None]]] | None = []
+
+    def begin(self, search: Search, end: float, done: Callable[[Ended], None]) -> None:
+        if self.held is None:
+            super().begin(search, end, done)
+        else:
+            self.held.append((search, end, done))
+
+    def let_go(self) -> None:
+        held, self.held = self.held or [], None
+        for search, end, done in held:
+            super().begin(search, end, done)
+
+
+async def test_what_waits_for_the_old_directory_is_answered_and_so_is_what_comes_next(connect) -> None:
+    query = {"query_filter": "(mail=%s)", "result_attribute": ["mailbox"], "search_base": "o=x"}
+    groups = read_maps("", {"one": query}, Common("o=x"), Problems("test")).groups
+    cache, limits = Cache(), Limits(2, 100, 100)
+    first, second = HeldDirectory(), HeldDirectory()
+    old = Maps(groups, cache, first, timeout=10.0, limits=limits)
+    listen = ListenSettings("inet:127.0.0.1:0")
+    server = Server(old, [listen])
+    await server.start()
+    client = await connect(server)
+    client.send(b"".join(ask(b"old%d@d.example" % number, b"one") for number in range(10)))
+    await until(lambda: old.in_flight == 10)
+    assert len(first.held or ()) == 2, "the others wait for their turn"
+    new = Maps(groups, cache, second, timeout=10.0, limits=limits, before=old)
+    new.take_over(old)
+    await follow(server, listen, lookups=new)
+    client.send(b"".join(ask(b"new%d@d.example" % number, b"one") for number in range(10)))
+    await until(lambda: new.in_flight == 10)
+    assert len(second.held or ()) == 2
+    second.let_go()
+    first.let_go()
+    await client.expect(b"9:NOTFOUND ," * 20)
+    assert (old.in_flight, new.in_flight) == (0, 0)
     await server.close()
 
 

@@ -84,11 +84,15 @@ class ClientConnection(asyncio.Protocol):
         """Count the connection in, or close it when there are too many."""
         self._transport = cast("asyncio.Transport", transport)
         self._write = self._transport.write
-        self._peer = self._context.peer_of(transport.get_extra_info("peername"))
+        self.join_peer()
         if self._context.opened(self):
             self._state = READY
         else:
             self.abort()
+
+    def join_peer(self) -> None:
+        """Be one of those with a share of the lookups."""
+        self._peer = self._context.peer_of(self._transport.get_extra_info("peername"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone. Its lookups go on, and keep its place among the connections until they end."""

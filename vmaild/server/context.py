@@ -38,6 +38,9 @@ class OpenConnection(Client, Protocol):
     recent: Recent
     """The recent requests of the listener that it came in on."""
 
+    def join_peer(self) -> None:
+        """Be one of those with a share of the lookups (``Context.peer_of``)."""
+
     def time_next(self) -> None:
         """Time the next request if it takes the hot path."""
 
@@ -78,6 +81,16 @@ class Context:
         self._peers: WeakValueDictionary[str, Peer] = WeakValueDictionary()
         self.empty = asyncio.Event()
         self.empty.set()
+
+    def ask(self, lookups: Lookups) -> None:
+        """Ask these from now on.
+
+        A client has a share of its own there: what it asked before waits elsewhere, and is counted there.
+        """
+        self.lookups = lookups
+        self._peers = WeakValueDictionary()
+        for connection in self.connections:
+            connection.join_peer()
 
     def allow(self, max_connections: int) -> None:
         """So many clients may there be from now on; those that are there stay."""

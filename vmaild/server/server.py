@@ -135,7 +135,7 @@ class Server:
         No connection is closed, but for those of a listener that goes, or that speaks another protocol or of another
         map now: they are answered what they asked, and then end.
         """
-        self._context.lookups = lookups
+        self._context.ask(lookups)
         self._context.allow(max_connections)
         ending: list[Recent | None] = [listener.recent for listener in change.going]
         ending += [listener.follow(settings, self._context) for listener, settings in change.staying]
