@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,3 +22,13 @@ def service_home() -> Iterator[Path]:
     home.chmod(0o755)
     yield home
     shutil.rmtree(home)
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """A command sets up logging for its whole process, which here is that of all tests."""
+    logger = logging.getLogger("vmaild")
+    before = logger.handlers[:], logger.propagate, logger.level
+    yield
+    logger.handlers[:], logger.propagate = before[:2]
+    logger.setLevel(before[2])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import signal
@@ -26,6 +25,8 @@ from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE, tree
 from vmaild.listening import parse_address
 from vmaild.lookup import NOT_FOUND, Status
 
+pytestmark = pytest.mark.usefixtures("logging_as_before")
+
 
 @pytest.fixture(scope="module")
 def slapd(service_home: Path) -> Iterator[Slapd]:
@@ -44,16 +45,6 @@ def daemon(service_home: Path, slapd: Slapd) -> Iterator[DaemonProcess]:
     running.start()
     yield running
     assert running.stop() == 0
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """A command sets up logging for its whole process, which here is that of all tests."""
-    logger = logging.getLogger("vmaild")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate = before[:2]
-    logger.setLevel(before[2])
 
 
 @pytest.fixture

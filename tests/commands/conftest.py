@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,13 +39,8 @@ def daemon(service_home: Path, slapd: Slapd, http_port: int) -> Iterator[DaemonP
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """A command sets up logging for its whole process, which here is that of all tests."""
-    logger = logging.getLogger("vmaild")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate = before[:2]
-    logger.setLevel(before[2])
+def _logging(logging_as_before: None) -> None:
+    """For every test of a command."""
 
 
 @pytest.fixture
