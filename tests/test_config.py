@@ -123,12 +123,14 @@ result_attribute = 5
     )
     assert found == [
         "recipent_delimiter: unknown key; did you mean 'recipient_delimiter'?",
-        "preset: must be one of courier, not 'courrier'; did you mean 'courier'?",
+        "preset: must be one of courier, qmail-ldap, inetlocalmailrecipient, active-directory, iredmail,"
+        " not 'courrier'; did you mean 'courier'?",
         "[directory] pool_sise: unknown key; did you mean 'pool_size'?",
         "[directory] timeout: must be a number, not a string",
         "[directory] uri: is missing",
         "[directory] search_base: is missing",
-        "[maps.own] keys: must be one of address, domain, exact, not 'adress'; did you mean 'address'?",
+        "[maps.own] keys: must be one of address, domain, exact, transport, access, local, not 'adress';"
+        " did you mean 'address'?",
         "[maps.own] query_filter: '(mail=%x)': unknown %x",
         "[maps.own] scope: must be one of base, one, sub, not 'subtree'; did you mean 'sub'?",
         "[maps.other] query_filter: is missing",
@@ -411,3 +413,11 @@ allow_gid = "root"
     assert (second.access.uids, second.access.gids) == ({0, 4242}, {7})
     assert (config.http.mode, config.http.owner, config.http.group) == (0o660, "root", "root")
     assert config.http.access.gids == {0}
+
+
+def test_local_keys_need_mydestination(read) -> None:
+    text = MINIMAL + '[maps.own]\nkeys = "local"\nquery_filter = "(uid=%s)"\n'
+    assert problems(read, text) == ["[maps.own] keys: 'local' needs [postfix] mydestination"]
+    assert read(text + '[postfix]\nmydestination = ["d.example"]\n').maps.tables["own"].settings.local_domains == {
+        "d.example"
+    }

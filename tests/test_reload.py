@@ -16,7 +16,7 @@ from vmaild import admin, cli
 from vmaild.demo.ask import ask
 from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.slapd import Slapd, Tls, free_port
-from vmaild.demo.tree import tree
+from vmaild.demo.tree import READER_DN, SEARCH_BASE, tree
 from vmaild.errors import ConfigError
 from vmaild.listening import parse_address
 from vmaild.lookup import Status
@@ -109,6 +109,27 @@ def test_records_of_a_map_that_means_something_else_are_forgotten(daemon) -> Non
         assert client.ask() == REPLY
         assert searches(daemon) == before
     assert KEY.encode() in ask(daemon.address, "other", KEY).text
+
+
+def test_records_of_several_directories_stay_while_all_are_the_same(daemon, slapd) -> None:
+    host, base = slapd.uri.replace("127.0.0.1", "localhost"), SEARCH_BASE
+    password = (daemon.home / "bind_pw").read_text().strip()
+    table = f"server_host = {host}\nsearch_base = {base}\nversion = 3\n"
+    table += f"bind_dn = {READER_DN}\nbind_pw = {password}\n"
+    (daemon.home / "filed.cf").write_text(f"{table}query_filter = (mail=%s)\nresult_attribute = mailbox\n")
+    edit(daemon, "[control]", '[maps.filed]\ncf = "filed.cf"\n[control]')
+    with Client(daemon) as client:
+        assert client.ask() == REPLY
+        assert " 0 forgotten" not in admin.reload(control(daemon))
+        assert len(admin.stats(control(daemon))["directory"]["servers"]) == 2
+        assert client.ask() == REPLY
+        assert ask(daemon.address, "filed", KEY).text == b"domain1.example/user1/"
+        before = searches(daemon)
+        edit(daemon, 'recipient_delimiter = "+"', 'recipient_delimiter = "+"\nlog_level = "debug"')
+        assert "0 forgotten" in admin.reload(control(daemon))
+        assert client.ask() == REPLY
+        assert ask(daemon.address, "filed", KEY).text == b"domain1.example/user1/"
+        assert searches(daemon) == before
 
 
 def test_a_broken_file_is_refused_with_every_problem_and_the_old_one_goes_on(

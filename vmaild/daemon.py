@@ -24,7 +24,7 @@ import uvloop
 from vmaild.admin import MOST_CONNECTIONS, Console, Metrics, Readiness, StatusReport, readiness
 from vmaild.cache import Cache
 from vmaild.config import Config, load
-from vmaild.directory import Pool
+from vmaild.directory import Directories
 from vmaild.errors import ConfigError
 from vmaild.maps import Maps
 from vmaild.process import GcTuning, Log, LogOnce, descriptors, resources_in_use, systemd
@@ -66,10 +66,10 @@ async def console_of(config: Config) -> AsyncIterator[Console]:
 
 def places(config: Config) -> int:
     """How many clients there may be: ``max_connections``, or what the open files allow after all that is kept back."""
-    directory = config.directory
     admin = MOST_CONNECTIONS * (bool(config.http.address) + bool(config.control))
+    servers = sum(len(directory.uri) for directory in config.directories)
     # Twice: while a reload takes over, the connections of both configurations are open.
-    kept = descriptors.kept_back(2 * len(directory.uri), directory.pool_size, admin)
+    kept = descriptors.kept_back(2 * servers, max(directory.pool_size for directory in config.directories), admin)
     return descriptors.for_clients(config.daemon.max_connections, descriptors.raise_limit(), kept)
 
 
@@ -109,7 +109,7 @@ class Daemon:
         return self._serving.config
 
     @property
-    def directory(self) -> Pool:
+    def directory(self) -> Directories:
         """The directory in use."""
         return self._serving.directory
 

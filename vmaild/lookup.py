@@ -87,6 +87,9 @@ class Search(NamedTuple):
     ``size_limit`` is the most entries the answer may have, 0 for no limit; an answer past it is a failure,
     never a part of the entries. ``base_exists`` says that the base must be there, whatever the key: then
     noSuchObject is a failure, where otherwise it means that nothing was found (ldap_table(5), search_base).
+    ``ignore_referrals`` leaves out what points to other servers, as Postfix does; else it is a failure, for entries may
+    stand there. With ``exists`` one entry is enough: an answer that has more is cut off, and is none. ``directory`` is
+    the number of the directory that is asked, where there are several.
     """
 
     base: str
@@ -95,13 +98,17 @@ class Search(NamedTuple):
     attributes: tuple[str, ...]
     size_limit: int = 0
     base_exists: bool = False
+    ignore_referrals: bool = False
+    exists: bool = False
+    directory: int = 0
 
 
 class Entry(NamedTuple):
     """One entry of an answer: its DN as the server wrote it, and raw values by lower-case attribute name.
 
-    An attribute without values is absent. One that came back with options (RFC 4512, 2.5), or by another name than it
-    was asked for by, is there with an empty tuple: its values are not known.
+    Attributes are in the server's order; one with options (RFC 4512, 2.5) is by itself, and its name has them. An
+    attribute without values is absent. One whose values are not known is there with an empty tuple: it came back by
+    another name than it was asked for by.
     """
 
     dn: str

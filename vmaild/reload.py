@@ -16,13 +16,14 @@ import asyncio
 import contextlib
 import logging
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from vmaild.admin import Metrics
 from vmaild.cache import Cache
 from vmaild.config import Config
-from vmaild.directory import DirectorySettings, Pool
+from vmaild.directory import Directories, DirectorySettings
 from vmaild.directory.counters import Counters
 from vmaild.errors import ConfigError
 from vmaild.maps import Limits, Maps
@@ -34,7 +35,7 @@ POLL_INTERVAL = 0.02
 """Seconds between two looks at what is waited for. A reload is rare, and may take a second."""
 
 ANSWER_TIME = 1.0
-"""Seconds beyond ``timeout`` that lookups in flight have before their directory is closed."""
+"""Seconds beyond ``lookup_timeout`` that lookups in flight have before their directory is closed."""
 
 
 @dataclass(slots=True)
@@ -42,7 +43,7 @@ class Serving:
     """What answers lookups: a configuration, and what was made of it."""
 
     config: Config
-    directory: Pool
+    directory: Directories
     maps: Maps
 
     async def close(self) -> None:
@@ -53,7 +54,7 @@ class Serving:
     async def retire(self) -> None:
         """Close when what is in flight has been answered."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + self.config.directory.timeout + ANSWER_TIME
+        end = loop.time() + self.config.directory.lookup_timeout + ANSWER_TIME
         try:
             # An event would have to be set on the way of each lookup.
             while self.maps.in_flight and loop.time() < end:  # noqa: ASYNC110
@@ -64,18 +65,21 @@ class Serving:
 
 def serving(config: Config, cache: Cache, counters: Counters | None = None, before: Serving | None = None) -> Serving:
     """What answers by ``config`` over ``cache``, not started; ``before``: what it will replace."""
-    directory = Pool(config.directory, counters=counters)
+    directory = Directories(config.directories, counters=counters)
     maps = Maps(
         config.maps.groups,
         cache,
-        directory,
-        timeout=config.directory.timeout,
+        directory.route(0),
+        timeout=config.directory.lookup_timeout,
         canaries=config.maps.canaries,
+        route=directory.route if len(directory.pools) > 1 else None,
         limits=Limits(
-            config.directory.pool_size, config.directory.max_waiting, config.directory.max_waiting_per_client
+            sum(one.pool_size for one in config.directories),
+            config.directory.max_waiting,
+            config.directory.max_waiting_per_client,
         ),
         before=None if before is None else before.maps,
-        keep_records=before is not None and same_directory(before.config.directory, config.directory),
+        keep_records=before is not None and same_directories(before.config.directories, config.directories),
     )
     return Serving(config, directory, maps)
 
@@ -87,12 +91,20 @@ def same_directory(one: DirectorySettings, other: DirectorySettings) -> bool:
     return (one.search_base, one.bind_method, one.bind_dn) == (other.search_base, other.bind_method, other.bind_dn)
 
 
+def same_directories(before: Sequence[DirectorySettings], now: Sequence[DirectorySettings]) -> bool:
+    """Whether they are the same, one by one: queries name them by their numbers."""
+    return len(before) == len(now) and all(map(same_directory, before, now))
+
+
 async def make(before: Serving, config: Config, cache: Cache) -> Serving:
     """What is to replace ``before``, started. Raises ConfigError when it cannot."""
     new = serving(config, cache, before.directory.counters, before)
     try:
         await new.directory.start()
-        if not await _connected(new.directory, config.directory.connect_timeout) and before.directory.ready:
+        if (
+            not await _connected(new.directory, max(one.connect_timeout for one in config.directories))
+            and before.directory.ready
+        ):
             raise ConfigError(_no_server(config, new.directory))
         await new.maps.canaries.check()
     except OSError as error:
@@ -104,7 +116,7 @@ async def make(before: Serving, config: Config, cache: Cache) -> Serving:
     return new
 
 
-async def _connected(directory: Pool, seconds: float) -> bool:
+async def _connected(directory: Directories, seconds: float) -> bool:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds + ANSWER_TIME):
             while not directory.ready:  # noqa: ASYNC110
@@ -112,8 +124,8 @@ async def _connected(directory: Pool, seconds: float) -> bool:
     return directory.ready
 
 
-def _no_server(config: Config, directory: Pool) -> list[str]:
-    told = directory.status().servers
+def _no_server(config: Config, directory: Directories) -> list[str]:
+    told = [server for server in directory.status().servers if not server.up]
     why = [f"{config.path}: [directory] uri: {server.uri} cannot be used: {server.last_failure}" for server in told]
     return [*why, f"{config.path}: no directory server can be used, while the old configuration has one"]
 

@@ -18,6 +18,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.cache.fake_time import FakeTimeLoop
 from tests.maps.fake_directory import BASE, account, alias, evaluate, new_schema, role
@@ -255,7 +256,7 @@ class World:
             one.done(how)
             return
         begun = self.counts.searches
-        flight: Flight = one.done.__self__  # type: ignore[attr-defined]
+        flight = _flight_of(one.done)
         one.done(Found(how, one.began, self._answering(flight)))
         # What a flush overtook may begin another search after it, whose answer is not stored either.
         own = "" if flight.newest == float("inf") else flight.key.removeprefix(self.prefix).decode()
@@ -369,3 +370,11 @@ class World:
             return b""
 
         return replies[0] if isinstance(self.maps.seek(NAMES[place], key.encode(), keep), Answer) else None
+
+
+def _flight_of(done: Any) -> Flight:
+    """The flight that a search was for; one for a member of many comes by way of ``SideBySide``."""
+    owner = getattr(done, "func", done).__self__
+    flight = owner if isinstance(owner, Flight) else owner._done.__self__
+    assert isinstance(flight, Flight)
+    return flight

@@ -35,6 +35,12 @@ def access_keys(localpart: str, domain: str, delimiters: str) -> list[str]:
     return [*_addresses(localpart, domain, delimiters), domain, *_parents(domain), *users]
 
 
+def local_keys(localpart: str, domain: str, delimiters: str) -> list[str]:
+    """Of local_recipient_maps, for a domain of mydestination: the address, the localpart alone, ``@domain``."""
+    users = [form for name in _localparts(localpart, delimiters) for form in _forms(name)]
+    return [*_addresses(localpart, domain, delimiters), *users, f"@{domain}"]
+
+
 def _addresses(localpart: str, domain: str, delimiters: str) -> list[str]:
     return [f"{form}@{domain}" for name in _localparts(localpart, delimiters) for form in _forms(name)]
 

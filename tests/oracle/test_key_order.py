@@ -17,8 +17,14 @@ from random import Random
 import pytest
 
 from tests.oracle.conftest import aged
-from tests.oracle.key_order import access_keys, address_keys, transport_keys
+from tests.oracle.key_order import access_keys, address_keys, local_keys, transport_keys
+from tests.oracle.trees import Node
 from tests.support.postfix import Postfix
+from vmaild import daemon, lookup
+from vmaild.config import load
+from vmaild.demo.slapd import Slapd
+from vmaild.lookup import NOT_FOUND, Request
+from vmaild.tables import Group, Table, TableSettings
 from vmaild.tables.address import quote
 
 ADDRESSES = int(os.environ.get("VMAILD_ADDRESSES", "2000"))
@@ -43,6 +49,18 @@ TLD = {"transport": "t.example", "address": "r.example", "access": "x.example"}
 Keys = Callable[[str, str, str], list[str]]
 KINDS: dict[str, Keys] = {"transport": transport_keys, "address": address_keys, "access": access_keys}
 VALUES = {"transport": "tag:{}", "address": "{}", "access": "REJECT {}"}
+
+BASE = "o=keys"
+VMAILD = """\
+recipient_delimiter = "+"
+[directory]
+uri = ["{uri}"]
+search_base = "{base}"
+[maps.own]
+keys = "{kind}"
+query_filter = "(uid=%s)"
+result_attribute = "description"
+"""
 
 
 @dataclass(frozen=True)
@@ -175,3 +193,56 @@ def test_access_tables(asked: Asked) -> None:
                 differing.append((localpart, domain, reply, wanted))
     assert differing == []
     assert found > ADDRESSES // 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_vmaild_looks_for_the_same_keys(service_home: Path, kind: str) -> None:
+    """What Postfix finds in its own table (see above), vmaild finds with the same keys in LDAP."""
+    random = Random(SEED)
+    tables = {one: make_table(random, one) for one in KINDS}
+    with Slapd(service_home / f"slapd-{kind}", base=BASE, ldif=as_ldif(tables[kind]), access="") as slapd:
+        file = service_home / f"{kind}.toml"
+        file.write_text(VMAILD.format(uri=slapd.uri, base=BASE, kind=kind))
+        differing, found = [], 0
+        async with daemon.opened(load(file, {})) as maps:
+            for _ in range(ADDRESSES):
+                localpart, domain = make_address(random, kind)
+                key = f"{quote(localpart)}@{domain}"
+                reply = await maps.find(Request(b"own", key.encode()))
+                wanted = next((tables[kind][k] for k in KINDS[kind](localpart, domain, "+") if k in tables[kind]), None)
+                found += wanted is not None
+                if reply != (NOT_FOUND if wanted is None else lookup.found(wanted.encode())):
+                    differing.append((key, reply, wanted))
+    assert differing == []
+    assert ADDRESSES // 10 < found < ADDRESSES
+
+
+def as_ldif(table: dict[str, str]) -> str:
+    nodes = [Node(BASE, [("objectClass", "organization"), ("o", "keys")])]
+    for number, (key, value) in enumerate(table.items()):
+        kinds = [("objectClass", "organizationalRole"), ("objectClass", "extensibleObject"), ("cn", f"k{number}")]
+        nodes.append(Node(f"cn=k{number},{BASE}", [*kinds, ("uid", key), ("description", value)]))
+    return "".join(node.ldif() for node in nodes)
+
+
+@pytest.mark.parametrize("delimiters", ["+", ""])
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("address", address_keys),
+        ("transport", transport_keys),
+        ("access", access_keys),
+        ("local", local_keys),
+    ],
+)
+def test_all_search_keys_are_those_in_their_order(kind: str, keys: Keys, delimiters: str) -> None:
+    random = Random(SEED + 3)
+    settings = TableSettings(kind, delimiters, local_domains=frozenset(f"{d}" for d in ("r.example", "a.r.example")))
+    group = Group([Table("own", [], settings)])
+    for _ in range(ADDRESSES):
+        localpart, domain = make_address(random, "address")
+        found = [key.text for key in group.search_keys(f"{quote(localpart)}@{domain}")]
+        wanted = keys(localpart, domain, delimiters)
+        if kind == "local" and domain not in settings.local_domains:
+            wanted = address_keys(localpart, domain, delimiters)
+        assert found == wanted, (localpart, domain)

@@ -87,6 +87,7 @@ virtual_transport = error
             "",
             {"zimbraDomainType": "local", "zimbraMailStatus": "enabled", "zimbraMailTransport": "lmtp:z:7025"},
         ),
+        ("zimbraDomainName=za.example", "", {"zimbraDomainType": "alias", "zimbraMailStatus": "enabled"}),
         (
             "uid=ann",
             "",
@@ -101,8 +102,16 @@ virtual_transport = error
         ),
         ("cn=all", "", {"zimbraMailAlias": "all@z.example", "zimbraMailStatus": "enabled", "member": "uid=ann,@BASE@"}),
     ],
-    keys=["z.example", "ann@z.example", "a@z.example", "all@z.example", "ann", "nobody@z.example", "@z.example"],
-    stays=("does not answer the transport keys",),
+    keys=[
+        "z.example",
+        "za.example",
+        "ann@z.example",
+        "a@z.example",
+        "all@z.example",
+        "ann",
+        "nobody@z.example",
+        "@z.example",
+    ],
 )
 
 _RECEIVE = "(|(authorizedService=all)(authorizedService=mail:receive))"
@@ -188,7 +197,6 @@ smtpd_sender_restrictions = permit_mynetworks,
         "nobody@d.example",
         "ann",
     ],
-    stays=("does not answer the access keys",),
 )
 
 SYSTEMS["yunohost"] = System(

@@ -70,15 +70,16 @@ def test_a_directory_of_ones_own_may_be_the_same(home: Path) -> None:
     assert config.directory.pool_size == 9
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        MAP.replace("groups", "elsewhere"),
-        f'[directory]\nuri = ["ldap://127.0.0.1:3892"]\nsearch_base = "dc=example"\n{MAP}',
-    ],
-)
-def test_several_directories_are_refused_as_long_as_the_daemon_opens_one(home: Path, text: str) -> None:
-    assert "more than one directory, bind or TLS setting is not supported: ldap://127.0.0.1:389" in problems(home, text)
+def test_each_file_is_asked_where_it_says(home: Path) -> None:
+    config = read(home, MAP.replace("groups", "elsewhere"))
+    assert len(config.directories) == 2
+    assert [query.directory for query in config.maps.tables["virtual_alias_maps"].queries] == [0, 1]
+
+
+def test_a_directory_of_ones_own_comes_first(home: Path) -> None:
+    config = read(home, f'[directory]\nuri = ["ldap://127.0.0.1:3892"]\nsearch_base = "dc=example"\n{MAP}')
+    assert [settings.uri for settings in config.directories] == [("ldap://127.0.0.1:3892",), ("ldap://127.0.0.1:3890",)]
+    assert {query.directory for query in config.maps.tables["virtual_alias_maps"].queries} == {1}
 
 
 def test_the_names_of_main_cf_are_accepted(home: Path) -> None:

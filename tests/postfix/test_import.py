@@ -69,6 +69,7 @@ def test_tables_become_maps(site: Path, capsys: pytest.CaptureFixture[str]) -> N
             "virtual_mailbox_maps": {"cf": [f"{site}/b.cf"], "keys": "address"},
             "virtual_alias_maps": {
                 "cf": [f"{site}/a.cf", f"{site}/b.cf"], "keys": "address", "propagate_extension": True,
+                "quoted_only": True,
             },
         },
     }  # fmt: skip
@@ -223,3 +224,26 @@ def test_a_socket_outside_of_the_chroot_is_a_trap(
     aged_file(site / "master.cf", master)
     done = run(site, "queue_directory = /var/spool/postfix\nrelay_domains = ldap:@/a.cf\n", capsys, "--listen", listen)
     assert ("smtp/inet is chrooted" in done.said) == warned
+
+
+def test_users_without_a_domain_need_a_plain_mydestination(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main = "local_recipient_maps = ldap:@/a.cf\nvirtual_alias_domains =\n"
+    done = run(site, f"{main}mydestination = one.example, localhost\n", capsys)
+    assert done.config["postfix"] == {"mydestination": ["one.example", "localhost"]}
+    assert done.config["maps"]["local_recipient_maps"]["keys"] == "local"
+    assert done.status == 0
+    assert cli.main(["check", "-c", str(site / "out.toml")]) == 0
+    capsys.readouterr()
+    kept = run(site, f"{main}mydestination = hash:@/domains\n", capsys)
+    assert "mydestination is no plain list of domains" in kept.said
+    assert kept.status == 1
+
+
+def test_transport_and_access_tables_become_maps(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = run(
+        site,
+        "transport_maps = ldap:@/a.cf\nsmtpd_recipient_restrictions = check_recipient_access ldap:@/b.cf, reject\n",
+        capsys,
+    )
+    assert done.config["maps"]["transport_maps"]["keys"] == "transport"
+    assert done.config["maps"]["b"]["keys"] == "access"

@@ -96,6 +96,7 @@ def test_values_are_those_that_postfix_reads(tmp_path: Path) -> None:
         "recursion_limit": int(theirs["recursion_limit"]),
         "expansion_limit": int(theirs["expansion_limit"]),
         "size_limit": int(theirs["size_limit"]),
+        "ignore_referrals": True,
     }
     assert found.directory == {
         "uri": [

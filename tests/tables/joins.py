@@ -24,7 +24,8 @@ from tests.tables.random_tables import BASE, Directory
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
 from vmaild.demo.slapd import Slapd
-from vmaild.directory.connection import Credentials, LdapConnection
+from vmaild.directory.bonsai_patches import Credentials
+from vmaild.directory.connection import LdapConnection
 from vmaild.errors import DataError, DirectoryFailure
 from vmaild.lookup import Entry, Reply, Scope, Search
 from vmaild.tables import Group, KeyLookup, Schema

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmaild.tables import address
+from vmaild.tables import address, keys_of_parameters
 
 
 def texts(key: str, delimiters: str = "+", **options: bool) -> list[str]:
@@ -87,18 +87,18 @@ def test_the_empty_localpart_asks_for_the_catch_all_only() -> None:
 
 def test_a_quoted_localpart_is_looked_up_with_and_without_its_quotes() -> None:
     assert texts('"john doe"@d') == ['"john doe"@d', "john doe@d", "@d"]
-    assert texts('"john"@d') == ['"john"@d', "john@d", "@d"]
+    assert texts('"john"@d') == ["john@d", "@d"]
 
 
 def test_a_localpart_that_needs_quotes_is_looked_up_with_them_too() -> None:
-    assert texts("john doe@d") == ["john doe@d", '"john doe"@d', "@d"]
+    assert texts("john doe@d") == ['"john doe"@d', "john doe@d", "@d"]
 
 
 def test_an_extension_inside_quotes_is_an_extension() -> None:
     keys = address.search_keys('"john doe+x y"@d', "+")
     assert [(key.text, key.extension) for key in keys][2:] == [
-        ("john doe@d", "+x y"),
         ('"john doe"@d', "+x y"),
+        ("john doe@d", "+x y"),
         ("@d", ""),
     ]
 
@@ -132,4 +132,45 @@ def test_quoting_a_localpart_and_taking_the_quotes_off_gives_it_back(localpart: 
 @given(st.text(max_size=60), st.sampled_from(["", "+", "+-", "-"]))
 def test_every_search_key_is_an_address_of_the_same_domain(key: str, delimiters: str) -> None:
     for found in address.search_keys(key, delimiters):
-        assert found.text.rpartition("@")[2] == key.rpartition("@")[2]
+        domain = key.rpartition("@")[2]
+        assert found.text.rpartition("@")[2] in (domain, address.other_labels(domain))
+
+
+@given(st.text(max_size=30))
+def test_the_other_form_of_a_domain_is_the_name_of_a_host(domain: str) -> None:
+    other = address.other_labels(domain)
+    if other is not None:
+        assert not set(other) & set(" @\0\r\n\t\u00a0(),*\\")
+
+
+def test_a_quoted_form_only_where_postfix_asks_no_other() -> None:
+    found = address.search_keys('"john doe+x"@d', "+", quoted_only=True)
+    assert [key.text for key in found] == ['"john doe+x"@d', '"john doe"@d', "@d"]
+
+
+def test_a_domain_in_u_labels_and_in_a_labels_is_one() -> None:
+    assert texts("a@müller.example") == [
+        "a@müller.example", "a@xn--mller-kva.example", "@müller.example", "@xn--mller-kva.example",
+    ]  # fmt: skip
+    assert texts("a@xn--mller-kva.example")[1] == "a@müller.example"
+    assert texts("a@xn--.example") == ["a@xn--.example", "@xn--.example"], "no IDNA: as it is"
+    assert texts("ü@d.example") == ["ü@d.example", "@d.example"]
+
+
+def test_a_bare_domain_in_u_labels_and_in_a_labels_is_one() -> None:
+    assert [key.text for key in keys_of_parameters.domain("müller.example")] == [
+        "müller.example", "xn--mller-kva.example",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "extended"),
+    [
+        ("Name <named@t>", "named+n@t"),
+        ('"A, B" <named@t>, other@t', "named+n@t,other+n@t"),
+        ("<named@t>", "named+n@t"),
+        ('"a<b"@t', '"a<b+n"@t'),
+    ],
+)
+def test_an_extension_goes_to_the_address_behind_a_name(value: str, extended: str) -> None:
+    assert address.add_extension(value, "+n") == extended

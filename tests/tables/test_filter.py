@@ -197,7 +197,7 @@ def test_the_essence_matches_whatever_the_filter_matches(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "mail=%s", "(mail=%s", "(mail=%s))", "(&)", "(!(a=b)(c=d))", "(=x)", "(mail=a(b)", "(mail=%x)"]
+    "text", ["", "mail=%s", "(mail=%s", "(mail=%s))", "(!)", "(!(a=b)(c=d))", "(=x)", "(mail=a(b)", "(mail=%x)"]
 )
 def test_a_malformed_filter_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):

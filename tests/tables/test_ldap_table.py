@@ -290,7 +290,7 @@ def test_members_are_followed_to_any_depth_in_order(tree: Tree) -> None:
     inner = group(tree, "inner", maildrop="i@x")
     outer = group(tree, "outer", member=inner, maildrop="o@x")
     group(tree, "top", member=[outer, f"cn=missing,{BASE}"], maildrop="t@x")
-    assert own(tree, "top@list.example", special_result_attribute="member") == found(b"t@x,o@x,i@x")
+    assert own(tree, "top@list.example", special_result_attribute="member") == found(b"i@x,o@x,t@x")
 
 
 def test_a_ring_of_members_ends_at_the_recursion_limit(tree: Tree) -> None:

@@ -9,7 +9,8 @@ import pytest
 from tests.tables.conftest import BASE, SCHEMA, groups
 from vmaild.lookup import Entry, Scope, Search
 from vmaild.tables import Group, KeyLookup
-from vmaild.tables.plan import ENTRY_LIMIT, NO_ATTRIBUTES, JoinedSearch, Plan, share_out
+from vmaild.tables.plan import NO_ATTRIBUTES, JoinedSearch, Plan, share_out
+from vmaild.tables.query import MOST_ENTRIES
 
 DOMAIN = f"o=%d,{BASE}"
 D = f"o=d.example,{BASE}"
@@ -42,7 +43,7 @@ def test_the_queries_of_all_tables_for_all_search_keys_go_out_as_one() -> None:
     [search] = searches(of, "u+x@d.example")
     # Which class an entry has is told from its values.
     assert search.filter == "(|(mail=u+x@d.example)(mail=u@d.example)(mail=@d.example))"
-    assert (search.base, search.scope, search.size_limit) == (D, Scope.SUB, ENTRY_LIMIT)
+    assert (search.base, search.scope, search.size_limit) == (D, Scope.SUB, MOST_ENTRIES)
     assert search.attributes == ("mail", "maildrop", "objectclass")
 
 

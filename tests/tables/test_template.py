@@ -33,7 +33,7 @@ def test_a_query_template_is_filled_from_the_key(text: str, expected: str) -> No
         ("%u", "@d.example"),
         ("%4", "u@mail.sub.example"),
         ("%1", "user"),
-        ("%2", "u@a..b"),
+        ("%3", "u@a..b"),
     ],
 )
 def test_a_missing_part_means_nothing_to_ask(text: str, key: str) -> None:

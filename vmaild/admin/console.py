@@ -21,7 +21,7 @@ from vmaild.tables import address
 if TYPE_CHECKING:
     from vmaild.cache import Cache
     from vmaild.cache.record import Known
-    from vmaild.directory import Pool
+    from vmaild.directory import Directories
     from vmaild.maps import Maps
 
 Json = dict[str, Any]
@@ -54,12 +54,12 @@ class Unknown(Exception):
 class Console:
     """``status`` makes the state of the moment (``vmaild.admin.status``)."""
 
-    def __init__(self, maps: Maps, cache: Cache, directory: Pool, status: Callable[[], Json]) -> None:
+    def __init__(self, maps: Maps, cache: Cache, directory: Directories, status: Callable[[], Json]) -> None:
         self._cache = cache
         self.status = status
         self.use(maps, directory)
 
-    def use(self, maps: Maps, directory: Pool) -> None:
+    def use(self, maps: Maps, directory: Directories) -> None:
         """Tell of these from now on."""
         self.maps = maps
         self._directory = directory
@@ -152,7 +152,7 @@ class Console:
         }
 
 
-def server_errors(directory: Pool) -> list[str]:
+def server_errors(directory: Directories) -> list[str]:
     """What ails each server that is not up, in words."""
     states = directory.status().servers
     return [f"{server.uri}: {server.last_error or 'not connected yet'}" for server in states if not server.up]

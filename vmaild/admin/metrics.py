@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from vmaild.cache import Cache
-    from vmaild.directory import Pool, ServerStatus
+    from vmaild.directory import Directories, ServerStatus
     from vmaild.maps import MapCounters, Maps
     from vmaild.server import Server
 
@@ -97,7 +97,13 @@ class Metrics(Collector):
     """Reads the counters of the four parts. Nothing here blocks or waits."""
 
     def __init__(
-        self, *, cache: Cache, server: Server, directory: Pool, maps: Maps, log_dropped: Callable[[], int] = lambda: 0
+        self,
+        *,
+        cache: Cache,
+        server: Server,
+        directory: Directories,
+        maps: Maps,
+        log_dropped: Callable[[], int] = lambda: 0,
     ) -> None:
         """``log_dropped``: how many log lines were dropped (``vmaild.process.Log.dropped``)."""
         self._log_dropped = log_dropped
@@ -109,7 +115,7 @@ class Metrics(Collector):
         self.registry.register(self)
         _Process(registry=self.registry)
 
-    def use(self, directory: Pool, maps: Maps) -> None:
+    def use(self, directory: Directories, maps: Maps) -> None:
         """Read these from now on."""
         self._directory = directory
         self._maps = maps

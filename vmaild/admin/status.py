@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from vmaild.admin.metrics import Metrics
     from vmaild.cache import Cache
-    from vmaild.directory import Pool
+    from vmaild.directory import Directories
     from vmaild.maps import Maps
     from vmaild.server import Server
 
@@ -56,7 +56,7 @@ class StatusReport:
 
     cache: Cache
     server: Server
-    directory: Pool
+    directory: Directories
     maps: Maps
     metrics: Metrics
     log_dropped: Callable[[], int] = lambda: 0
@@ -67,7 +67,7 @@ class StatusReport:
     def __post_init__(self) -> None:
         self.started = self.clock()
 
-    def use(self, maps: Maps, directory: Pool) -> None:
+    def use(self, maps: Maps, directory: Directories) -> None:
         """Tell of these from now on."""
         self.maps, self.directory = maps, directory
 

@@ -56,9 +56,9 @@ def _word(level: Level, style: Style) -> str:
 async def _ask(config: Config) -> list[Finding]:
     """Every server, at the same time."""
     indexed = searched_by(config)
-    settings = config.directory
+    every = [(settings, uri) for settings in config.directories for uri in settings.uri]
     try:
-        reports = await asyncio.gather(*(examine(settings, uri, indexed) for uri in settings.uri))
+        reports = await asyncio.gather(*(examine(settings, uri, indexed) for settings, uri in every))
     except OSError as error:
         return [Finding(str(config.path), Level.ERROR, f"[directory] tls: {error.strerror or error}")]
     return [finding for report in reports for finding in report]

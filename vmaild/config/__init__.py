@@ -19,10 +19,11 @@ from vmaild.config.addresses import DEFAULT_LISTEN, AddressReader
 from vmaild.config.maps import Common, MapSet, read_maps
 from vmaild.config.ranges import RANGES
 from vmaild.config.section import Problems, Section
-from vmaild.config.table_files import only_directory
+from vmaild.config.table_files import Directories
 from vmaild.directory import DirectorySettings
 from vmaild.directory import problems as directory_problems
 from vmaild.errors import ConfigError
+from vmaild.postfix.domains import read_domains
 from vmaild.postfix.files import CONFIG_DIRECTORY
 from vmaild.process import escape, systemd
 from vmaild.server import MAX_CONNECTIONS, ListenSettings
@@ -48,7 +49,7 @@ CREDENTIAL = "bind_pw"
 # A password longer than this is a wrong file.
 MAX_PASSWORD = 4096
 
-_TABLES = ("directory", "listen", "cache", "http", "control", "maps")
+_TABLES = ("directory", "listen", "cache", "http", "control", "postfix", "maps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Config:
 
     path: Path
     daemon: DaemonSettings
-    directory: DirectorySettings
+    directories: tuple[DirectorySettings, ...]
+    """That of ``[directory]`` first, then those of table files that are asked elsewhere."""
     listen: tuple[ListenSettings, ...]
     cache: CacheSettings
     maps: MapSet
@@ -81,6 +83,11 @@ class Config:
     control: str = DEFAULT_CONTROL
     control_is_default: bool = True
     warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def directory(self) -> DirectorySettings:
+        """The first."""
+        return self.directories[0]
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
@@ -124,13 +131,17 @@ class _Reader:
         addresses = AddressReader(self._document, self._problems)
         # As in Postfix's own programs, postconf(1).
         postfix = Path(self._environ.get("MAIL_CONFIG", CONFIG_DIRECTORY))
-        common = Common(base, daemon.recipient_delimiter, daemon.owner_request_special, self._path.parent, postfix)
-        maps = read_maps(daemon.preset, self._document.get("maps", {}), common, self._problems)
-        directory = only_directory(written, maps.directories, self._problems)
+        common = Common(
+            base, daemon.recipient_delimiter, daemon.owner_request_special, self._mydestination(), self._path.parent,
+            postfix,
+        )  # fmt: skip
+        asked = Directories([written] if written else [])
+        maps = read_maps(daemon.preset, self._document.get("maps", {}), common, self._problems, asked)
+        directories = asked.different or (DirectorySettings((), ""),)
         return Config(
             path=self._path,
             daemon=daemon,
-            directory=directory,
+            directories=directories,
             listen=addresses.listens(maps.tables),
             cache=self._cache(),
             maps=maps,
@@ -157,6 +168,14 @@ class _Reader:
         if not daemon.recipient_delimiter.isascii() or not daemon.recipient_delimiter.isprintable():
             section.problem("recipient_delimiter", "must be printable ASCII characters")
         return daemon
+
+    def _mydestination(self) -> frozenset[str]:
+        section = self._section("postfix")
+        section.only(("mydestination",))
+        found = read_domains(" ".join(section.words("mydestination") or ()), lambda path: Path(path).read_text())
+        for text in found.problems:
+            section.problem("mydestination", text)
+        return frozenset(found.names)
 
     def _directory(self) -> DirectorySettings:
         section = self._section("directory")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,12 @@ from vmaild.tables.filter import FilterTemplate
 from vmaild.tables.presets import PRESETS
 from vmaild.tables.query import Query
 from vmaild.tables.results import Expansion
-from vmaild.tables.table import Group, Table, TableSettings
+from vmaild.tables.table import KEYS, Group, Table, TableSettings
 from vmaild.tables.template import Template
 
 # A part of a template that stands for something of the key.
 _PART = re.compile("%.")
 
-KEYS = ("address", "domain", "exact")
 # ldap_table(5): result_attribute's default, also beside other lists.
 DEFAULT_RESULT_ATTRIBUTE = ("maildrop",)
 
@@ -52,9 +51,10 @@ QUERY_KEYS = (
     "localpart",
     "one_value_per_entry",
     "require_result",
+    "ignore_referrals",
 )
-_FLAGS = ("propagate_extension", "unique", "mailbox_guard")
-MAP_KEYS = ("keys", *_FLAGS, "record", "canary", "query", "cf")
+_FLAGS = ("propagate_extension", "unique", "quoted_only", "mailbox_guard")
+MAP_KEYS = ("keys", *_FLAGS, "exists", "record", "canary", "query", "cf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ class Common:
     search_base: str
     recipient_delimiter: str = ""
     owner_request_special: bool = True
+    mydestination: frozenset[str] = frozenset()
+    """The domains of ``[postfix] mydestination``, lower case."""
     home: Path = Path()
     """What relative paths of table files are relative to."""
     postfix: Path = CONFIG_DIRECTORY
@@ -81,14 +83,19 @@ class MapSet:
     """Where maps made of table files are asked; all others are asked in ``[directory]``."""
 
 
-def read_maps(preset: str, values: object, common: Common, problems: Problems) -> MapSet:
-    """The maps of the preset with those of the file over them. What is wrong is noted in ``problems``."""
+def read_maps(
+    preset: str, values: object, common: Common, problems: Problems, directories: Directories | None = None
+) -> MapSet:
+    """The maps of the preset with those of the file over them. What is wrong is noted in ``problems``.
+
+    The directories that table files ask are added to ``directories``.
+    """
     written = Section(values, "maps", problems).values
     merged = merge(PRESETS[preset](common.search_base) if preset in PRESETS else {}, written)
     tables: dict[str, Table] = {}
     canaries: dict[str, tuple[str, ...]] = {}
     records: dict[str, list[tuple[Section, Table]]] = {}
-    directories = Directories()
+    directories = Directories() if directories is None else directories
     sections = {name: Section(value, f"maps.{name}", problems) for name, value in merged.items()}
     for name, section in sections.items():
         _check_name(name, section, tables)
@@ -105,8 +112,9 @@ def read_maps(preset: str, values: object, common: Common, problems: Problems) -
 def _group(members: list[tuple[Section, Table]]) -> Group:
     first = members[0][1]
     for section, table in members[1:]:
-        if table.settings.keys != first.settings.keys:
-            section.problem("record", f"map {first.name!r} of the same record has keys = {first.settings.keys!r}")
+        for key in ("keys", "quoted_only"):
+            if (other := getattr(first.settings, key)) != getattr(table.settings, key):
+                section.problem("record", f"map {first.name!r} of the same record has {key} = {other!r}")
     return Group([table for _, table in members])
 
 
@@ -151,11 +159,22 @@ def _check_name(name: str, section: Section, tables: Mapping[str, Table]) -> Non
 
 
 def _table(name: str, section: Section, common: Common, directories: Directories) -> Table:
+    table = _read_table(name, section, common, directories)
+    if table.settings.keys == "local" and not common.mydestination:
+        section.problem("keys", "'local' needs [postfix] mydestination")
+    if not section.flag("exists"):
+        return table
+    exists = Expansion((), exists=True)
+    return Table(name, [replace(query, expansion=exists, size_limit=0) for query in table.queries], table.settings)
+
+
+def _read_table(name: str, section: Section, common: Common, directories: Directories) -> Table:
     section.only((*MAP_KEYS, *QUERY_KEYS))
     settings = TableSettings(
         keys=section.choice("keys", KEYS) or "address",
         recipient_delimiter=common.recipient_delimiter,
         owner_request_special=common.owner_request_special,
+        local_domains=common.mydestination,
         **{flag: section.flag(flag) or False for flag in _FLAGS},
     )
     if "cf" in section:
@@ -186,8 +205,8 @@ def _file_queries(name: str, section: Section, common: Common, directories: Dire
     for table in read_entries(section, common.home, common.postfix):
         if table.query:
             query = _query(Section(table.query, f"{section.name}.cf {table.name}", section.problems), common)
-            directories.add(name, directory_settings(section, table))
-            queries += [query] if query else []
+            number = directories.add(name, directory_settings(section, table))
+            queries += [replace(query, directory=number)] if query else []
     return queries
 
 
@@ -211,6 +230,7 @@ def _query(section: Section, common: Common) -> Query | None:
     return Query(
         *(base, scope, query_filter, expansion, frozenset(domain), frozenset(localpart), limit or 0),
         require_result=section.flag("require_result") or False,
+        ignore_referrals=section.flag("ignore_referrals") or False,
     )
 
 

@@ -47,6 +47,8 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
     },
     "directory": {
         "timeout": Range(0.01, HOUR, "seconds"),
+        # Postfix gives up after 100 s.
+        "lookup_timeout": Range(0.01, 90, "seconds"),
         "connect_timeout": Range(0.01, HOUR, "seconds"),
         "check_interval": Range(0.01, HOUR, "seconds"),
         "max_lifetime": Range(1, 30 * DAY, "seconds"),

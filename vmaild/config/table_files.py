@@ -8,11 +8,11 @@ base of the first as the entry that must be there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from vmaild.config.section import Problems, Section
+from vmaild.config.section import Section
 from vmaild.directory import DirectorySettings
 from vmaild.directory import problems as directory_problems
 from vmaild.postfix import files
@@ -34,19 +34,20 @@ SHARED_BY = (
 """What must be equal for two tables to share a directory."""
 
 
-@dataclass(slots=True)
 class Directories:
-    """The directories that table files ask, equal ones once, and which query of which map asks which."""
+    """The directories that are asked, ``written`` first, equal ones once; and which query of which map asks which."""
 
-    _shared: dict[tuple[object, ...], DirectorySettings] = field(default_factory=dict)
-    _asked: dict[str, list[tuple[object, ...]]] = field(default_factory=dict)
+    def __init__(self, written: Sequence[DirectorySettings] = ()) -> None:
+        self._shared = {sharing_key(settings): settings for settings in written}
+        self._asked: dict[str, list[tuple[object, ...]]] = {}
 
-    def add(self, map_name: str, settings: DirectorySettings) -> None:
-        """Note that the next query of ``map_name`` is asked in the directory of ``settings``."""
+    def add(self, map_name: str, settings: DirectorySettings) -> int:
+        """Note that the next query of ``map_name`` is asked in the directory of ``settings``; returns its number."""
         key = sharing_key(settings)
         first = self._shared.setdefault(key, settings)
         self._shared[key] = replace(first, timeout=max(first.timeout, settings.timeout))
         self._asked.setdefault(map_name, []).append(key)
+        return list(self._shared).index(key)
 
     @property
     def different(self) -> tuple[DirectorySettings, ...]:
@@ -61,19 +62,6 @@ class Directories:
 def sharing_key(settings: DirectorySettings) -> tuple[object, ...]:
     """What two tables that share a directory have in common: server, bind and TLS."""
     return tuple(getattr(settings, name) for name in SHARED_BY)
-
-
-def only_directory(written: DirectorySettings | None, found: Directories, problems: Problems) -> DirectorySettings:
-    """The one directory that the daemon asks: ``[directory]``, or that of the table files.
-
-    WIRING: ``daemon`` opens one directory. Once it opens each of ``found.different``, and asks each query in its own
-    (``found.by_map()``), the problem that is noted here goes.
-    """
-    asked = ([written] if written else []) + list(found.different)
-    if len({sharing_key(settings) for settings in asked}) > 1:
-        servers = ", ".join(" ".join(settings.uri) for settings in asked)
-        problems.add("maps", "cf", f"more than one directory, bind or TLS setting is not supported: {servers}")
-    return asked[0] if asked else DirectorySettings((), "")
 
 
 def read_entries(section: Section, home: Path, postfix: Path) -> list[LdapTable]:

@@ -13,6 +13,7 @@ shared_probe        one probe at a time, whose outcome serves all who need it
 subschema           the server's schema, which decides what queries can be joined
 wait_queue          the searches that wait for a free connection, first come first served
 connection          one LDAP connection: a search, its deadline, its result code
+attributes          what a search asks for, with options that came back
 large_message       messages in pieces, gathered for libldap or thrown away
 bind                from nothing to a bound connection, step by step on the loop
 deadline_timer      one timer of the loop for many deadlines
@@ -24,6 +25,7 @@ relay               TLS and remote servers, so that libldap never blocks the loo
 dial                name resolution, TCP connect, and whether an LDAP server answers there
 tls                 the TLS context, made and checked
 uri                 LDAP URIs as vmaild accepts them
+several             several directories as one
 settings            what the configuration fills, and ``problems`` that checks it
 counters            what is counted, and the state of the moment
 walk                one connection for a command: searches, and pages of a whole tree; not for the daemon
@@ -43,6 +45,7 @@ from vmaild.directory.counters import Counters, PoolStatus, ServerStatus
 from vmaild.directory.failures import KINDS, LIMIT, NO_BASE, REFUSED, in_words
 from vmaild.directory.pool import Ended, Found, Pool
 from vmaild.directory.settings import DirectorySettings, problems
+from vmaild.directory.several import Directories
 from vmaild.directory.shared_probe import RENEWAL, TRUST, SharedProbe
 
 __all__ = [
@@ -53,6 +56,7 @@ __all__ = [
     "RENEWAL",
     "TRUST",
     "Counters",
+    "Directories",
     "DirectorySettings",
     "Ended",
     "Found",

@@ -5,6 +5,7 @@ Beside these, ``vmaild.directory.connection`` has the class for an entry.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from bonsai import LDAPClient
@@ -47,3 +48,12 @@ class Client(LDAPClient):
         # Referrals come as objects in the result, never followed, never dropped.
         self.set_ignore_referrals(False)
         self.set_server_chase_referrals(False)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How to bind: mechanism SIMPLE or EXTERNAL; name and password for a simple bind that is not anonymous."""
+
+    mechanism: str = "SIMPLE"
+    name: str | None = None
+    password: str | None = None

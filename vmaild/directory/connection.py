@@ -22,15 +22,15 @@ import functools
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import bonsai.ldapentry
 from bonsai._bonsai import ldapconnection
-from bonsai.errors import LDAPError
+from bonsai.errors import LDAPError, SizeLimitError
 
 from vmaild.directory import ber
+from vmaild.directory.attributes import attributes
 from vmaild.directory.bind import Bind
-from vmaild.directory.bonsai_patches import Client
+from vmaild.directory.bonsai_patches import Client, Credentials
 from vmaild.directory.deadline_timer import DeadlineTimer
 from vmaild.directory.dial import set_keepalive
 from vmaild.directory.failures import (
@@ -55,6 +55,8 @@ SCOPES = {Scope.BASE: 0, Scope.ONE: 1, Scope.SUB: 2}
 MESSAGES_PER_WAKEUP = 64
 """Messages read before the loop gets its turn: an answer of thousands of entries must not stall other lookups."""
 
+ANY_ENTRY = Entry("", {})
+"""What one entry is enough of brought more of: which, is not known."""
 WINDOW = 2048
 """Bytes looked at in the socket's buffer at a time: an entry of usual size and the result code behind it."""
 
@@ -69,8 +71,6 @@ reply, which has 100,000."""
 MAX_LATE = 64 * 1024 * 1024
 """Bytes that may come late, of abandoned searches, before the connection is given up: slapd ends an abandoned search
 after the entry that it is sending."""
-
-NO_ATTRIBUTES = "1.1"  # RFC 4511, 4.5.1.8
 
 
 _SUCCESS = bytes.fromhex("6507 0a0100 0400 0400")
@@ -99,15 +99,6 @@ class Fields(dict[str, list[bytes]]):
 setattr(bonsai.ldapentry, "LDAPEntry", Fields)  # noqa: B010
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """How to bind: mechanism SIMPLE or EXTERNAL; name and password for a simple bind that is not anonymous."""
-
-    mechanism: str = "SIMPLE"
-    name: str | None = None
-    password: str | None = None
-
-
 def _ignore(connection: LdapConnection) -> None:
     """The ``on_dead`` of a connection that no server owns yet."""
 
@@ -127,12 +118,12 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
         self._fd = -1
         self._message = 0
         self._search = _NOTHING
+        self._attributes = attributes(())
         self._received = self._values = self._late = 0
         self._abandoned = self._silent = False
         self._unfinished: Gathered | Skipped | None = None
         """A message of which a part came, taken from the socket here and not by libldap."""
         self.max_answer = MAX_ANSWER
-        self._names: frozenset[str] = frozenset()
         self._done: Callable[[Outcome], None] | None = None
         self._end_at = 0.0
         self._deadline = DeadlineTimer(self._expire)
@@ -198,12 +189,12 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
             # libldap would cut the filter off there, and search for something else.
             done(DirectoryFailure("NUL in a filter", INVALID))
             return
-        attributes, self._names = _attributes(search.attributes)
-        self._client.raw_attributes = attributes
+        self._attributes = wanted = attributes(search.attributes)
+        self._client.raw_attributes = wanted.raw
         try:
             # The server's own limit is a second later, so that it stops too, and never first.
             self._message = ldapconnection.search(
-                self, search.base, SCOPES[search.scope], search.filter, attributes, int(limit) + 2.0,
+                self, search.base, SCOPES[search.scope], search.filter, wanted.asked, int(limit) + 2.0,
                 search.size_limit,
             )  # fmt: skip
         except FOREIGN as error:
@@ -223,8 +214,9 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
         if done is not None:
             done(outcome)
 
-    def _outcome(self, found: list[Fields], done: bytes) -> Outcome:
-        """What the answer to the pending search makes, whose last message is ``done``."""
+    def _outcome(self, found: list[Fields], done: bytes) -> Outcome | None:
+        """What the answer to the pending search makes, whose last message is ``done``; None when it must be made again
+        (``Attributes.learn``)."""
         if not _succeeded(done, self._message):
             code = ber.search_result(done, self._message)
             if code is None:
@@ -236,15 +228,19 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
                 return DirectoryFailure(f"there is no {self._search.base!r}", NO_BASE)
         return self._entries(found)
 
-    def _entries(self, found: list[Fields]) -> Outcome:
-        names = self._names
+    def _entries(self, found: list[Fields]) -> Outcome | None:
+        names = self._attributes.names
         entries = []
         for fields in found:
             if type(fields) is not Fields:
+                if self._search.ignore_referrals:
+                    continue
                 return DirectoryFailure("part of the answer is a referral", REFERRAL)
             values = {name.lower(): tuple(raw) for name, raw in fields.items() if raw}
             if not names.issuperset(values):
                 # With options, or by another of its names: bonsai has made numbers and truth values of some of these.
+                if self._attributes.learn(values):
+                    return None
                 values = {name: values[name] if name in names else () for name in values}
             entries.append(Entry(fields.dn, values))
         return entries
@@ -264,6 +260,9 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
             self._wrong(error)
 
     def _wrong(self, error: Exception) -> None:
+        if self._search.exists and isinstance(error, SizeLimitError):
+            self._finish([ANY_ENTRY])
+            return
         wrong = failure(error)
         # A result code is an answer, whatever it says: the connection is in step.
         if wrong.kind == BROKEN or not (isinstance(error, LDAPError) and result_code(error) > 0):
@@ -295,7 +294,11 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
         if found is None:
             return True
         self._late = 0
-        self._finish(self._outcome(found, message))
+        outcome = self._outcome(found, message)
+        if outcome is None:
+            self._search_again()
+        else:
+            self._finish(outcome)
         return False
 
     # --- what is seldom: messages in pieces, large ones, late ones ----------------------------------------------------
@@ -387,6 +390,11 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
             with contextlib.suppress(*FOREIGN):
                 self.abandon(self._message)
 
+    def _search_again(self) -> None:
+        done, self._done = self._done, None
+        assert done is not None
+        self.begin(self._search, self._end_at, done)
+
     def _end(self) -> None:
         self.lost = True
         self.kill()
@@ -454,9 +462,3 @@ def _frame(data: bytes) -> tuple[int, int]:
         return at + length, int.from_bytes(data[at + 2 : end], "big")
     except IndexError:
         return 0, -1
-
-
-@functools.lru_cache(maxsize=256)
-def _attributes(wanted: tuple[str, ...]) -> tuple[list[str], frozenset[str]]:
-    """What to ask for, and the lower-case names of it. Maps ask for the same few sets again and again."""
-    return list(wanted) or [NO_ATTRIBUTES], frozenset(name.lower() for name in wanted)

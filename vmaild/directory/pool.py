@@ -89,6 +89,7 @@ class Pool:
     ) -> None:
         self.counters = counters or Counters()
         self._settings = settings
+        self._timeout = settings.timeout
         self._clock = clock
         self._waiting: WaitQueue[_Attempt] = WaitQueue(settings.max_waiting)
         self._servers: list[LdapServer] = []
@@ -179,8 +180,12 @@ class Pool:
         return how.entries
 
     def begin(self, search: Search, end: float, done: Callable[[Ended], None]) -> _Attempt:
-        """Search by ``end`` (loop time). ``done`` is called once with how it ended, perhaps before this returns."""
+        """Search by ``end`` (loop time) and within ``timeout``. ``done`` is called once with how it ended, perhaps
+        before this returns."""
         self.counters.searches += 1
+        own_end = self._loop.time() + self._timeout
+        if own_end < end:
+            end = own_end
         attempt = _Attempt(self, search, end, done)
         self._place(attempt)
         return attempt

@@ -27,7 +27,8 @@ class DirectorySettings:
     """The directory's servers, the account, the transport security, and the limits. All times are in seconds.
 
     uri                 the servers, in order of preference
-    search_base         the DN under which everything is searched; it must exist on every server
+    search_base         the DN under which everything is searched; it must exist on every server. Empty: the server's
+                        own default, and what must be there is the root DSE (RFC 4512, 5.1), which says little
     bind                simple, none (anonymous) or sasl_external (ldapi, or TLS with a client certificate);
                         empty: simple when ``bind_dn`` is set, else none
     bind_dn, bind_pw    the account of a simple bind
@@ -37,7 +38,8 @@ class DirectorySettings:
     tls_cert, tls_key   client certificate and its key (PEM)
     tls_require_cert    check the server's certificate and its host name
     allow_cleartext_bind  let the password cross the network unencrypted
-    timeout             one lookup: waiting for a connection, searching, and one retry
+    timeout             one search: waiting for a connection, searching, and one retry
+    lookup_timeout      one lookup, however many searches it takes; Postfix waits for 100 seconds
     connect_timeout     one connection: name, TCP, TLS, bind, and the check of the search base
     pool_size           connections to each server
     max_waiting         lookups that may wait for a connection; past it those of whoever has most fail at once
@@ -60,6 +62,7 @@ class DirectorySettings:
     tls_require_cert: bool = True
     allow_cleartext_bind: bool = False
     timeout: float = 3.0
+    lookup_timeout: float = 30.0
     connect_timeout: float = 2.0
     pool_size: int = 4
     max_waiting: int = 1000
@@ -99,8 +102,8 @@ def _endpoints(settings: DirectorySettings) -> tuple[list[Endpoint], list[tuple[
             found.append(("uri", f"{text!r} {error}"))
     if len(set(settings.uri)) < len(settings.uri):
         found.append(("uri", "names a server twice"))
-    if not settings.search_base.strip():
-        found.append(("search_base", "must not be empty"))
+    if settings.search_base and not settings.search_base.strip():
+        found.append(("search_base", "must be a DN, or empty"))
     for key, value in (("search_base", settings.search_base), ("bind_dn", settings.bind_dn)):
         if "\0" in value:
             found.append((key, "holds a NUL"))

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vmaild.directory import tls
-from vmaild.directory.connection import Credentials, LdapConnection
+from vmaild.directory.bonsai_patches import Credentials
+from vmaild.directory.connection import LdapConnection
 from vmaild.directory.dial import answers
 from vmaild.directory.failures import BROKEN, CERTIFICATE, REFUSED, TIMEOUT, UNAVAILABLE
 from vmaild.directory.relay import passage

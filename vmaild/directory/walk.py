@@ -16,8 +16,9 @@ from typing import Any
 
 from bonsai._bonsai import ldapconnection
 
+from vmaild.directory.attributes import attributes
 from vmaild.directory.bonsai_patches import Client
-from vmaild.directory.connection import SCOPES, LdapConnection, Outcome, _attributes
+from vmaild.directory.connection import SCOPES, Fields, LdapConnection, Outcome
 from vmaild.directory.failures import FOREIGN, TIMEOUT, failure
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
@@ -39,18 +40,26 @@ class WalkConnection(LdapConnection):
         self._page = result = super().get_result(message)
         return result
 
+    def _entries(self, found: list[Fields]) -> Outcome | None:
+        # A page cannot be asked for again: what has options that were not foreseen is left out.
+        for fields in found:
+            if type(fields) is Fields:
+                for name in [name for name in fields if name.lower() not in self._attributes.names]:
+                    del fields[name]
+        return super()._entries(found)
+
     async def pages(self, search: Search, size: int, seconds: float) -> AsyncGenerator[list[Entry], None]:
         """The entries, at most ``size`` at a time, each page within ``seconds``. Raises ``DirectoryFailure``.
 
         The next page is asked for before one is handed over: the server works while the caller does.
         """
-        attributes, self._names = _attributes(search.attributes)
-        self._client.raw_attributes = attributes
+        self._attributes = wanted = attributes(search.attributes)
+        self._client.raw_attributes = wanted.raw
         self._search = search
         coming: asyncio.Task[list[Entry]] | None = None
         try:
             message = ldapconnection.search(
-                self, search.base, SCOPES[search.scope], search.filter, attributes, seconds + 2.0,
+                self, search.base, SCOPES[search.scope], search.filter, wanted.asked, seconds + 2.0,
                 search.size_limit, False, [], size,
             )  # fmt: skip
             coming = self._coming(message, seconds)

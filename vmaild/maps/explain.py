@@ -94,7 +94,7 @@ async def explain(maps: Maps, entry: Map, key: str) -> Explanation:
         return found
     found.folded = folded.decode()
     found.record = maps.record(entry, folded)
-    watched = _Watched(maps.directory)
+    watched = _Watched(entry.directory or maps.directory)
     flight = await maps.fly(entry, folded, watched)
     found.sent = watched.sent
     if flight.failure is not None:

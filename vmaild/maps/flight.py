@@ -29,6 +29,7 @@ from vmaild.lookup import Reply, Search
 from vmaild.maps.counters import FlightCounters
 from vmaild.maps.fair_queue import FairQueue, Peer
 from vmaild.maps.latency import LATENCY_BOUNDS
+from vmaild.maps.side_by_side import SideBySide
 from vmaild.tables import Group, KeyLookup, Schema
 
 logger = logging.getLogger("vmaild.maps")
@@ -165,7 +166,11 @@ class Flight:
                         settled.base,
                         settled.filter,
                     )
-                self._directory.begin(settled, self.end, self._searched)
+                members = self.lookup.members
+                if members is None:
+                    self._directory.begin(settled, self.end, self._searched)
+                else:
+                    SideBySide(members, self._directory.begin, self.end, self._members_known).start()
                 return
         except Exception as error:
             self.failure = error
@@ -199,6 +204,13 @@ class Flight:
             else:
                 lookup.split()
         self._go_on()
+
+    def _members_known(self, failure: DirectoryFailure | None) -> None:
+        if failure is None:
+            self._go_on()
+        else:
+            self.failure = failure
+            self._landed(self)
 
     def _take_others(self, began: float) -> None:
         """They are stored once, and by the age of the search that answered them."""
@@ -286,7 +298,8 @@ class Flights:
 
     def _new(self, key: bytes, waiter: Waiter, completes: Record | None) -> Flight:
         entry = waiter.map
-        flight = Flight(key, entry.group, entry.place, waiter.end, completes, self._directory, self._ended)
+        directory = entry.directory or self._directory
+        flight = Flight(key, entry.group, entry.place, waiter.end, completes, directory, self._ended)
         flight.peer = waiter.peer or self._nobody
         self._flights[key] = flight
         self.count += 1

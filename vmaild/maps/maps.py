@@ -48,6 +48,8 @@ class Map(NamedTuple):
     place: int
     prefix: bytes
     counters: MapCounters
+    directory: Searcher | None = None
+    """Where its lookups are made, when not where all are."""
 
 
 class Wanted(NamedTuple):
@@ -61,6 +63,8 @@ class Wanted(NamedTuple):
 class Maps:
     """All maps of the daemon. ``timeout`` is in seconds: what one lookup may take in the directory.
 
+    ``route`` gives what searches for the maps of each directory, where there are several; else ``directory`` does.
+
     ``before``: the maps over the same cache that these replace. What was counted by name goes on, and records stay for
     groups whose meaning is the same, unless ``keep_records`` is false: then none does. See ``take_over``.
     """
@@ -73,6 +77,7 @@ class Maps:
         *,
         timeout: float,
         canaries: Mapping[str, tuple[str, ...]] | None = None,
+        route: Callable[[int], Searcher] | None = None,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.monotonic,
         before: Maps | None = None,
@@ -83,9 +88,10 @@ class Maps:
         counted: dict[str, MapCounters] = {} if before is None else before.counters
         self._maps: dict[bytes, Map] = {}
         for group in groups:
+            own = route(group.directory) if route is not None else None
             for place, table in enumerate(group.tables):
                 counters = counted.get(table.name) or MapCounters()
-                entry = Map(table.name, group, place, self._numbers.prefix(group), counters)
+                entry = Map(table.name, group, place, self._numbers.prefix(group), counters, own)
                 self._maps[table.name.encode()] = entry
         self._cache = cache
         self._directory = directory
@@ -244,7 +250,7 @@ class Maps:
     async def _present(self, name: str, key: str) -> bool:
         """Whether the directory has a canary, past the cache."""
         entry = self._maps[name.encode()]
-        flight = await self.fly(entry, key.encode(), self._directory)
+        flight = await self.fly(entry, key.encode(), entry.directory or self._directory)
         if flight.failure is not None:
             raise flight.failure
         settled = flight.lookup.settle(entry.place)

@@ -16,6 +16,9 @@ def document(plan: Plan, main: MainCf, endpoint: str, directory: str) -> str:
     if main.value("owner_request_special").lower() == "no":
         lines.append("owner_request_special = false")
     lines += ["", "[[listen]]", f"address = {_quoted(endpoint)}"]
+    if plan.mydestination:
+        listed = ", ".join(_quoted(domain) for domain in plan.mydestination)
+        lines += ["", "[postfix]", f"mydestination = [{listed}]"]
     for made in plan.maps:
         lines += ["", *_map(made)]
     return "\n".join([*lines, ""])
@@ -30,6 +33,8 @@ def _map(made: MapPlan) -> list[str]:
     lines.append(f"keys = {_quoted(made.keys)}")
     if made.propagate_extension:
         lines.append("propagate_extension = true")
+    if made.quoted_only:
+        lines.append("quoted_only = true")
     return lines
 
 

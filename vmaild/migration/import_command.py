@@ -16,13 +16,13 @@ import tempfile
 from pathlib import Path
 
 from vmaild.config import load
-from vmaild.config.maps import KEYS
 from vmaild.errors import ConfigError
 from vmaild.migration.document import document
 from vmaild.migration.edit import changed_text, unified_diff
 from vmaild.migration.plan import Plan, make_plan
 from vmaild.postfix import files
 from vmaild.postfix.files import CONFIG_DIRECTORY, Site
+from vmaild.tables.table import KEYS
 
 EX_PARTIAL = 1
 

@@ -33,6 +33,7 @@ class MapPlan:
     cf: list[str]
     keys: str
     propagate_extension: bool = False
+    quoted_only: bool = False
 
 
 @dataclass(slots=True)
@@ -45,6 +46,8 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     """Tables that stay with Postfix, and why."""
+    mydestination: list[str] = field(default_factory=list)
+    """The domains whose users are looked for without their domain too."""
 
 
 def make_plan(site: Site, read: ReadTable, endpoint: str, supported: Collection[str]) -> Plan:
@@ -118,15 +121,24 @@ class _Planner:
 
     def _taken(self, table: TableName, use: Use) -> bool:
         """Whether a table can be a map; why its file cannot is noted."""
-        if use.keys not in self._supported:
+        if use.keys not in self._supported or (use.keys == "local" and not self._local_domains()):
             return False
         if table.name not in self._usable:
             self._usable[table.name] = self._is_usable(table)
         return self._usable[table.name]
 
+    def _local_domains(self) -> list[str]:
+        """mydestination; none when it takes a table or file to know it."""
+        listed = words(self._main.value("mydestination"))
+        plain = all("/" not in word and ":" not in word and not word.startswith("!") for word in listed)
+        return listed if plain else []
+
     def _note_kept(self, name: str, word: str, table: TableName | None, use: Use | None) -> None:
         if table is None and _WITHIN.search(word):
             self.plan.kept.append(f"{name}: {word} stays: it is a table within another")
+        elif table is not None and use is not None and use.keys == "local" and not self._local_domains():
+            why = "mydestination is no plain list of domains, which vmaild must know to look for users without one"
+            self.plan.kept.append(f"{name}: {table.text} stays: {why}")
         elif table is not None and (use is None or use.keys not in self._supported):
             self.plan.kept.append(f"{name}: {table.text} stays: {self._why_not(name, use)}")
 
@@ -155,7 +167,9 @@ class _Planner:
         candidates = [stem, *(f"{stem}_{number}" for number in range(2, len(taken) + 3))]
         map_name = next(candidate for candidate in candidates if candidate not in taken)
         extension = bool(use.extension) and use.extension in words(self._main.value("propagate_unmatched_extensions"))
-        self.plan.maps.append(MapPlan(map_name, [_entry(table)], use.keys, extension))
+        if use.keys == "local":
+            self.plan.mydestination = self._local_domains()
+        self.plan.maps.append(MapPlan(map_name, [_entry(table)], use.keys, extension, use.quoted_only))
         return self._word(map_name)
 
     def _word(self, map_name: str) -> str:

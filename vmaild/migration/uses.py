@@ -12,10 +12,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How a parameter asks its tables. ``extension`` is its word in propagate_unmatched_extensions, empty for none."""
+    """How a parameter asks its tables. ``extension`` is its word in propagate_unmatched_extensions, empty for none.
+
+    ``quoted_only``: a localpart that needs quotes is asked with them only.
+    """
 
     keys: str
     extension: str = ""
+    quoted_only: bool = False
 
 
 DOMAINS = Use("domain")
@@ -26,12 +30,12 @@ USES: Mapping[str, Use] = {
     "relay_domains": DOMAINS,
     "virtual_alias_domains": DOMAINS,
     "virtual_mailbox_domains": DOMAINS,
-    "virtual_alias_maps": Use("address", "virtual"),
-    "canonical_maps": Use("address", "canonical"),
-    "sender_canonical_maps": Use("address", "canonical"),
-    "recipient_canonical_maps": Use("address", "canonical"),
-    "smtp_generic_maps": Use("address", "generic"),
-    "local_recipient_maps": ADDRESSES,
+    "virtual_alias_maps": Use("address", "virtual", quoted_only=True),
+    "canonical_maps": Use("address", "canonical", quoted_only=True),
+    "sender_canonical_maps": Use("address", "canonical", quoted_only=True),
+    "recipient_canonical_maps": Use("address", "canonical", quoted_only=True),
+    "smtp_generic_maps": Use("address", "generic", quoted_only=True),
+    "local_recipient_maps": Use("local"),
     "relay_recipient_maps": ADDRESSES,
     "virtual_mailbox_maps": ADDRESSES,
     "relocated_maps": ADDRESSES,

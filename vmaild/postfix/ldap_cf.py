@@ -81,6 +81,7 @@ def _query(source: Source, open_file: OpenFile) -> dict[str, Any]:
         "scope": _scope(source),
         "query_filter": canonical(source.text("query_filter", DEFAULT_FILTER)),
         "result_format": _format(source),
+        "ignore_referrals": True,
     }
     for name in _ATTRIBUTES:
         listed = words(source.text(name, "maildrop" if name == "result_attribute" else ""))

@@ -12,16 +12,19 @@ filter_tree filters as trees
 matching    which entries a filter matches, decided by the schema
 schema      what the server's schema says of that: classes, names and matching rules
 results     from entries to values: which attributes count, what is followed, safe mailbox paths
+members     the entries that an entry names, and theirs in turn
 template    ``%s`` and its like
 address     folding, extensions, and the search keys of an address
+keys_of_parameters  those of transport_maps, access tables and local_recipient_maps
 dn          distinguished names: quoting a value, and telling whether two are the same
 quoting     what filters and DNs quote alike
-presets     ready-made maps
+presets     ready-made maps, with those of ``more_presets``
 ==========  ========================================================================================
 """
 
 from vmaild.tables.filter import FilterTemplate
 from vmaild.tables.key_lookup import KeyLookup, Settled
+from vmaild.tables.members import Members
 from vmaild.tables.presets import PRESETS
 from vmaild.tables.query import Query
 from vmaild.tables.results import Expansion
@@ -35,6 +38,7 @@ __all__ = [
     "FilterTemplate",
     "Group",
     "KeyLookup",
+    "Members",
     "Query",
     "Schema",
     "Settled",

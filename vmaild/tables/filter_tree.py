@@ -65,7 +65,8 @@ def _parse_list(text: str, at: int, operator: str, depth: int) -> tuple[Combined
     while text.startswith("(", at):
         part, at = _parse(text, at, depth + 1)
         parts.append(part)
-    if not parts or (operator == "!" and len(parts) != 1):
+    # RFC 4526: nothing behind "&" is true, nothing behind "|" false.
+    if operator == "!" and len(parts) != 1:
         raise ValueError(f"wrong number of filters for '{operator}' before character {at + 1}")
     return Combined(operator, tuple(parts)), at
 

@@ -9,14 +9,15 @@ something answers. One search often settles all the tables.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator
+from typing import NamedTuple
 
 from vmaild import lookup
 from vmaild.errors import DataError
 from vmaild.lookup import Entry, Reply, Search, Status
 from vmaild.tables import address, dn, filter
+from vmaild.tables.members import Members, is_url
 from vmaild.tables.plan import JoinedSearch, Step, share_out
-from vmaild.tables.results import VALUE_LIMIT, check_mailbox, collect, is_url, member_search, values_of
+from vmaild.tables.results import VALUE_LIMIT, check_mailbox, texts, values_of
 from vmaild.tables.schema import OBJECT_CLASS, Schema
 from vmaild.tables.table import Group, TableSettings
 from vmaild.tables.template import Parts
@@ -62,14 +63,20 @@ class KeyLookup:
         self._plan = plan = group.plans.get(shape) or group.plan(shape, keys)
         self._found: list[list[Entry] | DataError | None] = [None] * len(plan.asks)
         self._settled: list[Reply | DataError | None] = [None] * len(group.tables)
-        self._asked: JoinedSearch | _Followed | None = None
-        self._followed: dict[tuple[int, Step], _Followed] = {}
+        self._asked: JoinedSearch | _JoinedMembers | Members | None = None
+        self._followed: dict[tuple[int, Step], _JoinedMembers | Members] = {}
         self._alone = False
 
     @property
     def joint(self) -> bool:
         """Whether the search last returned stands for several, so that its failure may be of one of them only."""
-        return not self._alone and (not isinstance(self._asked, JoinedSearch) or self._asked.joint)
+        asked = self._asked
+        return not self._alone and (asked.joint if isinstance(asked, JoinedSearch) else not isinstance(asked, Members))
+
+    @property
+    def members(self) -> Members | None:
+        """Where the search last returned is for one of many members: these can be searched for side by side."""
+        return self._asked if isinstance(self._asked, Members) else None
 
     @property
     def weight(self) -> int:
@@ -122,12 +129,17 @@ class KeyLookup:
         if isinstance(entries, DataError) and self.joint:
             # It is wrong with one of its queries perhaps, and the others can be answered.
             self.split()
-        elif isinstance(asked, _Followed):
-            asked.receive(entries)
-        elif asked is not None and not asked.joint:
-            self._found[asked.asks[0]] = entries
+            return
+        if isinstance(asked, JoinedSearch):
+            if asked.joint:
+                self._share(asked, entries)
+            else:
+                self._found[asked.asks[0]] = entries
+        elif isinstance(asked, Members):
+            asked.receive(asked.needed, entries)
         elif asked is not None:
-            self._share(asked, entries)
+            assert not isinstance(entries, DataError)
+            self._followed[asked.of] = self._members_of(asked.of[1], self._known_members(asked, entries))
 
     def _share(self, asked: JoinedSearch, entries: list[Entry] | DataError) -> None:
         assert not isinstance(entries, DataError)
@@ -176,16 +188,21 @@ class KeyLookup:
         if expansion.is_empty:
             return lookup.NODATA
         settings = self.group.tables[number].settings
+        if expansion.exists:
+            return Reply(Status.FOUND, self.key.encode())
         if settings.unique and len(entries) > 1:
             raise DataError(f"{len(entries)} entries for one key: {' and '.join(entry.dn for entry in entries[:3])}")
         if not expansion.special_result_attribute:
             return self._reply(settings, step, entries, values_of(expansion, self._keys[step.key], entries))
         followed = self._followed.get((number, step))
         if followed is None:
-            followed = self._followed[number, step] = _Followed(self._follow(step, entries))
+            joined = None if self._alone else self._joined_members(number, step, entries)
+            followed = self._followed[number, step] = joined or self._members_of(step, {})
         if followed.search is not None:
             self._asked = followed
             return followed.search
+        assert isinstance(followed, Members)
+        self.warnings += followed.warnings
         return self._reply(settings, step, entries, followed.values())
 
     def _reply(self, settings: TableSettings, step: Step, entries: list[Entry], values: list[str]) -> Reply | None:
@@ -209,39 +226,23 @@ class KeyLookup:
 
     # --- members: the entries that DNs and URLs name -----------------------------------------------------------------
 
-    def _follow(self, step: Step, entries: list[Entry]) -> Generator[Search, list[Entry], list[str]]:
-        """The values of ``entries``, with those of the entries that they name."""
-        expansion = step.query.expansion
-        followed = (member for entry in entries for member in expansion.followed(entry))
-        named = list(itertools.islice(followed, MEMBERS_JOINED))
-        known: dict[str, list[Entry]] = {}
-        if not self._alone:
-            known = yield from self._members(named)
-        collecting = collect(expansion, self._keys[step.key], entries)
-        try:
-            member = next(collecting)
-            while True:
-                brought = known.get(member)
-                if brought is None and (search := member_search(expansion, member)):
-                    brought = yield search
-                if not brought and not is_url(member):
-                    self.warnings.append(f"{entries[0].dn}: {member} not found, skipped")
-                member = collecting.send(brought)
-        except StopIteration as stop:
-            values: list[str] = stop.value
-            return values
+    def _members_of(self, step: Step, known: dict[str, list[Entry]]) -> Members:
+        found = self._found[step.ask]
+        return Members(step.query, self._keys[step.key], found if isinstance(found, list) else [], known)
 
-    def _members(self, named: list[str]) -> Generator[Search, list[Entry], dict[str, list[Entry]]]:
-        """The members that an address search brings: all of a domain at once, and known for their own sake then.
+    def _joined_members(self, number: int, step: Step, entries: list[Entry]) -> _JoinedMembers | None:
+        """The search that brings members by their addresses, many at once; None when there are none to be had so.
 
         A member whose RDN is an address is looked up as that address, and counts when an entry of the answer has
-        its DN. Whatever is missing here is asked for by its DN later.
+        its DN: it is known for its own sake then. Whatever is missing is asked for by its DN later.
         """
         asking: list[tuple[str, KeyLookup, JoinedSearch]] = []
         place = None
-        if self.schema is None:
-            return {}
-        for member in named:
+        if self.schema is None or step.query.directory != self.group.directory:
+            return None
+        expansion = step.query.expansion
+        named = (v for e in entries for name, follow in expansion.parts(e) if follow for v in texts(e, name))
+        for member in itertools.islice(named, MEMBERS_JOINED):
             if address_in_rdn := _address_in_rdn(member):
                 other = KeyLookup(self.group, address_in_rdn, self.schema)
                 joined = other._plan.joined[0] if other._plan.joined else None
@@ -249,16 +250,19 @@ class KeyLookup:
                     place = joined.place(other._keys)
                     asking.append((member, other, joined))
         if not asking:
-            return {}
+            return None
         searches = [joined.search(other._keys) for _, other, joined in asking]
         text = filter.joined([search.filter for search in searches])
         base_exists = any(search.base_exists for search in searches)
-        entries = yield searches[0]._replace(filter=text, base_exists=base_exists)
+        return _JoinedMembers((number, step), asking, searches[0]._replace(filter=text, base_exists=base_exists))
+
+    def _known_members(self, joint: _JoinedMembers, entries: list[Entry]) -> dict[str, list[Entry]]:
+        """The members that it brought."""
+        assert self.schema is not None
+        asking = joint.asking
         shares = share_out(entries, [(joined, other._keys) for _, other, joined in asking], self.schema)
-        if shares is None:
-            return {}
         known: dict[str, list[Entry]] = {}
-        for (member, other, joined), share in zip(asking, shares, strict=True):
+        for (member, other, joined), share in zip(asking, shares or (), strict=shares is not None):
             other._take(joined, share)
             self.others.append(other)
             for entry in (entry for found in share for entry in found):
@@ -276,38 +280,14 @@ class KeyLookup:
         return name is not None and name == dn.canonical(other, self.schema)
 
 
-class _Followed:
-    """The members of a step while they are asked for: the next ``search``, None when all are there."""
+class _JoinedMembers(NamedTuple):
+    """One search for members by their addresses: ``of`` is the map's place and step that they are for."""
 
-    def __init__(self, steps: Generator[Search, list[Entry], list[str]]) -> None:
-        self._steps = steps
-        self._result: list[str] | DataError = []
-        self.search: Search | None = None
-        self.received: list[list[Entry]] = []
-        self._advance(None)
-
-    def receive(self, entries: list[Entry] | DataError) -> None:
-        """Go on with what ``search`` brought."""
-        if isinstance(entries, DataError):
-            self._steps.close()
-            self.search, self._result = None, entries
-        else:
-            self.received.append(entries)
-            self._advance(entries)
-
-    def values(self) -> list[str]:
-        """The values. Raises the DataError that ended it."""
-        if isinstance(self._result, DataError):
-            raise self._result
-        return self._result
-
-    def _advance(self, entries: list[Entry] | None) -> None:
-        try:
-            self.search = next(self._steps) if entries is None else self._steps.send(entries)
-        except StopIteration as stop:
-            self.search, self._result = None, stop.value
-        except DataError as error:
-            self.search, self._result = None, error.with_traceback(None)
+    of: tuple[int, Step]
+    asking: list[tuple[str, KeyLookup, JoinedSearch]]
+    search: Search
+    received: tuple[list[Entry], ...] = ()
+    """The entries of members so far: none."""
 
 
 def _weight(entry: Entry) -> int:

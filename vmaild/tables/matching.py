@@ -8,7 +8,8 @@ where the server must have decided the same, else None. So it is None
   than those of ``RULES``, values with anything but printable ASCII or with spaces that a rule would squeeze;
 - for an attribute or object class that the schema does not have (the server takes such an item for undefined);
 - for an attribute of which no value came back: an access rule may let it be searched and not read. Nor is it False
-  for an attribute with subtypes, of which a rule may hide one and show another.
+  for an attribute with subtypes, of which a rule may hide one and show another;
+- for an attribute that came back with options, or by another name: that is a subtype too, or its values are not known.
 
 What is taken for granted: an attribute that shows a value shows all of them, what may be read may be searched, and
 what is shown is what is searched (no overlay makes up values).
@@ -73,7 +74,7 @@ class Shown:
         raw: tuple[bytes, ...] = ()
         for description, values in shown.items():
             if description.partition(";")[0] in attribute.names:
-                if not values:
+                if not values or ";" in description:
                     return ()
                 raw += values
         return raw

@@ -21,13 +21,9 @@ from vmaild.lookup import Entry, Scope, Search
 from vmaild.tables import dn, filter
 from vmaild.tables.dn import Dn
 from vmaild.tables.matching import Shown, Test, Verdict
-from vmaild.tables.query import Query
+from vmaild.tables.query import MOST_ENTRIES, Query
 from vmaild.tables.schema import OBJECT_CLASS, Schema
 from vmaild.tables.template import Get, Parts, Template
-
-ENTRY_LIMIT = 1000
-"""An answer about one address with more entries than this is a mistake in the directory or in a filter. It bounds
-what one lookup may hold in memory; ldap_table(5)'s own default is no limit."""
 
 _PLAIN = re.compile("[A-Za-z0-9._@-]*").fullmatch  # needs no quoting in a filter, nor in a DN
 
@@ -54,6 +50,8 @@ class Ask(NamedTuple):
 
         A base that must exist is the same for both then: one that is missing stays a failure of its own query.
         """
+        if self.query.where != other.query.where:
+            return False
         base, inner = self.query.search_base, other.query.search_base
         if not (self.key == other.key or _only_of_domain(base) == _only_of_domain(inner) is True):
             return False
@@ -148,17 +146,20 @@ class JoinedSearch:
         others = any(known[ask].query.search_base.text != query.search_base.text for ask in asks)
         # A base that is missing, or hidden, says nothing about what stands below it.
         self._base_exists = others or not query.search_base.dynamic
+        # One entry is enough where all that is asked is whether there is one.
+        exists = not self.joint and query.expansion.exists and not attributes
+        most = 1 if exists else MOST_ENTRIES
+        limits = (most, self._base_exists, query.ignore_referrals, exists, query.directory)
+        self._rest = (attributes or NO_ATTRIBUTES, *limits)
 
     def search(self, keys: Sequence[Parts]) -> Search:
         """The search for these search keys."""
-        return Search(
-            self._base.fill(keys), self._scope, self._filter.fill(keys), self._attributes, ENTRY_LIMIT,
-            self._base_exists,
-        )  # fmt: skip
+        # Twice as fast as by the name of each.
+        return Search._make((self._base.fill(keys), self._scope, self._filter.fill(keys), *self._rest))
 
     def place(self, keys: Sequence[Parts]) -> object:
         """Where that search is made, and what it asks for: where these are the same, the filters can be joined."""
-        return self._base.fill(keys), self._scope, self._attributes
+        return self._base.fill(keys), self._scope, self._attributes, self._first.query.where
 
     def decides(self, keys: Sequence[Parts], schema: Schema) -> bool:
         """Whether each ask's own base is one for certain: a server refuses one that is malformed."""
@@ -241,7 +242,10 @@ class Plan:
 
     def __init__(self, ways: Sequence[Sequence[tuple[Query, int]]], schema: Schema | None):
         self._schema = schema
-        wanted = frozenset[str]().union(*(query.attributes for way in ways for query, _ in way))
+        queries = [query for way in ways for query, _ in way]
+        # A map by itself that only asks whether there is an entry need not see what it is.
+        alone = all(query.expansion.exists for query in queries) and len({query.question for query in queries}) == 1
+        wanted = frozenset[str]().union(*(query.attributes for query in queries if not alone))
         # So that the entries of each search can answer all the maps.
         attributes = tuple(sorted(wanted))
         self.asks: list[Ask] = []
@@ -270,7 +274,9 @@ class Plan:
         joins: list[list[int]] = []
         open_to_more: list[list[int]] = []
         for number, ask in enumerate(self.asks):
-            certain = schema is not None and ask.query.query_filter.tests(schema) is not None
+            # The schema is that of the directory which is asked first.
+            here = ask.query.directory == self.asks[0].query.directory
+            certain = schema is not None and here and ask.query.query_filter.tests(schema) is not None
             for others in open_to_more if certain else ():
                 if self.asks[others[0]].covers(ask):
                     others.append(number)

@@ -8,12 +8,16 @@ show the attribute its map returns is an error: what exists is never "not found"
 
 The maps of an address share a record: the same search answers all of them, and they never contradict each other. So do
 the two maps of ids, which need other attributes.
+
+``vmaild.tables.more_presets`` has those for other trees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from vmaild.tables import more_presets
 
 Maps = dict[str, dict[str, Any]]
 
@@ -84,4 +88,10 @@ def _postmaster(domain: str) -> dict[str, Any]:
     }
 
 
-PRESETS: Mapping[str, Callable[[str], Maps]] = {"courier": courier}
+PRESETS: Mapping[str, Callable[[str], Maps]] = {
+    "courier": courier,
+    "qmail-ldap": more_presets.qmail_ldap,
+    "inetlocalmailrecipient": more_presets.inetlocalmailrecipient,
+    "active-directory": more_presets.active_directory,
+    "iredmail": more_presets.iredmail,
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from vmaild.lookup import Scope
+from vmaild.lookup import Scope, Search
 from vmaild.tables.filter import FilterTemplate
 from vmaild.tables.results import Expansion
 from vmaild.tables.template import WHOLE, Get, Parts, Template
@@ -17,6 +17,13 @@ class Question(NamedTuple):
     base: str
     scope: Scope
     filter: str
+    where: tuple[int, bool]
+    """The directory, and whether referrals in the answer are ignored."""
+
+
+MOST_ENTRIES = 100_000
+"""An answer with more entries than this is a mistake in a filter. It is no bound of memory, which is one in bytes, nor
+ldap_table(5)'s size_limit: a reply has room for half as many values of one letter each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,11 +42,27 @@ class Query:
     """Most entries that may match, 0 for no limit of its own."""
     require_result: bool = False
     """An entry that is found but has no value for the map is an error, not "not found"."""
+    ignore_referrals: bool = False
+    """What points to other servers does not count, as in Postfix; else an answer with such an object is a failure."""
+    directory: int = 0
+    """The number of the directory that is asked, where there are several."""
 
     @property
     def question(self) -> Question:
         """What is asked."""
-        return Question(self.search_base.text, self.scope, self.query_filter.text)
+        return Question(self.search_base.text, self.scope, self.query_filter.text, self.where)
+
+    @property
+    def where(self) -> tuple[int, bool]:
+        """What two queries must have in common to go out as one search, beside base and filter."""
+        return self.directory, self.ignore_referrals
+
+    def search(self, base: str, scope: Scope, text: str, attributes: tuple[str, ...]) -> Search:
+        """A search for what an entry of this query names."""
+        return Search(
+            base, scope, text, attributes, MOST_ENTRIES,
+            ignore_referrals=self.ignore_referrals, directory=self.directory,
+        )  # fmt: skip
 
     @property
     def labels(self) -> tuple[Get, ...]:
@@ -48,8 +71,13 @@ class Query:
         return tuple(get for get in dict.fromkeys(gets) if get not in WHOLE)
 
     def accepts(self, key: Parts) -> bool:
-        """Whether ``key`` is asked for at all: its domain and localpart are wanted, and the result needs no more."""
-        if (self.domain and key.domain not in self.domain) or (self.localpart and key.localpart not in self.localpart):
+        """Whether ``key`` is asked for at all: its domain and localpart are wanted, and the result needs no more.
+
+        Where there is a list of domains, a key without a localpart is not (ldap_table(5), domain).
+        """
+        if self.domain and not (key.localpart and key.domain in self.domain):
+            return False
+        if self.localpart and key.localpart not in self.localpart:
             return False
         return self.expansion.result_format.answers(key)
 

@@ -1,13 +1,18 @@
 """From entries to the values of a result, as ldap_table(5) describes it: which attributes count, and what is followed.
 
 - ``result_attribute``: values are returned, each through ``result_format``.
-- ``special_result_attribute``: values are DNs or LDAP URLs; the entries they name are taken in the same way.
+- ``special_result_attribute``: values are DNs or LDAP URLs; the entries they name are taken in the same way
+  (``vmaild.tables.members``).
 - ``leaf_result_attribute``: returned only from entries that have no special attribute.
 - ``terminal_result_attribute``: when an entry has one, nothing else of that entry counts.
 
-A DN that names no entry is skipped with a warning. More than ``expansion_limit`` values, or a chain of DNs longer
-than ``recursion_limit``, is an error: half a list of recipients is worse than a later one. So is more than one reply
-can hold, as soon as that is certain: whoever may write an entry may write any number of values.
+An attribute in several lists belongs to the first of terminal, leaf, result, special. One with options
+(``maildrop;lang-de``, RFC 4512, 2.5) counts as the one without; but what tells that an entry is terminal, or has a
+special attribute, is the name as it is listed. Values come in the entry's order, as the server sends it. Each entry is
+looked at by itself: Postfix's own code carries the state of one entry over to the next, which the manual does not say.
+
+More than ``expansion_limit`` values, or a chain of DNs longer than ``recursion_limit``, is an error: half a list of
+recipients is worse than a later one. A value that comes twice is counted twice, and returned once.
 
 A hosted domain's postmaster may write the entries of that domain, ``mailbox`` included, and a delivery agent takes the
 path as it is: one that leaves the domain's own directory would file mail in another's (``check_mailbox``).
@@ -16,12 +21,11 @@ path as it is: one that leaves the domain's own directory would file mail in ano
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import unquote
 
 from vmaild.errors import DataError
-from vmaild.lookup import Entry, Scope, Search
+from vmaild.lookup import Entry
 from vmaild.tables import dn
 from vmaild.tables.filter import fold
 from vmaild.tables.template import PLAIN, Parts, Template
@@ -32,7 +36,7 @@ RECURSION_LIMIT = 1000
 VALUE_LIMIT = 100_000 - len("OK ")
 
 VALUES_LIMIT = 5_000
-"""Values and members that one result is made of at most, whatever becomes of them: it is made in one go, which takes
+"""Values that one result is made of at most, whatever becomes of them, members apart: it is made in one go, which takes
 up to 15 ms with a ``result_format``. Postfix takes a thousand addresses for a recipient (postconf(5),
 virtual_alias_expansion_limit)."""
 
@@ -40,8 +44,8 @@ _FEW = 8
 """Values that are checked one by one; more of them at once, which takes a sixth of the time."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_URL = re.compile(r"ldaps?://", re.IGNORECASE)
-_SCOPES = {"": Scope.BASE, "base": Scope.BASE, "one": Scope.ONE, "sub": Scope.SUB}
+# Active Directory sends the first 1,500 values of a longer list so (MS-ADTS, 3.1.1.3.1.3.3); "-*" is its end.
+_PART_OF_LIST = re.compile(r";range=(?!0-\*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,14 @@ class Expansion:
     """Longest chain of DNs and URLs, the first search included."""
     one_value_per_entry: bool = False
     """Of several values of an entry return only one: that in its RDN, else the first."""
+    exists: bool = False
+    """Any entry answers the key itself; no attribute counts."""
     is_empty: bool = field(init=False)
     """Whether the query has no result, and only tells that an entry is there."""
     is_plain: bool = field(init=False)
     """Whether the values of one attribute are returned as they are, and nothing else."""
+    places: dict[str, int] = field(init=False)
+    """The place of each listed attribute in ``attributes``: the first that it belongs to."""
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -76,23 +84,60 @@ class Expansion:
 
     def __post_init__(self) -> None:
         others = self.special_result_attribute or self.leaf_result_attribute or self.terminal_result_attribute
-        object.__setattr__(self, "is_empty", not (self.result_attribute or others))
+        object.__setattr__(self, "is_empty", not (self.result_attribute or others or self.exists))
         plain = len(self.result_attribute) == 1 and not others and self.result_format.text == PLAIN
         object.__setattr__(self, "is_plain", plain)
+        object.__setattr__(self, "places", {name: self._place(name) for name in self.attributes})
 
-    def returned(self, entry: Entry) -> tuple[str, ...]:
-        """The attributes of ``entry`` whose values belong to the result."""
-        if any(entry.values(name) for name in self.terminal_result_attribute):
-            return self.terminal_result_attribute
-        if any(entry.values(name) for name in self.special_result_attribute):
-            return self.result_attribute
-        return (*self.leaf_result_attribute, *self.result_attribute)
+    def _place(self, description: str) -> int:
+        """Where an attribute stands in ``attributes``, with options or without; behind the last when it does not."""
+        for place, name in enumerate(self.attributes):
+            if is_or_under(name, description):
+                return place
+        return len(self.attributes)
 
-    def followed(self, entry: Entry) -> Iterator[str]:
-        """The DNs and URLs of ``entry`` that are to be followed."""
-        if not any(entry.values(name) for name in self.terminal_result_attribute):
-            for name in self.special_result_attribute:
-                yield from texts(entry, name, entry.values(name))
+    def parts(self, entry: Entry) -> Iterator[tuple[str, bool]]:
+        """The attributes of ``entry`` that count, in its order, and whether their values are to be followed."""
+        shown = entry.attributes
+        terminal = len(self.terminal_result_attribute)
+        leaf = terminal + len(self.leaf_result_attribute)
+        special = leaf + len(self.result_attribute)
+        is_terminal = any(shown.get(name) for name in self.terminal_result_attribute)
+        is_leaf = not any(shown.get(name) for name in self.special_result_attribute)
+        for name in shown:
+            place = self.places.get(name)
+            if place is None:
+                place = self._place(name) if ";" in name else special
+                if place >= special and not (";" in name and place < len(self.attributes)):
+                    continue
+            if is_terminal:
+                if place < terminal:
+                    yield name, False
+            elif place >= special:
+                yield name, True
+            elif place >= leaf or is_leaf:
+                yield name, False
+
+
+def is_or_under(name: str, description: str) -> bool:
+    """Whether ``description`` is ``name``, or that with options; both lower case."""
+    return description == name or description.startswith(f"{name};")
+
+
+def texts(entry: Entry, name: str) -> list[str]:
+    """The values of an attribute as text, without empty ones. Raises DataError as ``text`` does."""
+    values = entry.attributes[name]
+    if not values:
+        raise DataError(f"{entry.dn}: the values of {name} could not be read")
+    if ";" in name and _PART_OF_LIST.search(name):
+        raise DataError(f"{entry.dn}: {name} is a part of a list that is too long for one answer of the server")
+    if len(values) > _FEW and max(map(len, values)) <= VALUE_LIMIT:
+        try:
+            if not _CONTROL.search(b" ".join(values).decode()):
+                return [value.decode() for value in values if value]
+        except UnicodeDecodeError:
+            pass
+    return [text(entry, name, value) for value in values if value]
 
 
 def text(entry: Entry, attribute: str, value: bytes) -> str:
@@ -108,124 +153,73 @@ def text(entry: Entry, attribute: str, value: bytes) -> str:
     return decoded
 
 
-def texts(entry: Entry, attribute: str, values: Sequence[bytes]) -> list[str]:
-    """The same for all values of an attribute."""
-    if len(values) > _FEW and max(map(len, values)) <= VALUE_LIMIT:
-        try:
-            if not _CONTROL.search(b" ".join(values).decode()):
-                return [value.decode() for value in values]
-        except UnicodeDecodeError:
-            pass
-    return [text(entry, attribute, value) for value in values]
+class Values:
+    """The values of a result as they come together, each once; ``expansion_limit`` counts those that come again."""
+
+    __slots__ = ("_expansion", "_found", "_key", "_plain", "_size", "_taken")
+
+    def __init__(self, expansion: Expansion, key: Parts) -> None:
+        self._expansion = expansion
+        self._key = key
+        self._plain = expansion.result_format.text == PLAIN
+        self._found: dict[str, None] = {}
+        self._taken = 0
+        self._size = -1  # a comma before each value but the first
+
+    def take(self, entry: Entry, values: list[str]) -> None:
+        """Add the ``values`` of an attribute of ``entry``. Raises DataError past a limit."""
+        expansion = self._expansion
+        for value in values:
+            formatted = value if self._plain else expansion.result_format.expand_result(Parts.of(value), self._key)
+            if formatted:
+                if formatted not in self._found:
+                    self._found[formatted] = None
+                    self._size += len(formatted) + 1
+                self._taken += 1
+                if expansion.expansion_limit and self._taken > expansion.expansion_limit:
+                    raise DataError(f"{entry.dn}: expansion_limit of {expansion.expansion_limit} exceeded")
+        # As soon as that is certain: whoever may write an entry may write any number of values.
+        if self._size > VALUE_LIMIT:
+            raise DataError(f"{entry.dn}: the values are too long for one reply")
+
+    def result(self) -> list[str]:
+        """All of them."""
+        return list(self._found)
 
 
 def values_of(expansion: Expansion, key: Parts, entries: list[Entry]) -> list[str]:
     """The values that ``entries`` give for ``key``, each once, in order; for a query that follows nothing."""
     if len(entries) == 1 and expansion.is_plain:
+        shown = entries[0].attributes
         (name,) = expansion.result_attribute
-        raw = entries[0].attributes.get(name, ())
-        if len(raw) == 1:  # as nearly always
+        raw = shown.get(name, ())
+        if len(raw) == 1 and ";" not in "".join(shown):  # as nearly always
             return [text(entries[0], name, raw[0])] if raw[0] else []
-    result = _Result(expansion, key)
+    values = Values(expansion, key)
+    looked_at = 0
     for entry in entries:
-        result.add(entry)
-    return list(result.values)
-
-
-def collect(expansion: Expansion, key: Parts, entries: list[Entry]) -> Generator[str, list[Entry] | None, list[str]]:
-    """The same for a query that follows DNs and URLs.
-
-    Yields each of them and is sent the entries it names (``None`` or none for one that names nothing).
-    """
-    result = _Result(expansion, key)
-    pending: list[tuple[Entry | str, int]] = [(entry, 1) for entry in reversed(entries)]
-    while pending:
-        item, depth = pending.pop()
-        if isinstance(item, str):
-            named = (yield item) or []
-            pending += [(entry, depth) for entry in reversed(named)]
-            continue
-        result.add(item)
-        members = list(expansion.followed(item))
-        result.look_at(item, len(members))
-        if members and depth >= expansion.recursion_limit:
-            raise DataError(f"{item.dn}: recursion_limit of {expansion.recursion_limit} exceeded")
-        pending += [(member, depth + 1) for member in reversed(members)]
-    return list(result.values)
-
-
-class _Result:
-    """The values of a result while it is made."""
-
-    __slots__ = ("_expansion", "_key", "_looked_at", "_size", "values")
-
-    def __init__(self, expansion: Expansion, key: Parts) -> None:
-        self._expansion = expansion
-        self._key = key
-        self.values: dict[str, None] = {}
-        self._looked_at = 0
-        self._size = -1  # a comma before each value but the first
-
-    def look_at(self, entry: Entry, count: int) -> None:
-        """Raise DataError when these would be more than are looked at for one result."""
-        self._looked_at += count
-        if self._looked_at > VALUES_LIMIT:
+        names = [name for name, _ in expansion.parts(entry)]
+        looked_at += sum(len(entry.attributes[name]) for name in names)
+        if looked_at > VALUES_LIMIT:
             raise DataError(f"{entry.dn}: more than {VALUES_LIMIT} values for one reply")
-
-    def add(self, entry: Entry) -> None:
-        """Add the values of an entry. Raises DataError when the result cannot be a reply any more."""
-        expansion = self._expansion
-        self.look_at(entry, sum(len(entry.values(name)) for name in expansion.returned(entry)))
-        found = _values(expansion, entry)
-        if expansion.result_format.text != PLAIN:
-            expand = expansion.result_format.expand_result
-            found = [formatted for value in found if (formatted := expand(Parts.of(value), self._key))]
-        added = dict.fromkeys([value for value in found if value and value not in self.values])
-        self._size += sum(map(len, added)) + len(added)
-        if self._size > VALUE_LIMIT:
-            raise DataError(f"{entry.dn}: the values are too long for one reply")
-        self.values.update(added)
-        if expansion.expansion_limit and len(self.values) > expansion.expansion_limit:
-            raise DataError(f"{entry.dn}: expansion_limit of {expansion.expansion_limit} exceeded")
+        if expansion.one_value_per_entry:
+            values.take(entry, one_value(entry, expansion))
+        else:
+            for name in names:
+                values.take(entry, texts(entry, name))
+    return values.result()
 
 
-def _values(expansion: Expansion, entry: Entry) -> list[str]:
-    found = [value for name in expansion.returned(entry) for value in texts(entry, name, entry.values(name))]
-    if len(found) > 1 and expansion.one_value_per_entry:
-        return [_in_rdn(entry, found)]
-    return found
-
-
-def _in_rdn(entry: Entry, values: list[str]) -> str:
+def one_value(entry: Entry, expansion: Expansion) -> list[str]:
+    """Of the values that ``entry`` returns the one in its RDN, else the first; none when there is none."""
+    values = [value for name, follow in expansion.parts(entry) if not follow for value in texts(entry, name)]
+    if len(values) < 2:
+        return values
     try:
         rdn = {value for _, value in dn.parse(entry.dn)[0]}
     except ValueError:
         rdn = set()
-    return next((value for value in values if fold(value) in rdn), values[0])
-
-
-def is_url(member: str) -> bool:
-    """Whether a special value is an LDAP URL (RFC 4516), not a DN."""
-    return _URL.match(member) is not None
-
-
-def member_search(expansion: Expansion, member: str) -> Search | None:
-    """The search that brings what a DN or LDAP URL names; None for a URL that asks for no attribute of ours.
-
-    The host of a URL is ignored, as Postfix does: the search goes to the configured directory. Raises DataError
-    for a malformed URL.
-    """
-    if not is_url(member):
-        return Search(member, Scope.BASE, "(objectClass=*)", expansion.attributes)
-    _, _, rest = member.partition("://")
-    base, attributes, scope, query, *_ = [unquote(part) for part in rest.partition("/")[2].split("?")] + [""] * 4
-    if scope.lower() not in _SCOPES:
-        raise DataError(f"malformed URL {member!r}")
-    named = {name.strip().lower() for name in attributes.split(",") if name.strip()}
-    wanted = tuple(name for name in expansion.attributes if not named or name in named)
-    if not wanted:
-        return None
-    return Search(base, _SCOPES[scope.lower()], query or "(objectClass=*)", wanted)
+    return [next((value for value in values if fold(value) in rdn), values[0])]
 
 
 def check_mailbox(values: list[str], domain: str, entry: str) -> None:

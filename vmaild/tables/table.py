@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from vmaild.tables import address
+from vmaild.tables import address, keys_of_parameters
 from vmaild.tables.filter import FilterTemplate
 from vmaild.tables.plan import Plan
 from vmaild.tables.query import Query
@@ -27,18 +27,27 @@ PLANS = 1000
 """Plans remembered; keys of a site have some ten shapes. Past it all are forgotten, and made again as they come."""
 
 
+KEYS = ("address", "domain", "exact", "transport", "access", "local")
+"""``address``: full, without extension, @domain. ``domain``: a bare domain. ``exact``: the key as it is. Others:
+``vmaild.tables.keys_of_parameters``."""
+
+
 @dataclass(frozen=True, slots=True)
 class TableSettings:
     """How a map treats its keys and results, apart from its queries."""
 
     keys: str = "address"
-    """``address``: full, without extension, @domain. ``domain``: a bare domain. ``exact``: the key as it is."""
+    """Which search keys a key has, of ``KEYS``."""
     recipient_delimiter: str = ""
     owner_request_special: bool = True
     propagate_extension: bool = False
     """Put an extension that the search left out behind each address of the result."""
     unique: bool = False
     """Two entries for one key are an error: mail is never filed by guess."""
+    quoted_only: bool = False
+    """A localpart that needs quotes is looked for with them only, as Postfix does for alias and canonical maps."""
+    local_domains: frozenset[str] = frozenset()
+    """Of ``local``: the domains whose users are looked for without their domain too."""
     mailbox_guard: bool = False
     """A value that is no safe mailbox path below the key's domain is an error (``vmaild.tables.results``)."""
 
@@ -62,6 +71,8 @@ class Group:
 
     def __init__(self, tables: Sequence[Table]) -> None:
         self.tables = tuple(tables)
+        # That of its first query, whose schema tells what can be joined.
+        self.directory = next((query.directory for table in tables for query in table.queries), 0)
         self.search_keys = _search_keys(self.tables[0].settings)
         self.plans: dict[object, Plan] = {}
         self.schema: Schema | None = None
@@ -103,23 +114,21 @@ def _values(thing: Any) -> object:
     if isinstance(thing, Template | FilterTemplate):
         return thing.text
     if is_dataclass(thing):
-        return tuple((field.name, _values(getattr(thing, field.name))) for field in fields(thing))
+        return tuple((field.name, _values(getattr(thing, field.name))) for field in fields(thing) if field.init)
     return thing
 
 
 def _search_keys(settings: TableSettings) -> Callable[[str], list[Parts]]:
+    if settings.keys == "domain":
+        return keys_of_parameters.domain
+    if settings.keys == "exact":
+        return keys_of_parameters.exact
+    splitting: dict[str, Any] = {
+        "delimiters": settings.recipient_delimiter,
+        "owner_request_special": settings.owner_request_special,
+    }
     if settings.keys == "address":
-        return functools.partial(
-            address.search_keys,
-            delimiters=settings.recipient_delimiter,
-            owner_request_special=settings.owner_request_special,
-        )
-    return _bare_domain if settings.keys == "domain" else _as_it_is
-
-
-def _bare_domain(key: str) -> list[Parts]:
-    return [] if "@" in key else _as_it_is(key)
-
-
-def _as_it_is(key: str) -> list[Parts]:
-    return [Parts.of(key)] if key else []
+        return functools.partial(address.search_keys, **splitting, quoted_only=settings.quoted_only)
+    if settings.keys == "local":
+        return functools.partial(keys_of_parameters.local, **splitting, domains=settings.local_domains)
+    return functools.partial(getattr(keys_of_parameters, settings.keys), **splitting)

@@ -41,9 +41,9 @@ class Parts(NamedTuple):
         return cls(text, localpart, domain) if at else cls(text, text, "")
 
     def label(self, number: int) -> str:
-        """The domain's label ``number``, where 1 is the last; empty when it or one behind it is not there."""
-        last = self.domain.rsplit(".", number)[-number:] if self.domain.count(".") >= number - 1 else [""]
-        return last[0] if all(last) else ""
+        """The domain's label ``number``, where 1 is the last; empty when there are fewer. Empty ones do not count."""
+        labels = [label for label in self.domain.split(".") if label]
+        return labels[-number] if number <= len(labels) else ""
 
 
 Get = Callable[[Parts], str]
