@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from vmaild.config.canaries import read_canaries
+from vmaild.config.domain_list import read_domain_list
 from vmaild.config.section import Problems, Section
 from vmaild.config.table_files import Directories, directory_settings, read_entries, read_tables
+from vmaild.directory.settings import MAX_VALUES
 from vmaild.lookup import Scope
-from vmaild.postfix.domains import DomainList, read_domains
+from vmaild.postfix.domains import DomainList
 from vmaild.postfix.files import CONFIG_DIRECTORY
 from vmaild.postfix.filters import canonical
 from vmaild.tables import dn
@@ -192,7 +194,7 @@ def _file_queries(name: str, section: Section, common: Common, directories: Dire
     for table in read_entries(section, common.home, common.postfix):
         if table.query:
             part = Section(table.query, f"{section.name}.cf {table.name}", section.problems)
-            number = directories.add(name, directory_settings(section, table))
+            number = directories.add(name, directory_settings(section, table, directories.bounds))
             query = _query(part, common, directories)
             queries += [replace(query, directory=number)] if query else []
     return queries
@@ -209,10 +211,10 @@ def _query(section: Section, common: Common, directories: Directories) -> Query 
         query_filter = FilterTemplate(canonical(text)) if text is not None else None
     except ValueError as error:
         section.problem("query_filter", f"{text!r}: {error}")
-    expansion = _expansion(section)
+    expansion = _expansion(section, directories.bounds.get("max_values", MAX_VALUES) // 2)
     limit = _limit(section, "size_limit" if "size_limit" in section else "expansion_limit")
     scope = Scope(section.choice("scope", [scope.value for scope in Scope]) or "sub")
-    domain, localpart = _domains(section), _lower(section, "localpart")
+    domain, localpart = read_domain_list(section), _lower(section, "localpart")
     if base is None or query_filter is None or expansion is None:
         return None
     return Query(
@@ -224,7 +226,7 @@ def _query(section: Section, common: Common, directories: Directories) -> Query 
     )
 
 
-def _expansion(section: Section) -> Expansion | None:
+def _expansion(section: Section, most_values: int) -> Expansion | None:
     lists: dict[str, Any] = {key: _lower(section, key) for key in _ATTRIBUTE_LISTS if key in section}
     lists.setdefault("result_attribute", DEFAULT_RESULT_ATTRIBUTE)
     result_format = _template(section, "result_format", "%s")
@@ -234,6 +236,7 @@ def _expansion(section: Section) -> Expansion | None:
     one = section.flag("one_value_per_entry") or False
     if result_format is None:
         return None
+    limits["most_values"] = most_values
     return Expansion(**lists, **limits, result_format=result_format, one_value_per_entry=one)
 
 
@@ -254,18 +257,6 @@ def _is_dn(text: str) -> bool:
     return True
 
 
-def _domains(section: Section) -> DomainList:
-    """The domains that may be asked for, with exclusions and files read as Postfix reads them."""
-    if "domain" not in section:
-        return DomainList()
-    found = read_domains(" ".join(section.words("domain") or ()), lambda path: Path(path).read_text())
-    for text in found.problems:
-        section.problem("domain", text)
-    for text in found.warnings:
-        section.warn("domain", text)
-    return found
-
-
 def _domain_tables(
     section: Section, domains: DomainList, common: Common, directories: Directories
 ) -> tuple[Query, ...]:
@@ -276,7 +267,7 @@ def _domain_tables(
         if "domain" in part:
             part.problem("domain", "a table with a domain list finds no bare domain; take the list out of it")
         elif table.query and (query := _query(part, common, directories)) is not None:
-            number = directories.number(directory_settings(section, table, "domain"))
+            number = directories.number(directory_settings(section, table, directories.bounds, "domain"))
             found.append(replace(query, directory=number))
     return tuple(found)
 

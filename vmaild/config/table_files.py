@@ -3,7 +3,8 @@
 An entry is a path (``/etc/postfix/ldap-aliases.cf``, or relative to vmaild.toml), as in main.cf with ``ldap:`` or
 ``proxy:ldap:`` before it, or ``ldap:NAME`` for parameters ``NAME_*`` in Postfix's main.cf. Files with the same server,
 bind and TLS settings share one directory, and so one pool; it gets the longest ``timeout`` among them, and the search
-base of the first as the entry that must be there.
+base of the first as the entry that must be there. The size of its pool, and what else no table file says (``BOUNDS``),
+is what ``[directory]`` has, which may have nothing else.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vmaild.config.section import Section
 from vmaild.directory import DirectorySettings
@@ -34,10 +36,27 @@ SHARED_BY = (
 """What must be equal for two tables to share a directory."""
 
 
+BOUNDS = (
+    "lookup_timeout",
+    "connect_timeout",
+    "pool_size",
+    "max_waiting",
+    "max_waiting_per_client",
+    "max_lifetime",
+    "check_interval",
+    "failback_after",
+    "max_answer",
+    "max_values",
+)
+"""What no table file says: ``[directory]`` does, for the directories of table files too."""
+
+
 class Directories:
     """The directories that are asked, ``written`` first, equal ones once; and which query of which map asks which."""
 
-    def __init__(self, written: Sequence[DirectorySettings] = ()) -> None:
+    def __init__(self, written: Sequence[DirectorySettings] = (), bounds: Mapping[str, Any] | None = None) -> None:
+        self.bounds = bounds or {}
+        """What the directories of table files have from ``[directory]``, of ``BOUNDS``."""
         self._shared = {sharing_key(settings): settings for settings in written}
         self._asked: dict[str, list[tuple[object, ...]]] = {}
 
@@ -91,9 +110,11 @@ def read_tables(section: Section, key: str, entries: Sequence[str], home: Path, 
     return found
 
 
-def directory_settings(section: Section, table: LdapTable, key: str = "cf") -> DirectorySettings:
-    """The directory of a table; what is wrong with it is noted with ``key``."""
-    values = dict(table.directory)
+def directory_settings(
+    section: Section, table: LdapTable, bounds: Mapping[str, Any], key: str = "cf"
+) -> DirectorySettings:
+    """The directory of a table within ``bounds``; what is wrong with it is noted with ``key``."""
+    values = {**bounds, **table.directory}
     settings = DirectorySettings(**{**values, "uri": tuple(values["uri"])})
     for name, text in directory_problems(settings):
         section.problem(key, _sentence(table.name, {"uri": "server_host"}.get(name, name), text))
