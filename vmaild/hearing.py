@@ -110,4 +110,4 @@ class Hearing:
 
 
 def _directories(group: Group) -> set[int]:
-    return {query.directory for table in group.tables for query in table.queries}
+    return {query.directory for query in group.queries}

@@ -73,7 +73,7 @@ class Naming:
     """What entries name in one group."""
 
     def __init__(self, group: Group) -> None:
-        rules = [_Rule(query) for table in group.tables for query in table.queries]
+        rules = [_Rule(query) for query in group.queries]
         self._rules = list({rule.essence: rule for rule in rules}.values())
 
     def of(self, name: str | Dn, attributes: Mapping[str, tuple[bytes, ...]]) -> Named:
