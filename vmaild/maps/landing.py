@@ -62,7 +62,8 @@ class Landing:
         samples = None
         if flight.failure is None:
             try:
-                samples = self._suspicion.of(flight)
+                if flight.lookup.settle(flight.place) is NOT_FOUND:
+                    samples = self._suspicion.of(flight)
                 if self._canaries.keys:
                     doubtful = self._doubtful(flight)
             except Exception as error:

@@ -32,13 +32,10 @@ class Suspicion:
 
     def of(self, flight: Flight) -> Samples | None:
         """What is to confirm the flight's "not found" first, if anything. Raises DirectoryFailure on a late server."""
-        lookup, group, place = flight.lookup, flight.group, flight.place
-        if lookup.settle(place) is not NOT_FOUND:
-            return None
         goes_back = self._goes_back(flight)
-        if goes_back and group.directory in self.behind:
+        if goes_back and flight.group.directory in self.behind:
             raise DirectoryFailure("not found on a server that is behind", "behind")
-        samples = self.samples[group.tables[place].name]
+        samples = self.samples[flight.group.tables[flight.place].name]
         if not (samples.rises() or goes_back) or not samples.found or samples.trusted:
             return None
         return samples
