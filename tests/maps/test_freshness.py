@@ -379,3 +379,18 @@ def test_a_record_that_is_fresh_is_what_the_directory_would_say(seed):
         assert walk.checked > 500
 
     run(main())
+
+
+@in_fake_time
+async def test_what_was_stored_while_no_changes_were_offered_is_renewed_when_they_are():
+    site = Heard()
+    site.freshness.lost(now())
+    site.freshness.not_offered()
+    site.put("ann", account(ANN, "d.example/ann/"))
+    assert await site.find(ANN) == found(b"d.example/ann/")
+    assert len(site.freshness) == 0 and not site.freshness.made
+    site.plant("ann", account(ANN, "d.example/elsewhere/"))
+    site.freshness.heard("")
+    assert await site.find(ANN) == found(b"d.example/ann/"), "served, and renewed"
+    await asyncio.sleep(0.1)
+    assert await site.find(ANN) == found(b"d.example/elsewhere/")

@@ -132,6 +132,8 @@ class Feed:
                 self._lost(str(error) or type(error).__name__)
             except NotOffered as error:
                 self._lost(str(error))
+                if not self._freshness.hears:
+                    self._freshness.not_offered()
                 pause = RETRY
             await asyncio.sleep(pause * (1 - random.random() / 3))
 

@@ -25,7 +25,7 @@ from vmaild.cache import NEVER, CacheCounters, Record
 from vmaild.directory import LIMIT, NO_BASE, REFUSED, Ended
 from vmaild.directory.deadline_timer import DeadlineTimer
 from vmaild.errors import DirectoryFailure, Overloaded
-from vmaild.lookup import Reply, Search
+from vmaild.lookup import NOT_FOUND, Reply, Search
 from vmaild.maps.counters import FlightCounters
 from vmaild.maps.fair_queue import FairQueue, Peer
 from vmaild.maps.latency import LATENCY_BOUNDS
@@ -105,12 +105,13 @@ class Flight:
     ``began`` is when its first search was sent, by the directory's clock. ``newest`` is when the search began whose
     record was stored for the key meanwhile: what began earlier is outdated. ``completes`` is the record that it adds
     to. ``origin`` is the server that answered, or ``SEVERAL``. ``others`` are lookups of other keys that its searches
-    answered, each with when that search began. ``failure`` is set when it fails. ``landed`` is called once, when the
-    lookup has settled its map or has failed.
+    answered, each with when that search began. ``failure`` is set when it fails. ``found_nothing`` tells that
+    the map has no answer. ``landed`` is called once, when the lookup has settled its map or has failed.
     """
 
-    __slots__ = ("_directory", "_landed", "_replanned", "began", "completes", "end", "failure", "group", "key",
-                 "lookup", "newest", "origin", "others", "peer", "place", "timer", "waiters", "waits")  # fmt: skip
+    __slots__ = ("_directory", "_landed", "_replanned", "began", "completes", "end", "failure", "found_nothing",
+                 "group", "key", "lookup", "newest", "origin", "others", "peer", "place", "timer", "waiters",
+                 "waits")  # fmt: skip
 
     lookup: KeyLookup
     peer: Peer
@@ -137,6 +138,7 @@ class Flight:
         self.began = self.newest = NEVER
         self.others: list[tuple[KeyLookup, float]] = []
         self.origin = ""
+        self.found_nothing = False
         self.failure: Exception | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.waits = False
@@ -177,6 +179,7 @@ class Flight:
                 else:
                     SideBySide(members, self._directory.begin, self.end, self._members_known).start()
                 return
+            self.found_nothing = settled is NOT_FOUND
         except Exception as error:
             self.failure = error
         self._landed(self)

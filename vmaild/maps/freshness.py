@@ -80,6 +80,7 @@ class Freshness:
         self.server = ""
         self.hears = False
         """Whether changes are heard: then what does not change lives longer."""
+        self._idle = False
         self.made: list[Made] = []
         """Records whose origin is not noted yet: key, lookup, when its search began, and who answered."""
         self.attributes = frozenset[str](("entryuuid",)).union(*(group.attributes for _, group in groups))
@@ -96,6 +97,7 @@ class Freshness:
         self._dependents, self._recent, self._containers = before._dependents, before._recent, before._containers
         self._aged_at, self._hears_since = before._aged_at, before._hears_since
         self.counters, self.server, self.hears = before.counters, before.server, before.hears
+        self._idle = before._idle
 
     @property
     def changed_at(self) -> float:
@@ -120,6 +122,8 @@ class Freshness:
 
     def note(self, key: bytes, lookup: KeyLookup, began: float, origin: str) -> None:
         """A record was stored: remember what it was made from; at once where a change was heard since."""
+        if self._idle:
+            return
         self.made.append((key, lookup, began, origin))
         if began < self._recent.last_at or len(self.made) >= SETTLED_TOGETHER:
             self.settle()
@@ -323,6 +327,15 @@ class Freshness:
         """Changes of ``server`` are heard from now on, and all that happened before was."""
         self.server = server
         self.hears = True
+        if self._idle:
+            # What was stored meanwhile is not known to come from anywhere.
+            self._idle = False
+            self.age_all()
+
+    def not_offered(self) -> None:
+        """The server does not tell of changes, so that nothing need be noted until another one does."""
+        self.made.clear()
+        self._idle = True
 
     def lost(self, since: float) -> None:
         """Changes are heard no more, by the cache's clock since ``since``."""

@@ -62,7 +62,7 @@ class Landing:
         samples = None
         if flight.failure is None:
             try:
-                if flight.lookup.settle(flight.place) is NOT_FOUND:
+                if flight.found_nothing:
                     samples = self._suspicion.of(flight)
                 if self._canaries.keys:
                     doubtful = self._doubtful(flight)
