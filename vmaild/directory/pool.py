@@ -274,8 +274,8 @@ class Pool:
                 server.take_out(unloaded())  # which comes back here
                 return
             server.standing.behind = server.state.behind
-        if self._current is None and (pause := self._gathering(now)):
-            self._timer = self._loop.call_later(pause + TIMER_SLACK, self._changed)
+        if self._current is None and (gathering := self._gathering(now)):
+            self._timer = self._loop.call_later(gathering + TIMER_SLACK, self._changed)
             return
         index = choose(self._standings, self._current, now, after)
         if index is not None and index != self._current:

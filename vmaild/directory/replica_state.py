@@ -4,8 +4,9 @@
   of them has shown it, and from the start with ``require_context``. (A consumer of OpenLDAP gets its ``contextCSN``
   when its first load is complete.)
 - A server is *behind* when it lacks what was seen ``LAG`` seconds ago on any server: its answers would go back in
-  time. What a server has when it is first read may be as old as it likes, and counts at once. It does not get lookups while another is not behind (``failover``). When only such are left, they serve, and
-  are doubted until they have caught up or ``replica_grace`` is over.
+  time. What a server has when it is first read may be as old as it likes, and counts at once. It does not get lookups
+  while another is not behind (``failover``). When only such are left, they serve, and are doubted until they have
+  caught up or ``replica_grace`` is over.
 
 The state is read on each new connection, and every ``INTERVAL`` seconds on a free one.
 """
