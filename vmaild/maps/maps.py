@@ -109,6 +109,8 @@ class Maps:
         self.canaries = Canaries(canaries or {}, self._present, self._forget_not_found, clock)
         self._landing = Landing(cache, directory, self.canaries, self._suspicion, self._once, limits)
         self._flights = self._landing.flights
+        if before is not None:
+            self._flights.flight_counters = before.flight_counters
         self.flight_counters = self._flights.flight_counters
         self.counters: dict[str, MapCounters] = {one.name: one.counters for one in self._maps.values()}
         self.unknown: MapCounters = MapCounters() if before is None else before.unknown
