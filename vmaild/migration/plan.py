@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from vmaild.migration.traps import traps
-from vmaild.migration.uses import ACCESS, ADDRESSES, AGENTS, USES, Use, is_access_check
+from vmaild.migration.uses import ACCESS, ADDRESSES, AGENTS, DOMAINS, USES, Use, is_access_check
 from vmaild.postfix import macros
 from vmaild.postfix.files import Site
 from vmaild.postfix.ldap_cf import LdapTable
@@ -20,6 +20,8 @@ from vmaild.postfix.tables import TableName, words
 
 ReadTable = Callable[[TableName], LdapTable]
 """A table with its settings. Raises OSError or UnicodeDecodeError."""
+
+_EACH_ADDRESS = re.compile(r"=\*@%[sd]\)")
 
 _WITHIN = re.compile(r"\bldap:(?!//)")
 """An ldap: table within a word, not the URL of a server."""
@@ -81,7 +83,9 @@ class _Planner:
             if table is None or use is None or not self._taken(table, use):
                 self._note_kept(name, word, table, use)
                 changed.append(word)
-            elif joins and changed and self._joins(maps, changed[-1], use):
+                continue
+            self._note_each_address(name, table, use)
+            if joins and changed and self._joins(maps, changed[-1], use):
                 self.plan.maps[-1].cf.append(_entry(table))
             else:
                 changed.append(self._new_map(name, table, use))
@@ -175,6 +179,14 @@ class _Planner:
         for parameter, text in found.problems:
             self.plan.kept.append(f"{table.text} stays: {_named(parameter, text)}")
         return not found.problems
+
+    def _note_each_address(self, name: str, table: TableName, use: Use) -> None:
+        """A table of domains that answers with every address of the domain."""
+        if use is DOMAINS and _EACH_ADDRESS.search(str(self._read(table).query.get("query_filter", ""))):
+            self.plan.warnings.append(
+                f"{name}: {table.text} finds every address of the domain, where one is enough: 'exists = true' in the"
+                " map lets the server send one, and answers for a domain of any size"
+            )
 
     def _new_map(self, name: str, table: TableName, use: Use) -> str:
         stem = PurePath(table.name).stem if use is ACCESS else name
