@@ -245,7 +245,7 @@ SYSTEMS["zentyal"] = System(
     main="""\
 virtual_mailbox_domains = ldap:@DIR@/vdomains.cf
 virtual_mailbox_maps = ldap:@DIR@/mailbox.cf
-virtual_alias_maps = ldap:@DIR@/valiases.cf, ldap:@DIR@/groupaliases.cf
+virtual_alias_maps = ldap:@DIR@/valiases.cf, ldap:@DIR@/useraliases.cf, ldap:@DIR@/groupaliases.cf
 smtpd_sender_login_maps = ldap:@DIR@/login.cf
 virtual_transport = lmtp:unix:private/dovecot-lmtp
 """,
@@ -256,6 +256,8 @@ virtual_transport = lmtp:unix:private/dovecot-lmtp
         "result_attribute = mailbox\n",
         "valiases": "search_base = @BASE@\nquery_filter = (&(|(mail=%s)(mail=@%s))(objectClass=CourierMailAlias))\n"
         "result_attribute = maildrop\n",
+        "useraliases": "search_base = @BASE@\nquery_filter = (&(otherMailbox=%s)(objectClass=user))\n"
+        "result_attribute = mail\n",
         "groupaliases": "search_base = @BASE@\nquery_filter = (&(mail=%s)(objectClass=zentyalDistributionGroup))\n"
         "leaf_result_attribute = mail\nspecial_result_attribute = member\n",
         "login": "search_base = @BASE@\nquery_filter = (&(|(mail=%s)(otherMailbox=%s))(objectClass=user))\n"

@@ -38,6 +38,10 @@ STRUCTURAL = {
 """Structural classes of slapd's own schemas, with what they must have."""
 
 
+NEVER_FOUND = {("zentyal", "useraliases")}
+"""``otherMailbox`` of OpenLDAP's cosine.schema has no equality rule, as that of Zentyal's Samba has."""
+
+
 def base(name: str) -> str:
     return f"ou={name},{SUFFIX}"
 
@@ -139,7 +143,8 @@ def test_every_key_has_the_same_answer(service_home: Path, slapd: Slapd, name: s
             if our != their and not set(explain(model, key, our) or ["?"]) <= set(MEANT)
         }
     assert unexplained == {}
-    assert any(isinstance(answer, str) for answer in theirs), "no key is found at all"
+    found = any(isinstance(answer, str) for answer in theirs)
+    assert found == ((name, table) not in NEVER_FOUND), "no key is found at all"
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

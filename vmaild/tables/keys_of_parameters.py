@@ -77,7 +77,7 @@ def local(
     localpart = localpart if at else key
     users: list[Parts] = []
     how = {"owner_request_special": owner_request_special, "quoted_only": quoted_only}
-    if localpart and (not at or name in domains):
+    if localpart and (not at or name in domains or other_labels(name) in domains):
         forms = _users(localpart, delimiters, **how)
         users = [Parts(form, form, "", extension) for form, extension in forms]
     if not (at and name):
