@@ -206,8 +206,9 @@ SYSTEMS["kolab"] = System(
 mydestination = ldap:@DIR@/mydestination.cf
 local_recipient_maps = ldap:@DIR@/local_recipient_maps.cf
 transport_maps = ldap:@DIR@/transport_maps.cf, hash:@DIR@/transport
-virtual_alias_maps = $alias_maps, ldap:@DIR@/virtual_alias_maps.cf, ldap:@DIR@/mailenabled_distgroups.cf,
-    ldap:@DIR@/mailenabled_dynamic_distgroups.cf
+virtual_alias_maps = $alias_maps, ldap:@DIR@/virtual_alias_maps.cf,
+    ldap:@DIR@/virtual_alias_maps_mailforwarding.cf, ldap:@DIR@/virtual_alias_maps_sharedfolders.cf,
+    ldap:@DIR@/mailenabled_distgroups.cf, ldap:@DIR@/mailenabled_dynamic_distgroups.cf
 recipient_delimiter = +
 """,
     tables={
@@ -222,6 +223,14 @@ recipient_delimiter = +
         "virtual_alias_maps": _KOLAB
         + _KOLAB_DOMAIN
         + "query_filter = (&(|(mail=%s)(alias=%s))(objectclass=kolabinetorgperson))\nresult_attribute = mail\n",
+        "virtual_alias_maps_mailforwarding": _KOLAB
+        + _KOLAB_DOMAIN
+        + "query_filter = (&(|(mail=%s)(alias=%s))(objectclass=mailrecipient)(objectclass=inetorgperson)"
+        "(mailforwardingaddress=*))\nresult_attribute = mailForwardingAddress\n",
+        "virtual_alias_maps_sharedfolders": _KOLAB
+        + _KOLAB_DOMAIN
+        + "query_filter = (&(|(mail=%s)(alias=%s))(objectclass=kolabsharedfolder))\n"
+        "result_attribute = kolabtargetfolder\nresult_format = shared+%s\n",
         "mailenabled_distgroups": _KOLAB
         + _KOLAB_DOMAIN
         + "query_filter = (&(|(mail=%s)(alias=%s))(objectClass=kolabgroupofuniquenames)"
@@ -235,7 +244,16 @@ recipient_delimiter = +
     entries=[
         ("associatedDomain=k.example", "", {}),
         ("uid=ann", "kolabInetOrgPerson", {"mail": "ann@k.example", "alias": ["a@k.example"]}),
-        ("uid=bob", "kolabInetOrgPerson", {"mail": "bob@k.example", "alias": ["b@k.example"]}),
+        (
+            "uid=bob",
+            "kolabInetOrgPerson mailRecipient inetOrgPerson",
+            {"mail": "bob@k.example", "alias": ["b@k.example"], "mailForwardingAddress": "bob@far.example"},
+        ),
+        (
+            "cn=folder",
+            "kolabSharedFolder",
+            {"mail": "folder@k.example", "kolabTargetFolder": "shared/Folder@k.example"},
+        ),
         (
             "cn=staff",
             "kolabGroupOfUniqueNames groupOfUniqueNames",
@@ -247,5 +265,15 @@ recipient_delimiter = +
             {"mail": "all@k.example", "memberURL": "ldap:///@BASE@??sub?(objectClass=kolabInetOrgPerson)"},
         ),
     ],
-    keys=["k.example", "ann@k.example", "b@k.example", "staff@k.example", "all@k.example", "ann@other.example", "ann"],
+    keys=[
+        "k.example",
+        "ann@k.example",
+        "b@k.example",
+        "staff@k.example",
+        "all@k.example",
+        "ann@other.example",
+        "ann",
+        "folder@k.example",
+        "bob@k.example",
+    ],
 )

@@ -82,6 +82,8 @@ def schema() -> str:
             classes |= set(kinds.split())
         for text in system.tables.values():
             attributes |= set(re.findall(r"\(([A-Za-z]+)=", text))
+    attributes = set({name.lower(): name for name in sorted(attributes)}.values())
+    classes = set({name.lower(): name for name in sorted(classes)}.values())
     lines = [
         f"attributetype ( 2.999.1.{n} NAME '{name}' EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch"
         " SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )"
