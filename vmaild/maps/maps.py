@@ -28,7 +28,7 @@ from vmaild import lookup
 from vmaild.cache import Answer, Cache, Record, reply_of
 from vmaild.lookup import NOT_FOUND, Reply, Request, Status
 from vmaild.maps.canaries import Canaries
-from vmaild.maps.counters import MapCounters
+from vmaild.maps.counters import FlightCounters, MapCounters
 from vmaild.maps.fair_queue import Peer
 from vmaild.maps.flight import Flight, Limits, Searcher, Tell, Waiter
 from vmaild.maps.freshness import Freshness
@@ -111,7 +111,7 @@ class Maps:
         self._flights = self._landing.flights
         if before is not None:
             self._flights.flight_counters = before.flight_counters
-        self.flight_counters = self._flights.flight_counters
+        self.flight_counters: FlightCounters = self._flights.flight_counters
         self.counters: dict[str, MapCounters] = {one.name: one.counters for one in self._maps.values()}
         self.unknown: MapCounters = MapCounters() if before is None else before.unknown
         """Replies to requests for a map that does not exist."""
