@@ -67,6 +67,17 @@ def of_name(dn: object) -> int:
     return hash(("name", dn)) & _OTHERS | 1
 
 
+def uuid_in(values: tuple[bytes, ...]) -> bytes | None:
+    """The 16 bytes of an entryUUID (RFC 4530), None when the values are no such thing."""
+    if len(values) != 1:
+        return None
+    try:
+        uuid = bytes.fromhex(values[0].replace(b"-", b"").decode("ascii"))
+    except ValueError:
+        return None
+    return uuid if len(uuid) == 16 else None
+
+
 def digest_of(dn: str, attributes: Mapping[str, tuple[bytes, ...]]) -> int:
     """What was seen of an entry as a number of 32 bits."""
     return hash((dn, frozenset(attributes.items()))) & 0xFFFFFFFF

@@ -15,6 +15,7 @@ import logging
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable
 
+from vmaild.cache.dependents import uuid_in
 from vmaild.directory import LIMIT, REFUSED
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import Entry
@@ -104,7 +105,7 @@ class HostedDomains:
             if name is None:
                 continue
             there.add(name)
-            if self._freshness is not None and (uuid := _uuid(entry)):
+            if self._freshness is not None and (uuid := uuid_in(entry.values("entryuuid"))):
                 self._freshness.contains(entry.dn, uuid)
         if not self._canaries <= there:
             logger.error("hosted domains: a canary is missing; what was read is not used")
@@ -147,11 +148,3 @@ class HostedDomains:
         # A server compares names as their compatibility forms (RFC 4518, 2.3).
         forms = {unicodedata.normalize("NFKC", name).casefold() for name in self.names}
         self._maps.host({name.encode() for name in forms.union(self.names)}, self._hosted.groups)
-
-
-def _uuid(entry: Entry) -> bytes | None:
-    values = entry.attributes.get("entryuuid", ())
-    try:
-        return bytes.fromhex(values[0].replace(b"-", b"").decode("ascii")) if values else None
-    except ValueError:
-        return None

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from vmaild.cache.dependents import uuid_in
 from vmaild.directory import Cookie, read_cookie
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import Entry, Scope, Search
@@ -84,7 +85,7 @@ class Poll:
         for entry in entries:
             attributes = dict(entry.attributes)
             found.update(attributes.pop("entrycsn", ()))
-            uuid = _uuid(attributes.get("entryuuid", ()))
+            uuid = uuid_in(attributes.get("entryuuid", ()))
             if uuid is None:
                 self._freshness.age_all()
             else:
@@ -95,11 +96,3 @@ class Poll:
     async def _read(self, name: str, attributes: tuple[str, ...]) -> Mapping[str, tuple[bytes, ...]] | None:
         entries = await self._find(Search(name, Scope.BASE, "(objectClass=*)", attributes))
         return entries[0].attributes if entries else None
-
-
-def _uuid(values: Iterable[bytes]) -> bytes | None:
-    try:
-        (text,) = values
-        return bytes.fromhex(text.replace(b"-", b"").decode("ascii"))
-    except ValueError:
-        return None

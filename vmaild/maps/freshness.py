@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmaild.cache import NEVER, Cache, Record
-from vmaild.cache.dependents import Dependents, digest_of, of_address, of_domain, of_entry, of_name
+from vmaild.cache.dependents import Dependents, digest_of, of_address, of_domain, of_entry, of_name, uuid_in
 from vmaild.lookup import NOT_FOUND, Entry
 from vmaild.maps.recent_changes import UNKNOWN, RecentChanges
 from vmaild.maps.walk import SLICE, Walk
@@ -173,7 +173,7 @@ class Freshness:
         """Add the tokens of ``entries``; False when one does not show its entryUUID."""
         traceable = True
         for entry in entries:
-            uuid = _uuid(entry.attributes.get("entryuuid", ()))
+            uuid = uuid_in(entry.attributes.get("entryuuid", ()))
             if uuid is None:
                 traceable = False
             else:
@@ -366,14 +366,3 @@ def _parsed(name: str) -> dn.Dn | str:
         return dn.parse(name)
     except ValueError:
         return name
-
-
-def _uuid(values: tuple[bytes, ...]) -> bytes | None:
-    """An entryUUID as 16 bytes."""
-    if len(values) != 1:
-        return None
-    try:
-        uuid = bytes.fromhex(values[0].replace(b"-", b"").decode("ascii"))
-    except ValueError:
-        return None
-    return uuid if len(uuid) == 16 else None
