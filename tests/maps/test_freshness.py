@@ -388,7 +388,8 @@ async def test_what_was_stored_while_no_changes_were_offered_is_renewed_when_the
     site.freshness.not_offered()
     site.put("ann", account(ANN, "d.example/ann/"))
     assert await site.find(ANN) == found(b"d.example/ann/")
-    assert len(site.freshness) == 0 and not site.freshness.made
+    assert len(site.freshness) == 0
+    assert not site.freshness.made
     site.plant("ann", account(ANN, "d.example/elsewhere/"))
     site.freshness.heard("")
     assert await site.find(ANN) == found(b"d.example/ann/"), "served, and renewed"
