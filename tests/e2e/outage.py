@@ -1,8 +1,8 @@
 """Mail through a real Postfix while LDAP is down: ``python -m tests.e2e.outage [--seconds 600] [--no-syncprov]``.
 
 The README's lines of main.cf, local users (``user@$myhostname``) and outgoing mail beside them; the delivery agent
-needs no LDAP, as with LMTP. Mail of each kind flows, then slapd is stopped. It must flow all the time and at the end, and again
-after vmaild was restarted, still without LDAP. What cannot be told is put off (451), never refused.
+needs no LDAP, as with LMTP. Mail of each kind flows, then slapd is stopped. It must flow all the time and at the end,
+and again after vmaild was restarted, still without LDAP. What cannot be told is put off (451), never refused.
 """
 
 from __future__ import annotations
