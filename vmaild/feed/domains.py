@@ -3,7 +3,9 @@
 The set is read at the start, again every ``INTERVAL`` seconds (``HEARD_INTERVAL`` while changes are heard), and grows
 with each domain that the feed tells of. It never shrinks at once: a domain that is missing stays for ``CONFIRM``
 seconds, in which it is looked for as before, so that an emptied directory, a replica that is not loaded or an access
-rule does not make domains vanish. A reading that lacks a canary is not believed at all.
+rule does not make domains vanish. A reading that lacks a canary is not believed at all. An administrator's word
+(``confirm``, ``vmaild domains --confirm``) makes either count at once. An empty set tells nothing: then everything is
+looked for.
 
 When the set cannot be read it serves for ``stale_domains`` seconds, then nothing is said by it.
 """
@@ -17,7 +19,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from vmaild.cache.dependents import uuid_in
 from vmaild.directory import LIMIT, REFUSED
-from vmaild.errors import DirectoryFailure
+from vmaild.errors import DirectoryFailure, LookupFailure
 from vmaild.lookup import Entry
 from vmaild.maps import Freshness, Maps
 from vmaild.tables.hosted import Hosted
@@ -62,6 +64,7 @@ class HostedDomains:
         self._canaries = frozenset(canaries)
         self._clock = clock
         self._warned = False
+        self._doubted: frozenset[str] | None = None
         self.names: dict[str, float] = {}
         self.read_at: float | None = None
         """When the set was last read, or was known to be right."""
@@ -71,7 +74,38 @@ class HostedDomains:
     @property
     def known(self) -> bool:
         """Whether the set decides."""
-        return self.read_at is not None and self._clock() <= self.read_at + self._stale
+        return self.read_at is not None and bool(self.names) and self._clock() <= self.read_at + self._stale
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the set was read, or was known to be right; None for never."""
+        return None if self.read_at is None else self._clock() - self.read_at
+
+    @property
+    def missing(self) -> dict[str, float]:
+        """The domains that the last readings lacked, each with the seconds since the first of those."""
+        now = self._clock()
+        return {name: now - since for name, since in self.names.items() if since}
+
+    @property
+    def not_believed(self) -> frozenset[str] | None:
+        """What the last reading showed, where that is not used since a canary was missing."""
+        return self._doubted
+
+    def confirm(self) -> list[str]:
+        """An administrator says that what was read last is right. Returns the domains that are hosted no more."""
+        now = self._clock()
+        if self._doubted is None:
+            gone = list(self.missing)
+        else:
+            gone = [name for name in self.names if name not in self._doubted]
+            self.names.update(dict.fromkeys(self._doubted, 0.0))
+            self.read_at, self._doubted = now, None
+        for name in gone:
+            del self.names[name]
+        logger.warning("%d hosted domains are taken out by an administrator's word", len(gone))
+        self._tell()
+        return sorted(gone)
 
     async def run(self) -> None:
         """Read again and again, until cancelled."""
@@ -86,12 +120,13 @@ class HostedDomains:
         try:
             end = asyncio.get_running_loop().time() + READ_SECONDS
             entries = await self._find(self._hosted.search(), deadline=end)
-        except DirectoryFailure as failure:
-            if failure.kind not in (LIMIT, REFUSED):
+        except LookupFailure as failure:
+            if isinstance(failure, DirectoryFailure) and failure.kind not in (LIMIT, REFUSED):
                 return RETRY
             if not self._warned:
                 self._warned = True
-                logger.warning("the hosted domains cannot be read as a set: %s; see limits in slapd.conf(5)", failure)
+                text = "the hosted domains cannot be read as a set: %s; see limits in slapd.conf(5), and max_values"
+                logger.warning(text, failure)
             return INTERVAL
         self.take(entries, now)
         heard = self._freshness is not None and self._freshness.server and not any(self.names.values())
@@ -109,7 +144,9 @@ class HostedDomains:
                 self._freshness.contains(entry.dn, uuid)
         if not self._canaries <= there:
             logger.error("hosted domains: a canary is missing; what was read is not used")
+            self._doubted = frozenset(there)
             return
+        self._doubted = None
         missing = [name for name in self.names if name not in there]
         if len(missing) * 10 > len(self.names) and not any(self.names.values()):
             text = "%d of %d hosted domains are missing; they are looked for during a minute"
@@ -124,10 +161,18 @@ class HostedDomains:
         self._tell()
 
     def restore(self, names: Iterable[str], age: float) -> None:
-        """What was known ``age`` seconds ago, before a restart: it serves when the first reading has failed."""
+        """What was known ``age`` seconds ago, before a restart: it serves when the first reading has failed.
+
+        What that reading lacked is missing.
+        """
+        now = self._clock()
         if self.read_at is None:
             self.names = dict.fromkeys(names, 0.0)
-            self.read_at = self._clock() - age
+            self.read_at = now - age
+        else:
+            for name in names:
+                self.names.setdefault(name, now)
+            self._tell()
 
     def follow(self, before: HostedDomains) -> None:
         """Take the place of ``before``: what it knows serves until the first reading, if it is of the same place."""

@@ -101,6 +101,7 @@ class Maps:
                 found = self._suspicion.samples[table.name].found
                 entry = Map(table.name, group, place, self._numbers.prefix(group), counters, found, own)
                 self._maps[table.name.encode()] = entry
+                self._suspicion.places[table.name] = (entry.prefix, place)
         self._cache = cache
         self._directory = directory
         self._timeout = timeout
