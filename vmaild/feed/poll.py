@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from vmaild.cache.dependents import uuid_in
 from vmaild.directory import Cookie, read_cookie
-from vmaild.errors import DirectoryFailure
+from vmaild.errors import DataError, DirectoryFailure
 from vmaild.lookup import Entry, Scope, Search
 from vmaild.maps import Freshness
 
@@ -28,6 +28,9 @@ MOST = 500
 
 DOUBT = 300.0
 """Seconds after which a deletion that was hidden by another change has no more effect: the default ``ttl``."""
+
+TOGETHER = 10
+"""Entries that are told in a turn of the loop: a millisecond at most."""
 
 Find = Callable[[Search], Awaitable[list[Entry]]]
 
@@ -73,16 +76,19 @@ class Poll:
         search = Search(self._base, Scope.SUB, f"(entryCSN>={since})", wanted, MOST, base_exists=True)
         try:
             entries = await self._find(search)
+        except DataError:
+            self._freshness.age_all()  # more than may be read at once
+            return
         except DirectoryFailure as failure:
             if failure.kind != "limit":
                 raise
             self._freshness.age_all()
             return
-        self._take(entries, {str(context.csns[sid]).encode() for sid in moved})
+        await self._take(entries, {str(context.csns[sid]).encode() for sid in moved})
 
-    def _take(self, entries: Sequence[Entry], newest: set[bytes]) -> None:
+    async def _take(self, entries: Sequence[Entry], newest: set[bytes]) -> None:
         found: set[bytes] = set()
-        for entry in entries:
+        for number, entry in enumerate(entries, 1):
             attributes = dict(entry.attributes)
             found.update(attributes.pop("entrycsn", ()))
             uuid = uuid_in(attributes.get("entryuuid", ()))
@@ -90,6 +96,8 @@ class Poll:
                 self._freshness.age_all()
             else:
                 self._freshness.changed(entry.dn, uuid, attributes, added=False)
+            if number % TOGETHER == 0:
+                await asyncio.sleep(0)
         if not newest <= found:
             self._freshness.age_all()
 

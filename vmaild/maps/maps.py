@@ -21,7 +21,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import NamedTuple
 
 from vmaild import lookup
@@ -116,7 +116,7 @@ class Maps:
         self.counters: dict[str, MapCounters] = {one.name: one.counters for one in self._maps.values()}
         self.unknown: MapCounters = MapCounters() if before is None else before.unknown
         """Replies to requests for a map that does not exist."""
-        self._hosted: set[bytes] | None = None
+        self._hosted: Container[bytes] | None = None
         self._hosted_groups: frozenset[Group] = frozenset()
 
     @property
@@ -240,8 +240,10 @@ class Maps:
         """From now on ``freshness`` is told what each record of these groups is made from."""
         self._landing.freshness.update(dict.fromkeys(groups, freshness))
 
-    def host(self, domains: set[bytes] | None, groups: Iterable[Group]) -> None:
-        """From now on what is asked of ``groups`` about other domains is not found; None: the domains are not known."""
+    def host(self, domains: Container[bytes] | None, groups: Iterable[Group]) -> None:
+        """From now on what is asked of ``groups`` about other domains is not found; None: the domains are not known.
+
+        ``domains`` may be changed by its owner."""
         self._hosted = domains
         self._hosted_groups = frozenset(groups)
 

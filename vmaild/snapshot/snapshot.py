@@ -23,9 +23,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmaild.cache import Cache, Record
+from vmaild.cache import Cache, Known, Record
 from vmaild.directory import Cookie, Pool
-from vmaild.errors import DirectoryFailure
+from vmaild.errors import LookupFailure
 from vmaild.feed import HostedDomains
 from vmaild.lookup import Scope, Search
 from vmaild.snapshot import file
@@ -48,8 +48,10 @@ def fingerprint(*meaning: object) -> str:
 
 
 class Snapshot:
-    """``directory`` is where the file is; ``configuration`` a ``fingerprint``; ``pools`` are the directories, each with
-    its search base. ``wall`` is the time of day; ``in_thread`` runs what blocks."""
+    """``directory`` is where the file is; ``configuration`` a ``fingerprint``; ``pools`` are the directories, each
+    with its search base; ``groups`` what the keys of records begin with and how many maps each has, in the order of
+    the configuration: after a reload these numbers are others than after a restart. ``wall`` is the time of day;
+    ``in_thread`` runs what blocks."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class Snapshot:
         cache: Cache,
         pools: Sequence[tuple[Pool, str]],
         domains: HostedDomains | None = None,
+        groups: Sequence[tuple[bytes, int]] = ((b"0 ", 3),),
         wall: Callable[[], float] = time.time,
         in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
     ) -> None:
@@ -66,6 +69,8 @@ class Snapshot:
         self._cache = cache
         self._pools = pools
         self._domains = domains
+        self._groups = groups
+        self._places = {prefix: b"%d " % place for place, (prefix, _) in enumerate(groups)}
         self._wall = wall
         self._in_thread = in_thread
         self._identity = ""
@@ -83,7 +88,7 @@ class Snapshot:
             count = await self._take_records(lines, self._cache.clock() - age)
         except FileNotFoundError:
             return 0
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             logger.warning("the snapshot %s is not used: %s", self.path, getattr(error, "strerror", None) or error)
             return 0
         logger.info("%d records of %d s ago serve while the directory does not answer", count, age)
@@ -110,7 +115,7 @@ class Snapshot:
     async def _take_records(self, lines: list[bytes], expired_at: float) -> int:
         count = 0
         for number, line in enumerate(lines):
-            key, known = file.record_of(line)
+            key, known = self._record_of(line)
             if self._cache.get(key) is None:
                 self._cache.keep(Record(key, known, expired_at, expired_at))
                 self._restored.append(key)
@@ -118,6 +123,14 @@ class Snapshot:
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         return count
+
+    def _record_of(self, line: bytes) -> tuple[bytes, list[Known]]:
+        place_and_key, known = file.record_of(line)
+        place, _, key = place_and_key.partition(b" ")
+        prefix, maps = self._groups[int(place)]
+        if len(known) != maps:
+            raise ValueError("a record is not of these maps")
+        return prefix + key, known
 
     # --- meanwhile ----------------------------------------------------------------------------------------------------
 
@@ -141,7 +154,7 @@ class Snapshot:
         """Ask the directory who it is; forget what another one said. False when it does not answer."""
         try:
             self._identity = " ".join([await _identity(pool, base) for pool, base in self._pools])
-        except DirectoryFailure:
+        except LookupFailure:
             return False
         if self._restored_identity.strip() and self._identity.strip() and self._identity != self._restored_identity:
             logger.warning("the snapshot %s is of another directory: forgotten", self.path)
@@ -160,7 +173,7 @@ class Snapshot:
             "configuration": self._configuration,
             "identity": self._identity or self._restored_identity,
             "written": self._wall(),
-            "domains": sorted(self._domains.names) if self._domains is not None and self._domains.known else [],
+            "domains": list(self._domains.names) if self._domains is not None and self._domains.known else [],
             "states": [bytes(states[-1][1]).decode("ascii") if states else "" for states in seen],
         }
         try:
@@ -175,7 +188,7 @@ class Snapshot:
         lines: list[bytes] = []
         now, stale = self._cache.clock(), self._cache.settings.stale_ttl
         for number, record in enumerate(self._cache.all()):
-            if record.positive and now < record.expires_at + stale and (line := file.line_of(record.key, record.known)):
+            if record.positive and now < record.expires_at + stale and (line := self._line_of(record)):
                 lines.append(line)
             if number % SLICE == SLICE - 1:
                 chunks.append(b"".join(lines))
@@ -183,6 +196,11 @@ class Snapshot:
                 await asyncio.sleep(0)
         chunks.append(b"".join(lines))
         return chunks
+
+    def _line_of(self, record: Record) -> bytes | None:
+        end = record.key.index(b" ") + 1
+        place = self._places.get(record.key[:end])
+        return None if place is None else file.line_of(place + record.key[end:], record.known)
 
 
 async def _identity(pool: Pool, base: str) -> str:
