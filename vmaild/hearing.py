@@ -79,7 +79,7 @@ class Hearing:
         bases = [one.search_base for one in config.directories]
         pools = list(zip(directory.pools, bases, strict=True))
         groups = [(prefix, len(group.tables)) for prefix, group in self._maps.groups]
-        return Snapshot(state_directory, meaning, cache, pools, self.domains, groups)
+        return Snapshot(state_directory, meaning, cache, pools, groups, self.domains)
 
     def follow(self, before: Hearing) -> None:
         """Take the place of ``before``, which is ``stop``ped, with the same directories."""

@@ -48,9 +48,9 @@ def fingerprint(*meaning: object) -> str:
 
 
 class Snapshot:
-    """``directory`` is where the file is; ``configuration`` a ``fingerprint``; ``pools`` are the directories, each
-    with its search base; ``groups`` what the keys of records begin with and how many maps each has, in the order of
-    the configuration: after a reload these numbers are others than after a restart. ``wall`` is the time of day;
+    """``directory`` is where the file is; ``configuration`` a ``fingerprint``; ``pools`` are the directories, each with
+    its search base. ``groups`` are what the keys of records begin with and how many maps each has, in the order of the
+    configuration: after a reload these numbers are others than after a restart. ``wall`` is the time of day;
     ``in_thread`` runs what blocks."""
 
     def __init__(
@@ -59,8 +59,8 @@ class Snapshot:
         configuration: str,
         cache: Cache,
         pools: Sequence[tuple[Pool, str]],
+        groups: Sequence[tuple[bytes, int]],
         domains: HostedDomains | None = None,
-        groups: Sequence[tuple[bytes, int]] = ((b"0 ", 3),),
         wall: Callable[[], float] = time.time,
         in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
     ) -> None:
