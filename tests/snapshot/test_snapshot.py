@@ -210,7 +210,7 @@ async def test_many_records_leave_the_loop_its_turns(tmp_path):
 def test_a_line_of_a_record(known, line):
     assert file.line_of(b"k", known) == line
     if line is not None:
-        key, back = file.record_of(line)
+        ((key, back),) = file.records_of(line)
         assert key == b"k"
         assert back == [None if one is NOT_FOUND else one for one in known]
 
@@ -218,10 +218,10 @@ def test_a_line_of_a_record(known, line):
 @pytest.mark.parametrize("line", [b"[]", b"{}", b'["k", 1]', b'["k", [1]]', b"x", b'["\\u2028", "x"]'])
 def test_a_line_that_is_none_raises_value_error(line):
     with pytest.raises((ValueError, TypeError)):
-        file.record_of(line)
+        file.records_of(line)
 
 
 def test_a_header_is_json_that_tells_its_version(tmp_path):
     file.write(tmp_path / "x", {"a": 1}, [b"[]\n"])
     assert json.loads((tmp_path / "x").read_bytes().split(b"\n")[0]) == {"vmaild": file.FORMAT, "a": 1}
-    assert file.read(tmp_path / "x") == ({"vmaild": file.FORMAT, "a": 1}, [b"[]"])
+    assert file.read(tmp_path / "x") == ({"vmaild": file.FORMAT, "a": 1}, [b"[]\n"])

@@ -29,8 +29,8 @@ CONFIRM = 60.0
 
 
 class Samples:
-    """Of one map. ``present(key)`` asks the directory and raises DirectoryFailure when it does not answer; ``known(key)``
-    tells whether the cache knows of it as found."""
+    """Of one map. ``present(key)`` asks the directory and raises DirectoryFailure when it does not answer;
+    ``known(key)`` tells whether the cache knows of it as found."""
 
     def __init__(
         self,
