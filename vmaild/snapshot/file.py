@@ -18,7 +18,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ FORMAT = 1
 
 MAX_BYTES = 2 << 30
 """A file larger than this is not one of ours: a million records take 100 MB."""
+
+BLOCK = 12 * 1024
+"""Bytes of lines that are taken together: some 150 records, which is half a millisecond of work."""
 
 _CHECKSUM = b"blake2b "
 
@@ -41,20 +44,31 @@ def line_of(key: bytes, known: Sequence[Known]) -> bytes | None:
     return json.dumps([key.decode("latin-1"), *kept]).encode() + b"\n"
 
 
-def record_of(line: bytes) -> tuple[bytes, list[Known]]:
-    """Key and knowledge of a line. Raises ValueError."""
+def records_of(lines: bytes) -> list[tuple[bytes, list[Known]]]:
+    """Keys and knowledge of whole lines. Raises ValueError.
+
+    All of them are parsed as one, which takes a fifth of the time of one after the other.
+    """
     try:
-        read = json.loads(line)
-    except RecursionError:
+        read = json.loads(b"[" + lines.rstrip(b"\n").replace(b"\n", b",") + b"]")
+        return [_record(*one) for one in read]
+    except (RecursionError, TypeError):
         raise ValueError("not a record") from None
-    if not (isinstance(read, list) and read and isinstance(read[0], str)):
+
+
+def _record(key: object, *kept: object) -> tuple[bytes, list[Known]]:
+    if type(key) is not str:
         raise ValueError("not a record")
-    key, *kept = read
     known: list[Known] = []
     for one in kept:
-        if not (one is None or isinstance(one, str) or (type(one) is int and one == 0)):
+        if type(one) is str:
+            known.append(one.encode("latin-1"))
+        elif one is None:
+            known.append(None)
+        elif type(one) is int and one == 0:
+            known.append(NODATA)
+        else:
             raise ValueError("not a value")
-        known.append(one.encode("latin-1") if isinstance(one, str) else (None if one is None else NODATA))
     return key.encode("latin-1"), known
 
 
@@ -88,25 +102,29 @@ def _write(path: Path, header: dict[str, Any], chunks: Iterable[bytes]) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, Any], list[bytes]]:
-    """Header and lines. Raises OSError, and ValueError for a file that is damaged or of another format."""
+    """The header, and the lines in pieces of some ``BLOCK`` bytes: no step of it holds up the loop's thread.
+
+    Raises OSError, and ValueError for a file that is damaged or of another format.
+    """
     if path.stat().st_size > MAX_BYTES:
         raise ValueError("it is too large")
     checksum = hashlib.blake2b(digest_size=32)
-    lines: list[bytes] = []
+    pieces: list[bytes] = []
     last = b""
-    with path.open("rb") as content:
-        # Line by line: work on all of it at once would hold the interpreter, and the loop with it.
-        for line in content:
-            if last:
-                checksum.update(last)
-                lines.append(last)
-            last = line
-    if not last.startswith(_CHECKSUM):
+    for piece in _pieces(path):
+        pieces.append(last)
+        checksum.update(last)
+        last = piece
+    before, _, end = last.rstrip(b"\n").rpartition(b"\n")
+    if not end.startswith(_CHECKSUM) or not last.endswith(b"\n"):
         raise ValueError("its end is missing")
-    if checksum.hexdigest().encode() != last.removeprefix(_CHECKSUM).rstrip(b"\n"):
+    body = before + b"\n" if before else b""
+    checksum.update(body)
+    if checksum.hexdigest().encode() != end.removeprefix(_CHECKSUM):
         raise ValueError("its checksum is wrong")
-    header = _header(lines[0] if lines else b"")
-    return header, lines[1:]
+    first, *others = filter(None, (*pieces, body))
+    line, _, rest = first.partition(b"\n")
+    return _header(line), [piece for piece in (rest, *others) if piece]
 
 
 def _header(line: bytes) -> dict[str, Any]:
@@ -117,3 +135,18 @@ def _header(line: bytes) -> dict[str, Any]:
     if not isinstance(header, dict) or header.get("vmaild") != FORMAT:
         raise ValueError("it is of another version")
     return header
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """The file's whole lines, some ``BLOCK`` bytes at a time, and what stands after the last of them."""
+    rest = b""
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            whole, newline, after = block.rpartition(b"\n")
+            if newline:
+                yield rest + whole + newline
+                rest = after
+            else:
+                rest += block
+    if rest:
+        yield rest

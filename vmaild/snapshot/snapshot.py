@@ -9,8 +9,8 @@ belongs to one directory, told by the entryUUID of the search base: that cannot 
 answers, and then what another one said is forgotten. One that is damaged, foreign or too old is left out, with one
 line in the log.
 
-The loop is never held: records are turned to lines, and lines to records, ``SLICE`` in a turn, and a thread does the
-rest.
+The loop is never held: records are turned to lines, ``SLICE`` in a turn, and lines to records, ``file.BLOCK`` bytes
+in a turn, and a thread does the rest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from vmaild.cache import Cache, Known, Record
+from vmaild.cache import Cache, Record
 from vmaild.directory import Cookie, Pool
 from vmaild.errors import LookupFailure
 from vmaild.feed import HostedDomains
@@ -82,10 +82,10 @@ class Snapshot:
     async def restore(self) -> int:
         """Take what was known when the last daemon ended. Returns how many records there were."""
         try:
-            header, lines = await self._in_thread(file.read, self.path)
+            header, pieces = await self._in_thread(file.read, self.path)
             age = self._checked_age(header)
             self._take_header(header, age)
-            count = await self._take_records(lines, self._cache.clock() - age)
+            count = await self._take_records(pieces, self._cache.clock() - age)
         except FileNotFoundError:
             return 0
         except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
@@ -112,25 +112,21 @@ class Snapshot:
         if self._domains is not None and header["domains"]:
             self._domains.restore([str(name) for name in header["domains"]], age)
 
-    async def _take_records(self, lines: list[bytes], expired_at: float) -> int:
-        count = 0
-        for number, line in enumerate(lines):
-            key, known = self._record_of(line)
-            if self._cache.get(key) is None:
-                self._cache.keep(Record(key, known, expired_at, expired_at))
-                self._restored.append(key)
-                count += 1
-            if number % SLICE == SLICE - 1:
-                await asyncio.sleep(0)
-        return count
-
-    def _record_of(self, line: bytes) -> tuple[bytes, list[Known]]:
-        place_and_key, known = file.record_of(line)
-        place, _, key = place_and_key.partition(b" ")
-        prefix, maps = self._groups[int(place)]
-        if len(known) != maps:
-            raise ValueError("a record is not of these maps")
-        return prefix + key, known
+    async def _take_records(self, pieces: list[bytes], expired_at: float) -> int:
+        for piece in pieces:
+            for place_and_key, known in file.records_of(piece):
+                place, _, key = place_and_key.partition(b" ")
+                prefix, maps = self._groups[int(place)]
+                if len(known) != maps:
+                    raise ValueError("a record is not of these maps")
+                key = prefix + key
+                if self._cache.get(key) is None:
+                    self._cache.keep(Record(key, known, expired_at, expired_at))
+                    self._restored.append(key)
+                    # By this it is known that the collector is to be kept away from them.
+                    self._cache.counters.stored += 1
+            await asyncio.sleep(0)
+        return len(self._restored)
 
     # --- meanwhile ----------------------------------------------------------------------------------------------------
 
