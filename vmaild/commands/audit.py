@@ -68,7 +68,8 @@ def _settings(config: Config, options: argparse.Namespace) -> DirectorySettings:
         raise ConfigError([f"--bind-pw-file {options.bind_pw_file}: {error.strerror}"]) from None
     if not password:
         raise ConfigError(["--bind-dn needs --bind-pw-file, a file with the password in its first line"])
-    return dataclasses.replace(config.directory, bind="simple", bind_dn=options.bind_dn, bind_pw=password)
+    account = {"bind": "simple", "bind_dn": options.bind_dn, "bind_pw": password, "bind_pw_file": ""}
+    return dataclasses.replace(config.directory, **account)
 
 
 async def _walk(settings: DirectorySettings, audit: Audit, told: Callable[[int], None]) -> None:
