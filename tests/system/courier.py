@@ -13,10 +13,11 @@ import shutil
 import socket
 from pathlib import Path
 
+from tests.support.snippets import snippet
 from vmaild.demo.postfix_conf import MAIL_OWNER_ID
 from vmaild.demo.process import Process, ProcessError, free_port
 from vmaild.demo.slapd import Slapd
-from vmaild.demo.tree import COURIER_DN, COURIER_PW, SEARCH_BASE
+from vmaild.demo.tree import COURIER_DN, COURIER_PW
 
 LIB = Path("/usr/lib/courier")
 AUTHDAEMOND = LIB / "courier-authlib/authdaemond"
@@ -52,36 +53,17 @@ DEFAULTOPTIONS=""
 LOGGEROPTS=""
 """
 
-_AUTHLDAPRC = """\
-LDAP_URI {uri}
-LDAP_PROTOCOL_VERSION 3
-LDAP_BASEDN {base}
-LDAP_BINDDN {dn}
-LDAP_BINDPW {password}
-LDAP_INITBIND 1
-LDAP_AUTHBIND 1
-LDAP_TIMEOUT 5
-LDAP_MAIL mail
-LDAP_FILTER (objectClass=courierMailAccount)
-LDAP_GLOB_UID {owner}
-LDAP_GLOB_GID {owner}
-LDAP_HOMEDIR homeDirectory
-LDAP_MAILDIR mailbox
-LDAP_FULLNAME cn
-LDAP_DEREF never
-LDAP_TLS 0
-##NAME: MARKER:0
-"""
-
 
 class Courier:
     """authdaemond, imapd and pop3d below ``home``, which must be short enough for a unix socket's path."""
 
-    def __init__(self, home: Path, slapd: Slapd) -> None:
+    def __init__(self, home: Path, slapd: Slapd, bind: tuple[str, str] = (COURIER_DN, COURIER_PW)) -> None:
         self.home = home
+        self._bind = bind
         self.imap_port = free_port()
         self.pop_port = free_port()
         self._slapd = slapd
+        self._owner = MAIL_OWNER_ID
         self._auth = self._process("authdaemond", f"exec {AUTHDAEMOND}")
         self._imap = self._process("imapd", _TCPD.format(name="imapd", port=self.imap_port, command=IMAPD))
         self._pop = self._process("pop3d", _TCPD.format(name="pop3d", port=self.pop_port, command=POP3D))
@@ -100,6 +82,12 @@ class Courier:
         self.start_logins()
         self._imap.start(lambda: _greets(self.imap_port, b"* OK"), START_SECONDS)
         self._pop.start(lambda: _greets(self.pop_port, b"+OK"), START_SECONDS)
+
+    def own(self, mail_home: Path, owner: int = MAIL_OWNER_ID) -> None:
+        """Make all below ``mail_home`` belong to the one account of all mailboxes."""
+        self._owner = owner
+        for path in (mail_home, *mail_home.rglob("*")):
+            os.chown(path, owner, owner)
 
     def start_logins(self) -> None:
         """Start authdaemond, without which nobody logs in."""
@@ -145,8 +133,16 @@ class Courier:
         (self.home / "run/authdaemon").mkdir(parents=True)
         shutil.copytree("/etc/courier", self.home / "etc")
         self._write("authdaemonrc", _AUTHDAEMONRC)
-        ldap = _AUTHLDAPRC.format(
-            uri=self._slapd.uri, base=SEARCH_BASE, dn=COURIER_DN, password=COURIER_PW, owner=MAIL_OWNER_ID
+        dn, password = self._bind
+        ldap = snippet(
+            "authldaprc",
+            {
+                "ldap://127.0.0.1:389": self._slapd.uri,
+                "cn=imap,dc=myhosting,dc=example": dn,
+                "CHANGE-ME": password,
+                "_UID vmail": f"_UID {self._owner}",
+                "_GID vmail": f"_GID {self._owner}",
+            },
         )
         self._write("authldaprc", ldap)
 

@@ -1,11 +1,11 @@
 """The snippets: configuration of the programs around vmaild, kept as files, and filled in from vmaild's own.
 
-A snippet is a file of the folder ``postfix-snippets`` (kind ``postfix``), of a folder in it (``dovecot``, ``slapd``, ...:
-the folder's name is the kind), or of ``systemd``. Whatever file is put there is a snippet; its first comment says what it
-is for. README files are none. A checkout has both folders beside the package, the wheel has them in ``vmaild/data``.
+A snippet is a file of the folder ``postfix-snippets`` (kind ``postfix``), of a folder in it (whose name is the kind:
+``dovecot``, ``slapd``, ...), or of ``systemd``. Whatever file is put there is a snippet, and its first comment says
+what it is for. README files are none. A checkout has both folders beside the package, the wheel in ``vmaild/data``.
 
-Each file works as it is for the HOWTO's example: its values (``EXAMPLES``) are what is replaced. What no vmaild.toml
-says (passwords, the numbers of the Unix account, the home of the mailboxes) stays.
+Each file works as it is for the HOWTO's example, whose values are what is replaced (``snippet_values``). What no
+vmaild.toml says (passwords, the numbers of the Unix account, the home of the mailboxes) stays.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``vmaild snippets``: lists what there is for Postfix, Dovecot, Courier, slapd, systemd and the monitors.
 
 ``vmaild snippets NAME`` prints one, filled in from the configuration at hand: listeners, LDAP servers, bases, accounts.
-Passwords are not printed. Where there is no configuration yet the HOWTO's values stay, with a warning. Exit status: 0; 64
-no such snippet; 78 the configuration cannot be used.
+Passwords are not printed. Where there is no configuration yet the HOWTO's values stay, with a warning. Exit status: 0;
+64 no such snippet; 69 they were not installed; 78 the configuration cannot be used.
 """
 
 from __future__ import annotations
