@@ -78,7 +78,7 @@ class MailHost:
         self.courier_home = self.home / "courier"
         self.submission_port = free_port()
         mail_home = str(self.mail)
-        self.slapd = Slapd(
+        self.slapd: Slapd = Slapd(
             self.home / "slapd", ldif=tree(mail_home=mail_home), access=access_rules(mail_home=mail_home)
         )
         self.postfix: Postfix
@@ -87,12 +87,9 @@ class MailHost:
     def start(self) -> None:
         """Start slapd, vmaild and Postfix, in this order. Raises ``ProcessError`` when one does not start."""
         self.slapd.start()
-        vmaild = f"inet:127.0.0.1:{free_port()}"
-        cache = f"[cache]\nttl = {CACHE_SECONDS}\nnegative_ttl = {CACHE_SECONDS}\n"
-        self.daemon = DaemonProcess(self.home, [self.slapd.uri], [Listen(vmaild)], tables=cache)
-        self.daemon.start()
+        self._start_daemon()
         self._make_local()
-        self.postfix = self._postfix(vmaild)
+        self.postfix = self._make_postfix()
         self.postfix.start()
 
     def close(self) -> None:
@@ -170,7 +167,16 @@ class MailHost:
         """Whether a line of the mail log holds all these words."""
         return any(all(word in line for word in words) for line in self.postfix.log_text().splitlines())
 
-    def _postfix(self, vmaild: str) -> Postfix:
+    def _start_daemon(self) -> None:
+        listen = Listen(f"inet:127.0.0.1:{free_port()}")
+        self.daemon = DaemonProcess(self.home, [self.slapd.uri], [listen], tables=self._cache())
+        self.daemon.start()
+
+    def _cache(self) -> str:
+        return f"[cache]\nttl = {CACHE_SECONDS}\nnegative_ttl = {CACHE_SECONDS}\n"
+
+    def _make_postfix(self) -> Postfix:
+        vmaild = str(self.daemon.address)
         maps = ("virtual_mailbox_domains", "virtual_mailbox_maps", "virtual_alias_maps")
         # Debian's smtpd(8) looks below its own configuration, whatever cyrus_sasl_config_path says.
         sasl = self.home / "postfix/config/sasl"
