@@ -63,7 +63,7 @@ class Courier:
         self.imap_port = free_port()
         self.pop_port = free_port()
         self._slapd = slapd
-        self._owner = MAIL_OWNER_ID
+        self._owner: int | str = MAIL_OWNER_ID
         self._auth = self._process("authdaemond", f"exec {AUTHDAEMOND}")
         self._imap = self._process("imapd", _TCPD.format(name="imapd", port=self.imap_port, command=IMAPD))
         self._pop = self._process("pop3d", _TCPD.format(name="pop3d", port=self.pop_port, command=POP3D))
@@ -83,11 +83,16 @@ class Courier:
         self._imap.start(lambda: _greets(self.imap_port, b"* OK"), START_SECONDS)
         self._pop.start(lambda: _greets(self.pop_port, b"+OK"), START_SECONDS)
 
-    def own(self, mail_home: Path, owner: int = MAIL_OWNER_ID) -> None:
-        """Make all below ``mail_home`` belong to the one account of all mailboxes."""
+    def own(self, mail_home: Path, owner: int | str = MAIL_OWNER_ID) -> None:
+        """Make all below ``mail_home`` belong to the one user of all mailboxes, and to the group of that name."""
         self._owner = owner
         for path in (mail_home, *mail_home.rglob("*")):
-            os.chown(path, owner, owner)
+            shutil.chown(path, owner, owner)
+
+    @property
+    def inside(self) -> list[str]:
+        """A command that runs another where Courier's files are; authdaemond must run."""
+        return ["nsenter", "--mount", "--target", str(self._auth.pid), "--"]
 
     def start_logins(self) -> None:
         """Start authdaemond, without which nobody logs in."""
@@ -122,6 +127,7 @@ class Courier:
     def _process(self, name: str, script: str) -> Process:
         etc, run = self.home / "etc", self.home / "run"
         mounts = {etc: "/etc/courier", run: "/run/courier", Path("/bin/false"): _GAM_SERVER}
+        mounts[etc / "maildroprc"] = "/etc/maildroprc"
         inside = "mkdir -p /run/courier\n"
         inside += "".join(f"[ ! -e {over} ] || mount --bind {own} {over}\n" for own, over in mounts.items()) + script
         command = ["unshare", "--mount", "--propagation", "private", "sh", "-e", "-c", inside]
@@ -146,10 +152,12 @@ class Courier:
         )
         self._write("authldaprc", ldap)
 
-    def _write(self, name: str, text: str) -> None:
+        self._write("maildroprc", snippet("maildroprc", {}), 0o644)
+
+    def _write(self, name: str, text: str, mode: int = 0o600) -> None:
         path = self.home / "etc" / name
         path.write_text(text)
-        path.chmod(0o600)
+        path.chmod(mode)
 
     def _authenticates(self) -> bool:
         try:

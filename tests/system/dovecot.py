@@ -77,6 +77,10 @@ class Dovecot:
         """Whether the login is let in and finds a mailbox, as IMAP would ask."""
         return self._doveadm("auth", "login", login, password).returncode == 0
 
+    def login_fields(self, login: str, password: str) -> str:
+        """What a login is told about its user: name, mailbox and the like."""
+        return self._doveadm("auth", "login", login, password).stdout
+
     def subjects(self, address: str) -> list[str]:
         """The subjects in the inbox that a login as ``address`` is given."""
         fetched = self._doveadm("fetch", "-u", address, "hdr.subject", "mailbox", "INBOX")

@@ -1,7 +1,7 @@
 """A machine of the HOWTO that is configured by the snippets alone: slapd, vmaild, Postfix, and who delivers.
 
-``lookups`` is the snippet that names vmaild's tables (``main.cf``, ``main.cf.tcp``, ``main.cf.unix``), ``delivery`` the way
-of delivery (``virtual``, ``lmtp``, ``maildrop``). What a snippet cannot know (ports, paths, the Unix account) is replaced.
+``lookups`` is the snippet that names vmaild's tables (``main.cf``, ``main.cf.tcp``, ``main.cf.unix``), ``delivery`` how
+mail is delivered (``virtual``, ``lmtp``, ``maildrop``). What no snippet knows is replaced: ports, paths, users.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from tests.system.mail_host import HOST, MailHost
 from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.postfix_conf import MAIL_OWNER_ID
 from vmaild.demo.process import Process, free_port
+
+MAILDROP_USER = "games"
+"""A user of every Debian machine, in place of the one that owns all mailboxes."""
 
 CHROOTED = ("smtpd", "cleanup", "trivial-rewrite", "qmgr")
 """What Debian's master.cf runs in a chroot, of the programs that ask vmaild."""
@@ -80,7 +83,7 @@ class SnippetHost(MailHost):
         }
         delivers = {"virtual": "", "lmtp": "lmtp unix - - n - - lmtp\n"}.get(self.delivery)
         if delivers is None:
-            delivers = services(snippet(f"master.cf.{self.delivery}", {"user=vmail": "user=games"}))
+            delivers = services(snippet(f"master.cf.{self.delivery}", {"user=vmail": f"user={MAILDROP_USER}"}))
         return ChrootedPostfix(
             self.home / "postfix",
             chosen,
