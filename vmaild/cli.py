@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vmaild import __version__, admin, daemon
-from vmaild.commands import session
+from vmaild.commands import around, session
 from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH
 from vmaild.errors import ConfigError
 from vmaild.process import open_log, systemd
@@ -131,12 +131,6 @@ def _audit(options: argparse.Namespace) -> int:
     return audit.run(options)
 
 
-def _snippets(options: argparse.Namespace) -> int:
-    from vmaild.commands import snippets
-
-    return snippets.run(options)
-
-
 def _stats(options: argparse.Namespace) -> int:
     session.print_json(admin.stats(session.control_path(options)))
     return os.EX_OK
@@ -201,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_asking(commands, [configured, as_json])
     _add_watching(commands, [configured, as_json])
     _add_moving(commands, configured)
+    around.add_to(commands, [configured, as_json])
     return parser
 
 
@@ -212,11 +207,6 @@ def _add_checking(commands: Commands, parents: list[argparse.ArgumentParser]) ->
         help="read Postfix's main.cf and master.cf too (/etc/postfix)",
     )  # fmt: skip
     check.set_defaults(run=_check)
-    snippets = commands.add_parser(
-        "snippets", parents=parents, help="print configuration for Postfix, Dovecot, Courier, slapd, systemd, monitors"
-    )
-    snippets.add_argument("name", metavar="NAME", nargs="?", help="print this one, filled in; without it, list them")
-    snippets.set_defaults(run=_snippets)
     audit = commands.add_parser("audit", parents=parents, help="check the whole directory against the rules")
     audit.add_argument("--bind-dn", default="", metavar="DN", help="walk as this account, which may read more")
     audit.add_argument("--bind-pw-file", type=Path, metavar="FILE", help="its password")

@@ -83,8 +83,9 @@ def _directory(config: Config) -> dict[str, str]:
     if settings.start_tls:
         found |= dict(_starts_tls())
     if settings.tls_ca_cert_file:
-        for line in ("tls_ca_cert_file", "LDAP_TLS_CACERT"):
-            found[f"#{line} = /etc/ssl/certs/ca-certificates.crt"] = f"{line} = {settings.tls_ca_cert_file}"
+        found["#tls_ca_cert_file = /etc/ssl/certs/ca-certificates.crt"] = (
+            f"tls_ca_cert_file = {settings.tls_ca_cert_file}"
+        )
     return found
 
 
