@@ -210,6 +210,8 @@ def _add_checking(commands: Commands, parents: list[argparse.ArgumentParser]) ->
     audit = commands.add_parser("audit", parents=parents, help="check the whole directory against the rules")
     audit.add_argument("--bind-dn", default="", metavar="DN", help="walk as this account, which may read more")
     audit.add_argument("--bind-pw-file", type=Path, metavar="FILE", help="its password")
+    audit.add_argument("--as", dest="as_dn", default="", metavar="DN", help="try what this tenant may write, by no-ops")
+    audit.add_argument("--as-pw-file", type=Path, metavar="FILE", help="its password")
     audit.set_defaults(run=_audit)
 
 
