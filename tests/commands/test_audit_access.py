@@ -22,10 +22,9 @@ from vmaild.lookup import Entry
 Run = Callable[..., tuple[int, str, str]]
 
 LOOSE = f"""\
-access to attrs=userPassword by self write by anonymous auth
-    by group/organizationalRole/roleOccupant.expand="cn=postmaster,o=domain2.example,{SEARCH_BASE}" write
-access to dn.regex="^.+,o=([^,]+),{SEARCH_BASE}$"
-    by group/organizationalRole/roleOccupant.expand="cn=postmaster,o=$1,{SEARCH_BASE}" write
+access to attrs=userPassword by self write by anonymous auth by * none
+access to dn.regex="^(.+,)?o=([^,]+),{SEARCH_BASE}$"
+    by group/organizationalRole/roleOccupant.expand="cn=postmaster,o=$2,{SEARCH_BASE}" write
     by * read
 access to * by * read"""
 """Rules as a beginner writes them: an occupant writes all below the domain, and everybody reads everything."""
@@ -37,7 +36,6 @@ def servers(service_home: Path) -> Iterator[dict[str, Slapd]]:
         "loose": Slapd(service_home / "loose", ldif=tree(), access=LOOSE, syncprov=True),
         "demo": Slapd(service_home / "demo", ldif=tree(), syncprov=True),
         "snippets": HostingSlapd(service_home / "snippets"),
-        "readonly": Slapd(service_home / "readonly", ldif=tree(), syncprov=True, database=["readonly on"]),
     }
     try:
         for one in found.values():
@@ -91,7 +89,7 @@ def test_rules_that_let_an_occupant_write_all_below_the_domain_are_found(
         r"adds an account with homeDirectory /",
         r"adds an account with uidNumber 0",
         r"adds an account with the address \S+@domain1\.example",
-        r"adds a referral object",
+        r"adds an object of class referral",
         r"sets mailbox to domain1\.example/\w+/, of domain1\.example: reads and gets its mail",
         r"sets homeDirectory to /",
         r"renames an entry to \S+@domain1\.example",

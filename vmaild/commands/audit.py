@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
     progress = _Progress(sys.stderr.isatty())
     tenant = _as(config.directory, "--as", options.as_dn, options.as_pw_file) if options.as_dn else None
     try:
-        uri = asyncio.run(_walk(settings, (audit.add, samples.add), lambda: progress(audit.entries)))
+        takers = (audit.add, samples.add) if tenant else (audit.add,)
+        uri = asyncio.run(_walk(settings, takers, lambda: progress(audit.entries)))
         access = asyncio.run(access_of(tenant, uri, samples)) if tenant else None
     except DirectoryFailure as error:
         return fail(os.EX_TEMPFAIL, *_advice(error, settings))

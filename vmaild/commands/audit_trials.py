@@ -176,7 +176,7 @@ def _new_accounts(seen: Domain, account: Entry, own: str, box: str, mail: str) -
     yield Trial(Add(place, {**good, "mail": [name, mail]}), f"adds an account with the address {mail}")
     for kind, key, value in (("referral", "ref", "ldap://127.0.0.1/"), ("alias", "aliasedObjectName", seen.entry)):
         entry = {"objectClass": [kind, "extensibleObject"], "ou": ["vmaild-audit"], key: [value]}
-        text = f"adds a {kind} object: lookups that meet it fail, or follow it"
+        text = f"adds an object of class {kind}: lookups that meet it fail, or follow it"
         yield Trial(Add(f"ou=vmaild-audit,{seen.entry}", entry), text)
 
 

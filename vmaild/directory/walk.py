@@ -41,9 +41,9 @@ class WalkConnection(LdapConnection):
         return result
 
     def _entries(self, found: list[Fields]) -> Outcome | None:
-        # A page can be gone through only once, and cannot be asked for again: what has options that were not foreseen is
-        # left out.
+        # A page can be gone through once only.
         found = list(found)
+        # It cannot be asked for again: what has options that were not foreseen is left out.
         for fields in found:
             if type(fields) is Fields:
                 for name in [name for name in fields if name.lower() not in self._attributes.names]:
