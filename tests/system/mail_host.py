@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests.support.directory import mailbox_table
 from tests.support.postfix import Postfix
+from tests.support.snippets import services, snippet
 from vmaild.demo.ask import ask
 from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.process import free_port
@@ -40,16 +41,6 @@ HOST = "mail.myhosting.example"
 
 LOCAL_USER = "games"
 """A local user of every Debian machine, without a home that the test would write to."""
-
-_SUBMISSION = """\
-127.0.0.1:{port} inet n - n - 20 smtpd
-    -o smtpd_sasl_auth_enable=yes
-    -o smtpd_sasl_path=smtpd
-    -o smtpd_sender_login_maps=socketmap:{vmaild}:smtpd_sender_login_maps
-    -o smtpd_sender_restrictions=reject_sender_login_mismatch
-    -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
-local unix - n n - - local
-"""
 
 _SASL = """\
 pwcheck_method: authdaemond
@@ -192,7 +183,22 @@ class MailHost:
             self.home / "postfix",
             settings,
             mailbox_table=mailbox_table(self.home, self.slapd),
-            services=_SUBMISSION.format(port=self.submission_port, vmaild=vmaild),
+            services=self._submission("cyrus", "smtpd") + "local unix - n n - - local\n",
+        )
+
+    def _submission(self, sasl_type: str, sasl_path: str) -> str:
+        """The service of the snippet, without TLS, on a port of its own."""
+        return services(
+            snippet(
+                "master.cf.submission",
+                {
+                    "submission inet n       -       y": f"127.0.0.1:{self.submission_port} inet n - n",
+                    "security_level=encrypt": "security_level=none",
+                    "sasl_type=dovecot": f"sasl_type={sasl_type}",
+                    "sasl_path=private/auth": f"sasl_path={sasl_path}",
+                    "inet:127.0.0.1:10143": str(self.daemon.address),
+                },
+            )
         )
 
     def _make_local(self) -> None:

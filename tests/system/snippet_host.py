@@ -81,7 +81,8 @@ class SnippetHost(MailHost):
             **settings(snippet(f"main.cf.{self.delivery}", self._places())),
             "mailbox_command": f"/usr/bin/procmail {self.home / 'procmailrc'}",
         }
-        delivers = {"virtual": "", "lmtp": "lmtp unix - - n - - lmtp\n"}.get(self.delivery)
+        lmtp = f"lmtp unix - - n - - lmtp\n{self._submission('dovecot', 'private/auth')}"
+        delivers = {"virtual": "", "lmtp": lmtp}.get(self.delivery)
         if delivers is None:
             delivers = services(snippet(f"master.cf.{self.delivery}", {"user=vmail": f"user={MAILDROP_USER}"}))
         return ChrootedPostfix(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import smtplib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +120,28 @@ def test_a_login_does_not_become_another_s_by_the_entry_s_uid(
 @pytest.mark.parametrize("login", [(VICTIM, "wrong"), (VICTIM, ""), ("sales@domain1.example", ACCOUNT_PW)])
 def test_nobody_else_logs_in(dovecot: Dovecot, login: tuple[str, str]) -> None:
     assert not dovecot.logs_in(*login)
+
+
+@pytest.mark.parametrize(
+    ("sender", "code"),
+    [("u3@domain2.example", 250), ("postmaster@domain2.example", 250), ("user2@domain2.example", 553), (VICTIM, 553)],
+)
+def test_a_login_by_dovecot_sends_under_the_own_addresses_only(
+    host: SnippetHost, dovecot: Dovecot, sender: str, code: int
+) -> None:
+    with smtplib.SMTP("127.0.0.1", host.submission_port, local_hostname="client.example", timeout=60) as session:
+        session.login("user3@domain2.example", ACCOUNT_PW)
+        session.mail(sender)
+        answer = session.rcpt("user1@domain1.example")
+
+    assert answer[0] == code, answer
+
+
+def test_without_a_login_nothing_is_taken(host: SnippetHost, dovecot: Dovecot) -> None:
+    with smtplib.SMTP("127.0.0.1", host.submission_port, timeout=60) as session:
+        session.ehlo()
+        session.mail("u3@domain2.example")
+        assert session.rcpt("user1@domain1.example")[0] in (553, 554)
 
 
 def test_without_a_directory_mail_waits(host: SnippetHost, dovecot: Dovecot, subject: str) -> None:
