@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from tests.support.directory import BAD_MAILBOXES, alias
 from tests.support.hosting_slapd import IMAP_DN, IMAP_PW
 from tests.support.ldap_client import dn, removed, replaced
+from tests.support.snippets import snippet
 from tests.support.theft import new
 from tests.system.courier import Courier
 from tests.system.mail_host import DELIVERY_SECONDS, eventually
@@ -118,3 +120,38 @@ def test_without_authdaemond_mail_waits(host: MaildropHost, subject: str) -> Non
         host.courier.start_logins()
     host.expect(subject, "domain2.example/user2/")
     assert not host.logged("to=<user2@domain2.example>", "status=bounced")
+
+
+@pytest.mark.parametrize(
+    ("mailbox", "status"),
+    [
+        ("domain2.example/user1/", 0),
+        ("domain1.example/user1/", 75),
+        ("domain2.example.org/user1/", 75),
+        ("domain2xexample/user1/", 75),
+        ("domain2.example", 75),
+        ("domain2.example/../domain1.example/user1/", 75),
+        ("/etc/", 75),
+        ("./Maildir", 75),
+        ("domain2.example/$(touch taken)/", 75),
+        ("domain2.example/`touch taken`/", 75),
+        ("domain2.example/a; touch taken; /", 75),
+        ("domain2.example/a&touch taken/", 75),
+    ],
+)
+def test_maildrop_s_own_rules_keep_mail_in_the_domain_and_run_no_command(
+    tmp_path: Path, mailbox: str, status: int
+) -> None:
+    """Also where slapd shows Courier another's mailbox."""
+    told = f"LOGNAME=\"user1@Domain2.example\"\nDEFAULT='{mailbox}'\n"
+    (tmp_path / "rules").write_text(told + snippet("maildroprc", {}))
+    (tmp_path / "rules").chmod(0o600)
+    (tmp_path / "home").mkdir()
+    done = subprocess.run(
+        ["maildrop", "../rules"], input=b"Subject: x\n\nx\n", cwd=tmp_path / "home", capture_output=True, check=False
+    )
+
+    landed = [path.parent.parent for path in (tmp_path / "home").glob("**/new/*")]
+    assert done.returncode == status, done.stderr
+    assert landed == ([tmp_path / "home" / mailbox] if status == 0 else [])
+    assert not list(tmp_path.rglob("taken"))
