@@ -73,13 +73,18 @@ class SnippetHost(MailHost):
 
     def _make_postfix(self) -> Postfix:
         main = snippet(self.lookups, {}, None if self.lookups == "main.cf.unix" else self.daemon)
-        local = {"$myhostname, localhost.$mydomain, localhost": HOST, "hash:/etc/aliases": ""}
+        procmail = '/usr/bin/procmail -a "$EXTENSION"'
+        local = {
+            "$myhostname, localhost.$mydomain, localhost": HOST,
+            "hash:/etc/aliases": "",
+            # Rules of the test in place of the users' own.
+            procmail: f"{procmail} {self.home / 'procmailrc'}",
+        }
         chosen = {
             **settings(main),
             **settings(snippet("main.cf.local", local)),
             **settings(snippet("main.cf.access", {}, self.daemon)),
             **settings(snippet(f"main.cf.{self.delivery}", self._places())),
-            "mailbox_command": f"/usr/bin/procmail {self.home / 'procmailrc'}",
         }
         lmtp = f"lmtp unix - - n - - lmtp\n{self._submission('dovecot', 'private/auth')}"
         delivers = {"virtual": "", "lmtp": lmtp}.get(self.delivery)
