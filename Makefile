@@ -33,9 +33,11 @@ DEMO_PACKAGES := slapd ldap-utils gcc libc6-dev libldap-dev libsasl2-dev
 MAIL_PACKAGES := $(DEMO_PACKAGES) postfix postfix-ldap
 # systemd-analyze checks the units, openssl makes certificates; nothing of them is started.
 TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl
-# Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail.
+# Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail. Dovecot's
+# IMAP server and Courier's exclude each other.
 SYSTEM_PACKAGES := $(TEST_PACKAGES) libsasl2-modules procmail courier-authdaemon courier-authlib-ldap courier-imap \
-    courier-pop roundcube-core roundcube-sqlite3 php-cli chromium chromium-driver
+    courier-pop maildrop dovecot-core dovecot-lmtpd dovecot-ldap roundcube-core roundcube-sqlite3 php-cli chromium \
+    chromium-driver
 # What debian/control asks for, and a Debian in a folder.
 DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling
 NSPAWN_PACKAGES := $(DEB_PACKAGES) debootstrap systemd-container procps
@@ -146,6 +148,6 @@ demo-packages mail-packages test-packages system-packages deb-packages nspawn-pa
 	apt-get -q -y update > /dev/null
 	apt-get -q -y install --no-install-recommends $$missing > /dev/null
 	# Nor shall they start at the next boot.
-	for service in slapd postfix courier-authdaemon courier-imap courier-pop; do
-	    case "$$missing " in *" $$service "*) update-rc.d $$service disable > /dev/null;; esac
+	for service in slapd postfix courier-authdaemon courier-imap courier-pop dovecot-core; do
+	    case "$$missing " in *" $$service "*) update-rc.d $${service%-core} disable > /dev/null;; esac
 	done

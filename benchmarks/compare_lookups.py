@@ -14,7 +14,7 @@ from benchmarks.postmap import PostmapResult, run_postmap
 from benchmarks.rivals import master_pid
 from benchmarks.samples import Rows
 from benchmarks.site import Reference, Site, Vmaild
-from tests.support.postfix import Postfix
+from vmaild.demo.postfix import Postfix
 
 CONNECTIONS = 16
 """Connections of the load generator, and processes of postmap: as many as a small Postfix has smtpd processes."""

@@ -12,7 +12,7 @@ from benchmarks.rivals import Rival, Rivals
 from benchmarks.samples import Rows
 from benchmarks.searches import LogMark
 from benchmarks.smtp import send_message
-from tests.support.postfix import Postfix
+from vmaild.demo.postfix import Postfix
 
 DELIVERED_SECONDS = 30.0
 """Past this a message is stuck."""

@@ -17,7 +17,7 @@ from benchmarks.samples import Rows
 from benchmarks.searches import open_connections
 from benchmarks.site import POOL_SIZE
 from benchmarks.smtp import RcptResult, rcpt_load
-from tests.support.postfix import Postfix
+from vmaild.demo.postfix import Postfix
 
 MAPS = ("virtual_mailbox_domains", "virtual_mailbox_maps", "virtual_alias_maps")
 

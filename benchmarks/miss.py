@@ -33,9 +33,9 @@ from benchmarks.rivals import VMAILD, Rival, master_pid
 from benchmarks.samples import Rows, table
 from benchmarks.site import POOL_SIZE, Site, Vmaild
 from benchmarks.smtp import rcpt_load
-from tests.support.postfix import Postfix
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
 from vmaild.directory import DirectorySettings, Pool
 from vmaild.lookup import Search

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.expectation import read_lines
 from benchmarks.postfix_tables import SETTINGS, hash_settings, ldap_settings, socketmap_settings
 from benchmarks.site import Reference, Site, Vmaild
-from tests.support.postfix import Postfix
+from vmaild.demo.postfix import Postfix
 
 VMAILD = "vmaild"
 
