@@ -85,8 +85,7 @@ def _as(settings: DirectorySettings, option: str, who: str, file: Path | None) -
         raise ConfigError([f"{file_option} {file}: {error.strerror}"]) from None
     if not password:
         raise ConfigError([f"{option} needs {file_option}, a file with the password in its first line"])
-    account = {"bind": "simple", "bind_dn": who, "bind_pw": password, "bind_pw_file": ""}
-    return dataclasses.replace(settings, **account)
+    return dataclasses.replace(settings, bind="simple", bind_dn=who, bind_pw=password, bind_pw_file="")
 
 
 async def _walk(
