@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.directory import sync_bytes
-from vmaild.cache import Cache
+from vmaild.cache import Cache, CacheSettings
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
 from vmaild.directory.sync_ber import BadMessage
@@ -24,6 +24,9 @@ from vmaild.maps import Freshness, Maps
 from vmaild.snapshot import Snapshot, file
 
 BASE = "o=x"
+_GROUPS = read_maps("courier", {}, Common(BASE, "+"), Problems("fuzz")).groups
+_SMALL = CacheSettings(max_entries=100, max_negative_entries=100, max_size=1 << 20)
+_LOOP = asyncio.new_event_loop()
 WHOLE = 1 << 30
 
 
@@ -59,7 +62,8 @@ def changes(data: bytes) -> None:
             outputs = [output for event in events for output in phases.take(event)]
         except BadMessage:
             continue
-        asyncio.run(_tell(outputs))
+        if any(isinstance(output, Changed | Deleted | Present | AgeAll | Moved) for output in outputs):
+            _LOOP.run_until_complete(_tell(outputs))
 
 
 async def _tell(outputs: list[Output]) -> None:
@@ -79,10 +83,8 @@ async def _tell(outputs: list[Output]) -> None:
 
 
 def _freshness() -> Freshness:
-    problems = Problems("fuzz")
-    groups = read_maps("courier", {}, Common(BASE, "+"), problems).groups
-    cache = Cache()
-    maps = Maps(groups, cache, None, timeout=1.0)  # type: ignore[arg-type]
+    cache = Cache(_SMALL)
+    maps = Maps(_GROUPS, cache, None, timeout=1.0)  # type: ignore[arg-type]
     freshness = Freshness(cache, maps.groups, 2.0)
     for prefix, group in maps.groups:
         for key in (b"c", b"@c", b"c@c"):
@@ -102,7 +104,7 @@ def snapshot(data: bytes) -> None:
             file.write(name, json.loads(header), (line + b"\n" for line in lines))
         except (ValueError, TypeError, RecursionError):
             return
-        asyncio.run(_restore(Path(home), lines))
+        _LOOP.run_until_complete(_restore(Path(home), lines))
     for line in lines:
         try:
             key, known = file.record_of(line)
@@ -113,7 +115,7 @@ def snapshot(data: bytes) -> None:
 
 
 async def _restore(home: Path, lines: list[bytes]) -> None:
-    cache = Cache()
+    cache = Cache(_SMALL)
 
     async def at_once(work, *arguments):
         return work(*arguments)
