@@ -8,6 +8,7 @@
 #   make chaos            five minutes of failing directory servers
 #   make soak             ten minutes of load, floods and outages, every answer checked, memory watched; SECONDS=...
 #   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
+#   make newer-slapd      the tests of hearing changes with slapd 2.6, of Debian 13 in a folder (made as root, once)
 #   make deb              dist/vmaild_VERSION_all.deb, on Debian 12's own Python and libraries
 #   make nspawn           that package under systemd as PID 1, in a container: reload, restart, kill, upgrade (as root)
 #   make lint             formatting, lint and types only
@@ -20,8 +21,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test system chaos soak fuzz deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
-    deb-packages nspawn-packages
+.PHONY: help demo test system chaos soak fuzz newer-slapd deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
+    newer-slapd-packages deb-packages nspawn-packages
 
 PYTHON := python3
 VENV := .venv
@@ -47,7 +48,7 @@ PYTHON_PACKAGES := python3 python3-venv python3-dev
 PYTHON_COMPLETE := import ensurepip, pathlib, sysconfig; pathlib.Path(sysconfig.get_path('include'), 'Python.h').stat()
 
 help:
-	@sed -n '3,13s/^# *//p' Makefile
+	@sed -n '3,14s/^# *//p' Makefile
 
 demo: $(if $(MAIL),mail,demo)-packages $(VENV)/demo
 	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(MAIL),--mail) $(if $(PORT),--port $(PORT))
@@ -69,13 +70,16 @@ soak: test-packages $(VENV)/test
 
 fuzz: SECONDS := 60
 fuzz: test-packages $(VENV)/fuzz
-	for target in requests replies values admin lines settings configuration; do
+	for target in requests replies values admin lines changes snapshot settings configuration; do
 	    echo "$$target"
 	    log=$$(mktemp)
 	    $(RUN) -m tests.fuzz $$target $(SECONDS) > $$log 2>&1 || { tail -n 40 $$log; exit 1; }
 	    grep -E 'Done|cov:' $$log | tail -n 2
 	    rm $$log
 	done
+
+newer-slapd: newer-slapd-packages $(VENV)/test
+	@tests/support/run_newer_slapd $(RUN)
 
 deb: deb-packages
 	@systemd/debian/build dist
@@ -111,9 +115,10 @@ demo-packages: PACKAGES := $(DEMO_PACKAGES)
 mail-packages: PACKAGES := $(MAIL_PACKAGES)
 test-packages: PACKAGES := $(TEST_PACKAGES)
 system-packages: PACKAGES := $(SYSTEM_PACKAGES)
+newer-slapd-packages: PACKAGES := $(TEST_PACKAGES) debootstrap
 deb-packages: PACKAGES := $(DEB_PACKAGES)
 nspawn-packages: PACKAGES := $(NSPAWN_PACKAGES)
-demo-packages mail-packages test-packages system-packages deb-packages nspawn-packages:
+demo-packages mail-packages test-packages system-packages newer-slapd-packages deb-packages nspawn-packages:
 	@command -v dpkg-query > /dev/null || exit 0
 	wanted="$(PACKAGES)"
 	$(PYTHON) -c "$(PYTHON_COMPLETE)" 2>/dev/null || wanted="$$wanted $(PYTHON_PACKAGES)"
