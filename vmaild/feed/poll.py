@@ -25,6 +25,9 @@ INTERVAL = 1.0
 MOST = 500
 """Entries that were written between two polls; with more everything is aged. slapd's own ``sizelimit`` by default."""
 
+SLICE = 20
+"""Entries that are taken in a turn of the loop: half a millisecond of work."""
+
 DOUBT = 300.0
 """Seconds after which a deletion that was hidden by another change has no more effect: the default ``ttl``."""
 
@@ -77,11 +80,13 @@ class Poll:
                 raise
             self._freshness.age_all()
             return
-        self._take(entries, {str(context.csns[sid]).encode() for sid in moved})
+        await self._take(entries, {str(context.csns[sid]).encode() for sid in moved})
 
-    def _take(self, entries: Sequence[Entry], newest: set[bytes]) -> None:
+    async def _take(self, entries: Sequence[Entry], newest: set[bytes]) -> None:
         found: set[bytes] = set()
-        for entry in entries:
+        for number, entry in enumerate(entries):
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
             attributes = dict(entry.attributes)
             found.update(attributes.pop("entrycsn", ()))
             uuid = _uuid(attributes.get("entryuuid", ()))
