@@ -107,11 +107,11 @@ def snapshot(data: bytes) -> None:
         _LOOP.run_until_complete(_restore(Path(home), lines))
     for line in lines:
         try:
-            key, known = file.record_of(line)
+            ((key, known),) = file.records_of(line)
         except ValueError:
             continue
         again = file.line_of(key, known)
-        assert again is None or file.record_of(again) == (key, known)
+        assert again is None or file.records_of(again) == [(key, known)]
 
 
 async def _restore(home: Path, lines: list[bytes]) -> None:

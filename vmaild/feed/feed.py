@@ -120,7 +120,7 @@ class Feed:
                 if current != uri or hearing is None or hearing.done():
                     if hearing is not None:
                         await _end(hearing)
-                        self._lost("lookups go to another server")
+                        self._lost("lookups go to another server" if current else "no server can be reached")
                     uri = current
                     hearing = asyncio.create_task(self._hear(uri)) if uri else None
                 if self.counters.mode != "none":
