@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections.abc import Callable
 
 from vmaild.admin import Console, ControlServer, HttpServer, Metrics, Readiness, html
@@ -89,7 +90,7 @@ class Watching:
         http = HttpServer(
             settings,
             metrics=self._metrics.exposition,
-            page=lambda: html(self._console.status()),
+            page=lambda: html(self._console.status(), time.time()),
             ready=self._ready,
         )
         await http.start(inherited)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -115,7 +116,14 @@ def _command(cell: Cell, folder: Path, selection: Sequence[str]) -> list[str]:
     passed = [f"--setenv={name}={value}" for name, value in os.environ.items() if name.startswith("PIP_")]
     return [
         *("systemd-nspawn", "--quiet", f"--directory={cell.tree}", "--volatile=overlay", "--as-pid2", "--register=no"),
-        *("--keep-unit", "--capability=all", "--resolv-conf=copy-host", "--timezone=off", f"--bind={folder}"),
+        *(
+            "--keep-unit",
+            "--console=pipe",
+            "--capability=all",
+            "--resolv-conf=copy-host",
+            "--timezone=off",
+            f"--bind={folder}",
+        ),
         *([f"--bind-ro={CERTIFICATES}"] if CERTIFICATES.exists() else []),
         *(f"--machine=vmaild-{os.getpid()}", "--setenv=LANG=C.UTF-8", *passed, "--", *steps),
     ]
@@ -165,8 +173,10 @@ def _versions(folder: Path, cell: Cell) -> str:
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()
-    return next((line for line in reversed(lines) if line.strip()), "it said nothing")
+    """What pytest said last, or without it whoever said something."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    closing = [line for line in lines if re.search(r"\d+ (passed|failed|error)|no tests ran", line)]
+    return (closing or lines or ["it said nothing"])[-1]
 
 
 if __name__ == "__main__":
