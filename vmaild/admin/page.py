@@ -1,7 +1,7 @@
 """The page ``/``: what ``vmaild status`` prints, for a browser. No script, one file, light and dark, fit for a phone.
 
-``html(state, now)`` makes it of a state as ``vmaild.admin.status`` has it. Every value is escaped: errors and names of maps
-come from elsewhere. The page asks for itself again every ``RELOAD`` seconds, by the ``refresh`` in its head, and
+``html(state, now)`` makes it of a state as ``vmaild.admin.status`` has it. Every value is escaped: errors and names of
+maps come from elsewhere. The page asks for itself again every ``RELOAD`` seconds, by the ``refresh`` in its head, and
 has its time of day, since a browser that cannot reach the daemon any more shows the last one.
 
 What is refused comes first, as on a phone the rest is below the screen's edge.
