@@ -21,6 +21,9 @@ TREES = Path(os.environ.get("TREES", "/var/tmp/vmaild-nspawn"))
 EXTRAS = "dev,bench"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
+# The list of a mirror may be older than Debian's own would be.
+_APT = ("-q", "-y", "-o", "Acquire::Check-Valid-Until=false")
+
 # In a cell's folder: the copy of the checkout, and the environment.
 _STEPS = """
 set -eu
@@ -112,20 +115,12 @@ def _command(cell: Cell, folder: Path, selection: Sequence[str]) -> list[str]:
     steps = ["sh", "-c", _STEPS, "sh", str(folder), cell.python, cell.requirements, *(selection or ["-q"])]
     if cell.tree is None:
         return steps
-    # Changes go to memory. Its network is this machine's, for pip; the tests listen on free ports of loopback.
+    # Changes go to memory. pip needs the network; the tests listen on free ports of loopback.
     passed = [f"--setenv={name}={value}" for name, value in os.environ.items() if name.startswith("PIP_")]
     return [
-        *("systemd-nspawn", "--quiet", f"--directory={cell.tree}", "--volatile=overlay", "--as-pid2", "--register=no"),
-        *(
-            "--keep-unit",
-            "--console=pipe",
-            "--capability=all",
-            "--resolv-conf=copy-host",
-            "--timezone=off",
-            f"--bind={folder}",
-        ),
+        *(*_in(cell.tree), "--volatile=overlay", "--as-pid2", "--capability=all", f"--bind={folder}"),
         *([f"--bind-ro={CERTIFICATES}"] if CERTIFICATES.exists() else []),
-        *(f"--machine=vmaild-{os.getpid()}", "--setenv=LANG=C.UTF-8", *passed, "--", *steps),
+        *("--setenv=LANG=C.UTF-8", *passed, "--", *steps),
     ]
 
 
@@ -144,22 +139,21 @@ def _make_tree(tree: Path, packages: Sequence[str]) -> None:
         policy.write_text("#!/bin/sh\nexit 101\n")
         policy.chmod(0o755)
         for action in (["update"], ["install", "--no-install-recommends", *missing]):
-            # The tree's own caches: a shared folder of /etc/resolv.conf is enough for its network.
-            _output(
-                *("systemd-nspawn", "--quiet", f"--directory={tree}", "--register=no", "--keep-unit", "--timezone=off"),
-                *(
-                    "--resolv-conf=copy-host",
-                    f"--machine=vmaild-{os.getpid()}",
-                    "--setenv=DEBIAN_FRONTEND=noninteractive",
-                ),
-                *("--", "apt-get", "-q", "-y", *action),
-            )
+            _output(*_in(tree), "--setenv=DEBIAN_FRONTEND=noninteractive", "--", "apt-get", *_APT, *action)
+
+
+def _in(tree: Path) -> list[str]:
+    """systemd-nspawn(1) in ``tree``. Its network is this machine's."""
+    return [
+        *("systemd-nspawn", "--quiet", "--console=pipe", f"--directory={tree}", "--register=no", "--keep-unit"),
+        *("--resolv-conf=copy-host", "--timezone=off", f"--machine=vmaild-{os.getpid()}"),
+    ]
 
 
 def _output(*command: str) -> str:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{command[0]} ended with {done.returncode}: {(done.stderr or done.stdout)[-2000:]}")
+        raise SystemExit(f"{command[0]} ended with {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")
     return done.stdout
 
 
