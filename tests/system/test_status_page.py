@@ -37,17 +37,19 @@ return Math.min(...[...document.body.querySelectorAll("*")].map(e => parseFloat(
 class Site:
     """A daemon with a server that is there and one that is not, and somebody who asks."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, more: str = "") -> None:
+        home.mkdir(exist_ok=True)
         self.slapd = Slapd(home / "slapd", ldif=tree())
         port = free_port()
         self.url = f"http://127.0.0.1:{port}/"
         self._home = home
+        self._more = more
 
     def __enter__(self) -> Site:
         self.slapd.__enter__()
         uris = [self.slapd.uri, f"ldap://127.0.0.1:{free_port()}"]
         listens = [Listen(f"inet:127.0.0.1:{free_port()}")]
-        tables = f'[http]\naddress = "inet:{self.url.removeprefix("http://").rstrip("/")}"'
+        tables = f'[http]\naddress = "inet:{self.url.removeprefix("http://").rstrip("/")}"\n{self._more}'
         self.daemon = DaemonProcess(self._home, uris, listens, tables=tables)
         self.daemon.start()
         for _ in range(2):
@@ -124,6 +126,17 @@ def test_an_outage_is_the_first_thing_that_is_seen(site: Site, screen: Browser) 
         assert "no directory server is up" in screen.text(".now")
     finally:
         site.slapd.start()
+
+
+def test_a_browser_shows_the_token_as_a_password(service_home: Path, screen: Browser) -> None:
+    token = service_home / "token"
+    token.touch(mode=0o600)
+    token.write_text("0123456789abcdef")
+    with Site(service_home / "guarded", f'token_file = "{token}"') as guarded:
+        screen.open(guarded.url.replace("//", "//anybody:wrong@"))
+        assert "vmaild" not in screen.run("return document.title")
+        screen.open(guarded.url.replace("//", "//anybody:0123456789abcdef@"))
+        assert screen.run("return document.title") == "vmaild: ready"
 
 
 def test_it_renews_itself(site: Site, screen: Browser) -> None:
