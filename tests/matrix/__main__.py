@@ -28,14 +28,16 @@ _APT = ("-q", "-y", "-o", "Acquire::Check-Valid-Until=false")
 _STEPS = """
 set -eu
 cd "$1"
+# Python 3.14 wants its whole path.
+run=$1/environment/bin/python
 python=$2
 requirements=$3
 shift 3
 "$python" -m venv --clear environment
-environment/bin/python -m pip install -q --disable-pip-version-check $requirements
-environment/bin/python -m pip freeze > versions
+"$run" -m pip install -q --disable-pip-version-check $requirements
+"$run" -m pip freeze > versions
 cd checkout
-exec ../environment/bin/python -m pytest "$@"
+exec "$run" -m pytest "$@"
 """
 
 
@@ -116,7 +118,11 @@ def _command(cell: Cell, folder: Path, selection: Sequence[str]) -> list[str]:
     if cell.tree is None:
         return steps
     # Changes go to memory. pip needs the network; the tests listen on free ports of loopback.
-    passed = [f"--setenv={name}={value}" for name, value in os.environ.items() if name.startswith("PIP_")]
+    passed = [
+        f"--setenv={name}={value}"
+        for name, value in os.environ.items()
+        if name.startswith("PIP_") and name != "PIP_FIND_LINKS"
+    ]
     return [
         *(*_in(cell.tree), "--volatile=overlay", "--as-pid2", "--capability=all", f"--bind={folder}"),
         *([f"--bind-ro={CERTIFICATES}"] if CERTIFICATES.exists() else []),
