@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ TREES = Path(os.environ.get("TREES", "/var/tmp/vmaild-nspawn"))
 """Where the trees of other Debians are."""
 
 EXTRAS = "dev,bench"
+SCRIPTS = Path("/usr/share/debootstrap/scripts")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 # The list of a mirror may be older than Debian's own would be.
@@ -65,10 +67,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--results", type=Path, default=ROOT / "matrix-results", help="where the logs go")
     parser.add_argument("--list", action="store_true", help="name the cells, and run nothing")
     options, selection = parser.parse_known_args(arguments)
-    cells = [cell for cell in _cells(options.debian) if not options.cell or cell.name in options.cell]
-    if options.list or not cells:
+    known = {cell.name: cell for cell in _cells(options.debian)}
+    for version in project((ROOT / "pyproject.toml").read_text()).named - known.keys():
+        print(f"{version}: not at hand")
+    if absent := set(options.cell) - known.keys():
+        parser.error(f"no cell {', '.join(absent)}; there are {', '.join(known)}")
+    cells = [known[name] for name in options.cell or known]
+    if options.list:
         print(*(f"{cell.name}: {cell.python}" for cell in cells), sep="\n")
-        return 0 if cells else 2
+        return 0
     options.results.mkdir(parents=True, exist_ok=True)
     for cell in cells:
         if cell.tree is not None:
@@ -132,11 +139,14 @@ def _command(cell: Cell, folder: Path, selection: Sequence[str]) -> list[str]:
 
 def _make_tree(tree: Path, packages: Sequence[str]) -> None:
     """A Debian with what the tests need, unless it is there; what is missing in it is added."""
-    if not (tree / "usr/bin/apt-get").exists():
-        tree.mkdir(parents=True, exist_ok=True)
-        mirror = _output("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages").split()[:1]
+    # The folder debootstrap is there until it is done.
+    if not (tree / "usr/bin/apt-get").exists() or (tree / "debootstrap").exists():
         print(f"{tree.name}: making {tree}", flush=True)
-        _output("debootstrap", "--variant=minbase", tree.name, str(tree), *mirror)
+        shutil.rmtree(tree, ignore_errors=True)
+        tree.mkdir(parents=True)
+        # A Debian newer than this debootstrap is made as the newest one is.
+        script = SCRIPTS / (tree.name if (SCRIPTS / tree.name).exists() else "sid")
+        _output("debootstrap", "--variant=minbase", tree.name, str(tree), _mirror(), str(script))
     known = _output("chroot", str(tree), "dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n").splitlines()
     missing = [name for name in packages if f"{name} installed" not in known]
     if missing:
@@ -146,6 +156,12 @@ def _make_tree(tree: Path, packages: Sequence[str]) -> None:
         policy.chmod(0o755)
         for action in (["update"], ["install", "--no-install-recommends", *missing]):
             _output(*_in(tree), "--setenv=DEBIAN_FRONTEND=noninteractive", "--", "apt-get", *_APT, *action)
+
+
+def _mirror() -> str:
+    """Where this Debian has its own packages from."""
+    codename = f"Codename: {platform.freedesktop_os_release()['VERSION_CODENAME']}"
+    return _output("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", codename).split()[0]
 
 
 def _in(tree: Path) -> list[str]:

@@ -23,17 +23,20 @@ print(*sys.version_info[:2], platform.python_implementation(), sys.version_info.
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What pyproject.toml asks for: the least Python, and each runtime dependency with its lower bound."""
+    """What pyproject.toml asks for: the least Python, each runtime dependency with its lower bound, and the Pythons that
+    its classifiers name."""
 
     python: tuple[int, int]
     lowest: Mapping[str, str]
+    named: frozenset[str]
 
 
 def project(text: str) -> Project:
     """Read from the text of a pyproject.toml. Raises ValueError for a dependency without a lower bound."""
     table = tomllib.loads(text)["project"]
     major, minor = _bound(f"python{table['requires-python']}")[1].split(".")[:2]
-    return Project((int(major), int(minor)), dict(map(_bound, table["dependencies"])))
+    named = frozenset(re.findall(r"Python :: (3\.\d+)", "\n".join(table.get("classifiers", ()))))
+    return Project((int(major), int(minor)), dict(map(_bound, table["dependencies"])), named)
 
 
 def _bound(requirement: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.matrix.__main__ import Cell, _command
+from tests.matrix.__main__ import Cell, _command, main
 from tests.matrix.pythons import ROOT, places, project, pythons
 
 
@@ -23,6 +23,7 @@ def test_the_lower_bounds_are_those_of_pyproject() -> None:
     wanted = project((ROOT / "pyproject.toml").read_text())
     assert wanted.python >= (3, 11)
     assert wanted.lowest.keys() == {"bonsai", "cachetools", "prometheus-client", "uvloop"}
+    assert {"3.11", "3.12", "3.13"} <= wanted.named
 
 
 def test_a_dependency_without_a_lower_bound_is_refused() -> None:
@@ -54,6 +55,12 @@ def test_pyenvs_versions_come_after_the_path_and_newest_first(tmp_path: Path) ->
 
 def test_this_python_is_among_them() -> None:
     assert sys.version_info[:2] in pythons([Path(sys.base_prefix) / "bin"], (3, 11))
+
+
+def test_a_cell_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--list", "--cell", "2.7"])
+    assert "no cell 2.7; there are" in capsys.readouterr().err
 
 
 def test_a_cell_of_the_oldest_libraries_pins_them_and_one_of_another_debian_runs_there(tmp_path: Path) -> None:
