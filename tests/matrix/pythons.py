@@ -23,8 +23,7 @@ print(*sys.version_info[:2], platform.python_implementation(), sys.version_info.
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What pyproject.toml asks for: the least Python, each runtime dependency with its lower bound, and the Pythons that
-    its classifiers name."""
+    """What pyproject.toml has: the least Python, each runtime dependency with its lower bound, the Pythons named."""
 
     python: tuple[int, int]
     lowest: Mapping[str, str]
