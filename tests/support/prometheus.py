@@ -62,7 +62,8 @@ class Prometheus:
             with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=30) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
-            raise AssertionError(f"{parameters}: {json.load(error)['error']}") from None
+            with error:
+                raise AssertionError(f"{parameters}: {json.load(error)['error']}") from None
 
     def value(self, query: str) -> float | None:
         """What a query gives that gives one number; None while it gives nothing."""
@@ -81,5 +82,8 @@ class Prometheus:
         try:
             with urllib.request.urlopen(f"{self.url}/-/ready", timeout=10) as answer:
                 return bool(answer.status == 200)
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
         except OSError:
             return False
