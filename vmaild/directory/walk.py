@@ -41,6 +41,8 @@ class WalkConnection(LdapConnection):
         return result
 
     def _entries(self, found: list[Fields]) -> Outcome | None:
+        # bonsai's page is an iterator, which some Pythons go through once only.
+        found = list(found)
         # A page cannot be asked for again: what has options that were not foreseen is left out.
         for fields in found:
             if type(fields) is Fields:
