@@ -70,6 +70,20 @@ def test_a_directory_of_ones_own_may_be_the_same(home: Path) -> None:
     assert config.directory.pool_size == 9
 
 
+def test_directory_may_hold_the_bounds_of_the_files_and_nothing_else(home: Path) -> None:
+    config = read(home, f"[directory]\npool_size = 9\nmax_values = 30000\n{MAP.replace('groups', 'elsewhere')}")
+    assert [(one.pool_size, one.max_values, one.timeout) for one in config.directories] == [(9, 30000, 4.0)] * 2
+    assert config.maps.tables["virtual_alias_maps"].queries[0].expansion.most_values == 15000
+    assert problems(home, f"[directory]\npool_size = 0\n{MAP}").endswith("pool_size: must be 1 to 256, not 0")
+    assert "[directory] uri: is missing" in problems(home, f'[directory]\nbind_dn = "cn=x"\n{MAP}')
+
+
+def test_the_bounds_of_a_directory_of_ones_own_hold_for_files_too(home: Path) -> None:
+    own = '[directory]\nuri = ["ldap://127.0.0.1:3892"]\nsearch_base = "dc=example"\nmax_answer = 200000\n'
+    config = read(home, own + MAP)
+    assert [one.max_answer for one in config.directories] == [200000, 200000]
+
+
 def test_each_file_is_asked_where_it_says(home: Path) -> None:
     config = read(home, MAP.replace("groups", "elsewhere"))
     assert len(config.directories) == 2
@@ -90,6 +104,14 @@ def test_the_names_of_main_cf_are_accepted(home: Path) -> None:
     assert [q.search_base.text.partition(",")[0] for q in config.maps.tables["x"].queries] == [
         "ou=people", "ou=groups", "ou=people",
     ]  # fmt: skip
+
+
+def test_a_file_can_be_asked_whether_there_is_anything(home: Path) -> None:
+    (query,) = (
+        read(home, '[maps.domains]\nkeys = "domain"\nexists = true\ncf = "users.cf"\n').maps.tables["domains"].queries
+    )
+    assert query.expansion.exists
+    assert query.expansion.attributes == ()
 
 
 def test_problems_name_the_file_and_the_parameter(home: Path) -> None:

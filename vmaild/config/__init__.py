@@ -19,7 +19,7 @@ from vmaild.config.addresses import DEFAULT_LISTEN, AddressReader
 from vmaild.config.maps import Common, MapSet, read_maps
 from vmaild.config.ranges import RANGES
 from vmaild.config.section import Problems, Section
-from vmaild.config.table_files import Directories
+from vmaild.config.table_files import BOUNDS, Directories
 from vmaild.directory import DirectorySettings
 from vmaild.directory import problems as directory_problems
 from vmaild.errors import ConfigError
@@ -128,6 +128,7 @@ class _Reader:
         daemon = self._daemon()
         written = None if self._files_only() else self._directory()
         base = written.search_base if written else ""
+        bounds = {name: getattr(written, name) for name in BOUNDS} if written else self._bounds()
         addresses = AddressReader(self._document, self._problems)
         # As in Postfix's own programs, postconf(1).
         postfix = Path(self._environ.get("MAIL_CONFIG", CONFIG_DIRECTORY))
@@ -135,7 +136,7 @@ class _Reader:
             base, daemon.recipient_delimiter, daemon.owner_request_special, self._mydestination(), self._path.parent,
             postfix,
         )  # fmt: skip
-        asked = Directories([written] if written else [])
+        asked = Directories([written] if written else [], bounds)
         maps = read_maps(daemon.preset, self._document.get("maps", {}), common, self._problems, asked)
         directories = asked.different or (DirectorySettings((), ""),)
         return Config(
@@ -197,6 +198,13 @@ class _Reader:
                 section.problem(key, text)
         return settings
 
+    def _bounds(self) -> dict[str, Any]:
+        """Of a [directory] that says no more than how much, while table files say the rest."""
+        section = self._section("directory")
+        values = section.fields(DirectorySettings)
+        section.within(RANGES["directory"], values)
+        return values
+
     def _check_dn(self, section: Section, text: str) -> None:
         try:
             parsed = dn.parse(text)
@@ -208,11 +216,13 @@ class _Reader:
             )
 
     def _files_only(self) -> bool:
-        """Whether table files say it all: then [directory] may be left out."""
+        """Whether table files say all but bounds: then [directory] may have these alone, or be left out."""
         maps = self._document.get("maps")
         described = maps.values() if isinstance(maps, dict) else ()
         without = any(not (isinstance(values, dict) and "cf" in values) for values in described)
-        return bool(described) and not without and not ({"directory", "preset"} & self._document.keys())
+        directory = self._document.get("directory", {})
+        asked = "preset" in self._document or not isinstance(directory, dict) or not directory.keys() <= set(BOUNDS)
+        return bool(described) and not without and not asked
 
     def _password(self, section: Section, values: Mapping[str, Any]) -> str:
         """The password from a credential or bind_pw_file; bind_pw in the file itself needs no help.

@@ -56,6 +56,10 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "pool_size": Range(1, 256),
         "max_waiting": Range(1, 1_000_000),
         "max_waiting_per_client": Range(1, 1_000_000),
+        # An entry of usual size, with an eye to the names of what it is a member of; libldap's own bound is 4 GiB.
+        "max_answer": Range(65_536, 2**30, "bytes"),
+        # A million take 0.2 s of the loop.
+        "max_values": Range(100, 1_000_000),
     },
     "cache": {
         "ttl": Range(0, 30 * DAY, "seconds"),

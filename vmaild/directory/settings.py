@@ -21,6 +21,12 @@ BINDS = ("simple", "none", "sasl_external")
 MAX_POOL_SIZE = 256
 MAX_SECONDS = 3600.0
 
+MAX_ANSWER = 1024 * 1024
+"""A reply has at most 100,000 bytes, and a thousand entries of usual size stay below it."""
+
+MAX_VALUES = 10_000
+"""It takes 2 ms to parse them. An address takes ten bytes of a reply, which has 100,000."""
+
 
 @dataclass(frozen=True, slots=True)
 class DirectorySettings:
@@ -70,6 +76,12 @@ class DirectorySettings:
     max_lifetime: float = 1800.0
     check_interval: float = 10.0
     failback_after: float = 15.0
+    max_answer: int = MAX_ANSWER
+    """Most bytes of one answer of a server. A longer one is thrown away unread: "try again later". The default has room
+    for a thousand entries of usual size, or for one with 10,000 DNs; a reply has 100,000 bytes."""
+    max_values: int = MAX_VALUES
+    """Most values of one answer, and twice the values that one result is made of, its members apart. They cost time in
+    which nothing else is answered, 10,000 of them 2 milliseconds. An answer with more is thrown away unread."""
 
     @property
     def bind_method(self) -> str:

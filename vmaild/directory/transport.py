@@ -51,6 +51,7 @@ class Transport:
         self._clock = clock
         self._seconds = settings.connect_timeout
         self._credentials = credentials(settings)
+        self._bounds = settings.max_answer, settings.max_values
         self._start_tls = endpoint.scheme == "ldap" and settings.start_tls
         self._context = _context(settings) if settings.encrypts(endpoint) else None
 
@@ -61,6 +62,11 @@ class Transport:
 
     async def connect(self) -> LdapConnection:
         """A bound connection. The caller bounds the time as a whole. Raises ``DirectoryFailure``."""
+        connection = await self._connect()
+        connection.max_answer, connection.max_values = self._bounds
+        return connection
+
+    async def _connect(self) -> LdapConnection:
         try:
             if self.is_direct:
                 address = await answers(self._endpoint, self._seconds)

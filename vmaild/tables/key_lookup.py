@@ -17,6 +17,7 @@ from vmaild.lookup import Entry, Reply, Search, Status
 from vmaild.tables import address, dn, filter
 from vmaild.tables.members import Members, is_url
 from vmaild.tables.plan import JoinedSearch, Step, share_out
+from vmaild.tables.query import Query
 from vmaild.tables.results import VALUE_LIMIT, check_mailbox, texts, values_of
 from vmaild.tables.schema import OBJECT_CLASS, Schema
 from vmaild.tables.table import Group, TableSettings
@@ -35,8 +36,8 @@ Settled = Reply | DataError | Search
 class KeyLookup:
     """``key`` is folded; ``schema`` is that of the server which will be asked, None when it is not known."""
 
-    __slots__ = ("_alone", "_asked", "_followed", "_found", "_keys", "_plan", "_settled", "exact", "group", "key",
-                 "others", "schema", "warnings")  # fmt: skip
+    __slots__ = ("_alone", "_asked", "_domains", "_followed", "_found", "_keys", "_plan", "_settled", "exact", "group",
+                 "key", "others", "schema", "warnings")  # fmt: skip
 
     def __init__(self, group: Group, key: str, schema: Schema | None) -> None:
         self.key = key
@@ -63,7 +64,9 @@ class KeyLookup:
         self._plan = plan = group.plans.get(shape) or group.plan(shape, keys)
         self._found: list[list[Entry] | DataError | None] = [None] * len(plan.asks)
         self._settled: list[Reply | DataError | None] = [None] * len(group.tables)
-        self._asked: JoinedSearch | _JoinedMembers | Members | None = None
+        self._asked: JoinedSearch | _JoinedMembers | Members | KeyLookup | None = None
+        self._domains: dict[tuple[Query, str], KeyLookup] = {}
+        """What tables of domains were asked, and for which domain."""
         self._followed: dict[tuple[int, Step], _JoinedMembers | Members] = {}
         self._alone = False
 
@@ -71,19 +74,23 @@ class KeyLookup:
     def joint(self) -> bool:
         """Whether the search last returned stands for several, so that its failure may be of one of them only."""
         asked = self._asked
-        return not self._alone and (asked.joint if isinstance(asked, JoinedSearch) else not isinstance(asked, Members))
+        if isinstance(asked, JoinedSearch):
+            return not self._alone and asked.joint
+        return not (self._alone or isinstance(asked, Members | KeyLookup))
 
     @property
     def members(self) -> Members | None:
         """Where the search last returned is for one of many members: these can be searched for side by side."""
-        return self._asked if isinstance(self._asked, Members) else None
+        asked = self._asked
+        return asked if isinstance(asked, Members) else asked.members if isinstance(asked, KeyLookup) else None
 
     @property
     def weight(self) -> int:
         """About how many bytes of memory its entries take: they are kept as long as it may go on."""
         followed = [entries for one in self._followed.values() for entries in one.received]
         found = [entries for entries in self._found if isinstance(entries, list)]
-        return OVERHEAD + sum(_weight(entry) for entries in (*found, *followed) for entry in entries)
+        own = sum(_weight(entry) for entries in (*found, *followed) for entry in entries)
+        return OVERHEAD + own + sum(one.weight for one in self._domains.values())
 
     def settle(self, table: int) -> Settled:
         """What is known of the answer of the group's table at the place ``table``."""
@@ -108,12 +115,11 @@ class KeyLookup:
         """The step whose entries made the table's answer, once it is settled; None where nothing was found."""
         for step in self._plan.steps[table]:
             entries = self._found[step.ask]
-            if isinstance(entries, DataError):
-                return step
             if not entries:
                 continue
             try:
-                if self._answer_of(table, step, entries) is not None:
+                asked = not step.query.domain_tables or self._listed(step) is True
+                if asked and self._answer_of(table, step, entries) is not None:
                     return step
             except DataError:
                 return step
@@ -126,6 +132,9 @@ class KeyLookup:
     def receive(self, entries: list[Entry] | DataError) -> None:
         """Take what the search last returned by ``settle`` brought, or what is wrong with it."""
         asked = self._asked
+        if isinstance(asked, KeyLookup):
+            asked.receive(entries)
+            return
         if isinstance(entries, DataError) and self.joint:
             # It is wrong with one of its queries perhaps, and the others can be answered.
             self.split()
@@ -166,6 +175,10 @@ class KeyLookup:
     def _answer(self, number: int) -> Reply | Search:
         found = self._found
         for step in self._plan.steps[number]:
+            if step.query.domain_tables and (listed := self._listed(step)) is not True:
+                if listed is False:
+                    continue
+                return listed
             entries = found[step.ask]
             if entries is None:
                 self._asked = asked = (self._plan.single if self._alone else self._plan.joined)[step.ask]
@@ -176,6 +189,25 @@ class KeyLookup:
                 if (answer := self._answer_of(number, step, entries)) is not None:
                     return answer
         return lookup.NOT_FOUND
+
+    def _listed(self, step: Step) -> bool | Search:
+        """Whether the step's query is for this domain; the search that is to tell it first."""
+        query, domain = step.query, self._keys[step.key].domain
+        if domain in query.domain:
+            return True
+        for table in query.domain_tables:
+            if (table, domain) not in self._domains:
+                self._domains[table, domain] = KeyLookup(self.group.domain_tables[table], domain, None)
+            asked = self._domains[table, domain]
+            settled = asked.settle(0)
+            if isinstance(settled, DataError):
+                raise settled
+            if isinstance(settled, Search):
+                self._asked = asked
+                return settled
+            if settled.status is Status.FOUND:
+                return True
+        return False
 
     def _answer_of(self, number: int, step: Step, entries: list[Entry] | DataError) -> Reply | Search | None:
         """What the entries of one step make; None when the next step is to be tried."""

@@ -79,7 +79,9 @@ class Group:
         queries = [query for table in tables for query in table.queries]
         # What the shape of a key is made of, beside which parts it has.
         self.localparts = frozenset[str]().union(*(query.localpart for query in queries))
-        self.domains = frozenset[str]().union(*(query.domain for query in queries))
+        self.domains = frozenset[str]().union(*(query.domain | query.excluded for query in queries))
+        self.domain_tables = {one: _alone(one) for query in queries for one in query.domain_tables}
+        """What is asked for the domain of a key (``Query.domain_tables``)."""
         self.labels = tuple(dict.fromkeys(get for query in queries for get in query.labels))
 
     @property
@@ -109,13 +111,17 @@ class Group:
         return plan
 
 
+def _alone(query: Query) -> Group:
+    return Group([Table("domain", [query], TableSettings(keys="exact"))])
+
+
 def _values(thing: Any) -> object:
     """What a setting says, field by field; templates are told by their text."""
     if isinstance(thing, Template | FilterTemplate):
         return thing.text
     if is_dataclass(thing):
         return tuple((field.name, _values(getattr(thing, field.name))) for field in fields(thing) if field.init)
-    return thing
+    return tuple(map(_values, thing)) if isinstance(thing, tuple) else thing
 
 
 def _search_keys(settings: TableSettings) -> Callable[[str], list[Parts]]:
@@ -130,5 +136,6 @@ def _search_keys(settings: TableSettings) -> Callable[[str], list[Parts]]:
     if settings.keys == "address":
         return functools.partial(address.search_keys, **splitting, quoted_only=settings.quoted_only)
     if settings.keys == "local":
-        return functools.partial(keys_of_parameters.local, **splitting, domains=settings.local_domains)
+        splitting |= {"quoted_only": settings.quoted_only, "domains": settings.local_domains}
+        return functools.partial(keys_of_parameters.local, **splitting)
     return functools.partial(getattr(keys_of_parameters, settings.keys), **splitting)
