@@ -222,7 +222,8 @@ async def test_one_search_for_a_cold_address(slapd: Slapd, name: str) -> None:
     """All maps of its record are answered by it then, whether the address is there or not."""
     present = next(key for _, key, value in SITES[name].answers if "@" in key and value)
     async with opened(slapd, name) as (maps, pool):
-        for key in (present, "nobody+x@x.example"):
+        # What was found is asked for again before "not found" is trusted: see test_samples.
+        for key in ("nobody+x@x.example", present):
             before = pool.counters.searches
             await maps.find(Request(b"virtual_alias_maps", key.encode()))
             assert pool.counters.searches == before + 1, key

@@ -20,19 +20,6 @@ DASHBOARD = json.loads((SNIPPETS / "grafana/dashboard.json").read_text())
 OF_PROMETHEUS = {"job", "instance"}
 SCRAPE = {"up"}
 
-# What is heard of changes; these are of a part that another branch brings. To be deleted when it is here.
-COMING = (
-    "vmaild_ldap_server_behind",
-    "vmaild_changes_lost_total",
-    "vmaild_changes_heard_total",
-    "vmaild_changes_without_effect_total",
-    "vmaild_cache_dropped_total",
-    "vmaild_cache_overtaken_total",
-    "vmaild_cache_aged_total",
-    "vmaild_hosted_domains",
-    "vmaild_changes_mode",
-)
-
 Samples = dict[str, list[dict[str, str]]]
 
 
@@ -47,9 +34,6 @@ def samples() -> Samples:
     for family in text_string_to_metric_families(daemon.metrics.exposition().decode()):
         for sample in family.samples:
             found.setdefault(sample.name, []).append({"job": "vmaild", **sample.labels})
-    for name in COMING:
-        modes = ("sync", "poll", "none") if name == "vmaild_changes_mode" else ("",)
-        found.setdefault(name, [{"job": "vmaild", "mode": mode} for mode in modes])
     return found
 
 

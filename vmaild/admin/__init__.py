@@ -9,6 +9,7 @@ the daemon have counted, ``StatusReport`` has the state of the moment, and ``pag
 from vmaild.admin.bearer import token_problem
 from vmaild.admin.console import Console, as_json, server_errors
 from vmaild.admin.control import ControlError, ControlServer, UsageError, ask, flush, reload, stats
+from vmaild.admin.feed_metrics import FeedMetrics
 from vmaild.admin.http import HttpServer, Readiness, readiness
 from vmaild.admin.http_settings import HttpSettings
 from vmaild.admin.metrics import Metrics
@@ -24,6 +25,7 @@ __all__ = [
     "Console",
     "ControlError",
     "ControlServer",
+    "FeedMetrics",
     "HttpServer",
     "HttpSettings",
     "Metrics",

@@ -53,6 +53,7 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "check_interval": Range(0.01, HOUR, "seconds"),
         "max_lifetime": Range(1, 30 * DAY, "seconds"),
         "failback_after": Range(0, DAY, "seconds"),
+        "replica_grace": Range(0, 30 * DAY, "seconds"),
         "pool_size": Range(1, 256),
         "max_waiting": Range(1, 1_000_000),
         "max_waiting_per_client": Range(1, 1_000_000),
@@ -64,7 +65,10 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
     "cache": {
         "ttl": Range(0, 30 * DAY, "seconds"),
         "negative_ttl": Range(0, DAY, "seconds"),
+        "heard_ttl": Range(0, 30 * DAY, "seconds"),
+        "heard_negative_ttl": Range(0, 30 * DAY, "seconds"),
         "stale_ttl": Range(0, 30 * DAY, "seconds"),
+        "stale_domains": Range(0, 30 * DAY, "seconds"),
         "stale_answer_after": Range(0, HOUR, "seconds"),
         "failure_recheck": Range(0, HOUR, "seconds"),
         "max_size": Range(LEAST_MAX_SIZE, 2**40, "bytes"),

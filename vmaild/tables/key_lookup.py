@@ -9,6 +9,8 @@ something answers. One search often settles all the tables.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from vmaild import lookup
@@ -33,11 +35,22 @@ OVERHEAD = 2000
 Settled = Reply | DataError | Search
 
 
+class MadeFrom(NamedTuple):
+    """What answers were made from: entries, the search keys that were tried, and names of what may come to be.
+
+    ``dangling`` are DNs that name no entry, and URLs, of which nobody knows what they will find.
+    """
+
+    entries: list[Entry]
+    tried: set[str]
+    dangling: list[str]
+
+
 class KeyLookup:
     """``key`` is folded; ``schema`` is that of the server which will be asked, None when it is not known."""
 
-    __slots__ = ("_alone", "_asked", "_domains", "_followed", "_found", "_keys", "_plan", "_settled", "exact", "group",
-                 "key", "others", "schema", "warnings")  # fmt: skip
+    __slots__ = ("_alone", "_asked", "_domains", "_ends", "_followed", "_found", "_keys", "_plan", "_settled", "exact",
+                 "group", "key", "others", "schema", "warnings")  # fmt: skip
 
     def __init__(self, group: Group, key: str, schema: Schema | None) -> None:
         self.key = key
@@ -68,6 +81,7 @@ class KeyLookup:
         self._domains: dict[tuple[Query, str], KeyLookup] = {}
         """What tables of domains were asked, and for which domain."""
         self._followed: dict[tuple[int, Step], _JoinedMembers | Members] = {}
+        self._ends: list[Step | None] = [None] * len(group.tables)
         self._alone = False
 
     @property
@@ -87,7 +101,7 @@ class KeyLookup:
     @property
     def weight(self) -> int:
         """About how many bytes of memory its entries take: they are kept as long as it may go on."""
-        followed = [entries for one in self._followed.values() for entries in one.received]
+        followed = [entries for one in self._followed.values() for entries in one.received.values()]
         found = [entries for entries in self._found if isinstance(entries, list)]
         own = sum(_weight(entry) for entries in (*found, *followed) for entry in entries)
         return OVERHEAD + own + sum(one.weight for one in self._domains.values())
@@ -186,9 +200,48 @@ class KeyLookup:
             if entries:
                 if not step.key:
                     self.exact = True
+                self._ends[number] = step
                 if (answer := self._answer_of(number, step, entries)) is not None:
                     return answer
+        self._ends[number] = None
         return lookup.NOT_FOUND
+
+    @property
+    def followed_many(self) -> bool:
+        """Whether other entries than those of the key were looked for: members, which may be thousands."""
+        return bool(self._followed)
+
+    def made_from(self) -> MadeFrom:
+        """What the settled answers were made from."""
+        entries: dict[str, Entry] = {}
+        tried: set[str] = set()
+        dangling: list[str] = []
+        for step in self._done():
+            tried.add(self._keys[step.key].text)
+            found = self._found[step.ask]
+            if isinstance(found, list):
+                entries.update((entry.dn, entry) for entry in found)
+        for followed in self._followed.values():
+            for member, brought in followed.received.items():
+                entries.update((entry.dn, entry) for entry in brought)
+                if not brought or is_url(member):
+                    dangling.append(member)
+        for asked in self._domains.values():
+            of_domain = asked.made_from()
+            entries.update((entry.dn, entry) for entry in of_domain.entries)
+            tried |= of_domain.tried
+        return MadeFrom(list(entries.values()), tried, dangling)
+
+    def _done(self) -> Iterator[Step]:
+        """The steps that were taken, each search once."""
+        done: set[int] = set()
+        for steps, end in zip(self._plan.steps, self._ends, strict=True):
+            for step in steps:
+                if step.ask not in done:
+                    done.add(step.ask)
+                    yield step
+                if step is end:
+                    break
 
     def _listed(self, step: Step) -> bool | Search:
         """Whether the step's query is for this domain; the search that is to tell it first."""
@@ -260,7 +313,8 @@ class KeyLookup:
 
     def _members_of(self, step: Step, known: dict[str, list[Entry]]) -> Members:
         found = self._found[step.ask]
-        return Members(step.query, self._keys[step.key], found if isinstance(found, list) else [], known)
+        entries = found if isinstance(found, list) else []
+        return Members(step.query, self._keys[step.key], entries, known, self.group.also)
 
     def _joined_members(self, number: int, step: Step, entries: list[Entry]) -> _JoinedMembers | None:
         """The search that brings members by their addresses, many at once; None when there are none to be had so.
@@ -318,8 +372,8 @@ class _JoinedMembers(NamedTuple):
     of: tuple[int, Step]
     asking: list[tuple[str, KeyLookup, JoinedSearch]]
     search: Search
-    received: tuple[list[Entry], ...] = ()
-    """The entries of members so far: none."""
+    received: Mapping[str, list[Entry]] = MappingProxyType({})
+    """The entries of each member so far: none."""
 
 
 def _weight(entry: Entry) -> int:
