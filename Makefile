@@ -9,6 +9,7 @@
 #   make soak             ten minutes of load, floods and outages, every answer checked, memory watched; SECONDS=...
 #   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
 #   make newer-slapd      the tests of hearing changes with slapd 2.6, of Debian 13 in a folder (made as root, once)
+#   make matrix           every test on each Python at hand and on the oldest libraries; DEBIAN="trixie", CELLS=..., ARGS=...
 #   make deb              dist/vmaild_VERSION_all.deb, on Debian 12's own Python and libraries
 #   make nspawn           that package under systemd as PID 1, in a container: reload, restart, kill, upgrade (as root)
 #   make lint             formatting, lint and types only
@@ -21,7 +22,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test system chaos soak fuzz newer-slapd deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
+.PHONY: help demo test system chaos soak fuzz matrix newer-slapd deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
     newer-slapd-packages deb-packages nspawn-packages
 
 PYTHON := python3
@@ -32,8 +33,8 @@ RUN := $(VENV)/bin/python
 DEMO_PACKAGES := slapd ldap-utils gcc libc6-dev libldap-dev libsasl2-dev
 # Postfix delivers what the demo sends.
 MAIL_PACKAGES := $(DEMO_PACKAGES) postfix postfix-ldap
-# systemd-analyze checks the units, openssl makes certificates; nothing of them is started.
-TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl
+# systemd-analyze checks the units, openssl makes certificates; nothing of them is started. Prometheus scrapes.
+TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl prometheus
 # Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail. Dovecot's
 # IMAP server and Courier's exclude each other.
 SYSTEM_PACKAGES := $(TEST_PACKAGES) libsasl2-modules procmail courier-authdaemon courier-authlib-ldap courier-imap \
@@ -48,7 +49,7 @@ PYTHON_PACKAGES := python3 python3-venv python3-dev
 PYTHON_COMPLETE := import ensurepip, pathlib, sysconfig; pathlib.Path(sysconfig.get_path('include'), 'Python.h').stat()
 
 help:
-	@sed -n '3,14s/^# *//p' Makefile
+	@sed -n '3,/^#$$$$/s/^# *//p' Makefile
 
 demo: $(if $(MAIL),mail,demo)-packages $(VENV)/demo
 	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(MAIL),--mail) $(if $(PORT),--port $(PORT))
@@ -81,6 +82,11 @@ fuzz: test-packages $(VENV)/fuzz
 newer-slapd: newer-slapd-packages $(VENV)/test
 	@tests/support/run_newer_slapd $(RUN)
 
+# DEBIAN: other Debians than this one, each with its own Python, slapd and Postfix, in a tree that is made once.
+# CELLS: only these (`$(PYTHON) -m tests.matrix --list`); ARGS: for pytest.
+matrix: test-packages $(if $(DEBIAN),nspawn-packages)
+	@$(PYTHON) -m tests.matrix $(CELLS:%=--cell=%) $(DEBIAN:%=--debian=%) --packages '$(TEST_PACKAGES) $(PYTHON_PACKAGES)' $(ARGS)
+
 deb: deb-packages
 	@systemd/debian/build dist
 
@@ -94,7 +100,7 @@ lint: test-packages $(VENV)/test
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) build dist matrix-results .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is made anew only when pyproject.toml or Python has changed.
@@ -153,6 +159,6 @@ demo-packages mail-packages test-packages system-packages newer-slapd-packages d
 	apt-get -q -y update > /dev/null
 	apt-get -q -y install --no-install-recommends $$missing > /dev/null
 	# Nor shall they start at the next boot.
-	for service in slapd postfix courier-authdaemon courier-imap courier-pop dovecot-core; do
+	for service in slapd postfix prometheus courier-authdaemon courier-imap courier-pop dovecot-core; do
 	    case "$$missing " in *" $$service "*) update-rc.d $${service%-core} disable > /dev/null;; esac
 	done

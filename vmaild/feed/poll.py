@@ -26,9 +26,6 @@ INTERVAL = 1.0
 MOST = 500
 """Entries that were written between two polls; with more everything is aged. slapd's own ``sizelimit`` by default."""
 
-SLICE = 20
-"""Entries that are taken in a turn of the loop: half a millisecond of work."""
-
 DOUBT = 300.0
 """Seconds after which a deletion that was hidden by another change has no more effect: the default ``ttl``."""
 
