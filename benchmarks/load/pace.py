@@ -1,0 +1,138 @@
+"""When the next question is asked: as soon as an answer is in, or when the schedule says so.
+
+A closed loop measures how much a server can do. Its latencies flatter a server that stalls: while it does, nobody
+asks. An open loop asks at a fixed rate whatever comes back, and counts each latency from the time at which the
+question was due, so that a stall is charged to every question that it delayed. A closed loop in lockstep compares the
+CPU of servers: each finds as many requests waiting at a time, whichever is faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from benchmarks.load.protocols import Question
+from benchmarks.load.tally import Tally
+
+
+class Askable(Protocol):
+    """What a pace needs of a connection."""
+
+    def ask(self, question: Question, since: int, now: int) -> None:
+        """Send the question."""
+
+
+class Schedule:
+    """The times at which questions are due: ``rate`` a second, evenly, the first at ``start`` (nanoseconds)."""
+
+    def __init__(self, rate: float, start: int) -> None:
+        self._rate = rate
+        self._start = start
+
+    def time_of(self, number: int) -> int:
+        """When question ``number`` (from 0) is due."""
+        return self._start + int(number * 1e9 / self._rate)
+
+    def due(self, now: int) -> int:
+        """How many questions are due at ``now``."""
+        if now < self._start:
+            return 0
+        count = int((now - self._start) * self._rate / 1e9) + 1
+        # The division above may round to the other side of a due time.
+        while self.time_of(count) <= now:
+            count += 1
+        while count and self.time_of(count - 1) > now:
+            count -= 1
+        return count
+
+
+class ClosedLoop:
+    """Every connection asks again as soon as it is ready, until ``stopped``: by ``stop``, or when questions end."""
+
+    def __init__(self, questions: Callable[[], Question | None]) -> None:
+        self._questions = questions
+        self.stopped = False
+
+    def ready(self, connection: Askable, now: int) -> None:
+        """``connection`` has nothing in flight."""
+        question = None if self.stopped else self._questions()
+        if question is None:
+            self.stopped = True
+        else:
+            connection.ask(question, now, now)
+
+    def gone(self, connection: Askable) -> None:
+        """``connection`` is closed."""
+
+    def stop(self, tally: Tally, now: int) -> None:
+        """Ask no more."""
+        self.stopped = True
+
+
+class Lockstep(ClosedLoop):
+    """All ``size`` connections ask at the same time, and again when all have their answers."""
+
+    def __init__(self, questions: Callable[[], Question | None], size: int) -> None:
+        super().__init__(questions)
+        self._size = size
+        self._idle: list[Askable] = []
+
+    def ready(self, connection: Askable, now: int) -> None:
+        """``connection`` has nothing in flight."""
+        self._idle.append(connection)
+        if len(self._idle) == self._size:
+            idle, self._idle = self._idle, []
+            for each in idle:
+                super().ready(each, now)
+
+    def gone(self, connection: Askable) -> None:
+        """``connection`` is closed; the one in its place will be ready."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+
+class OpenLoop:
+    """Asks what is due on idle connections, the last used one first, so that idle ones stay idle, as in Postfix.
+
+    ``wanted`` is how many more connections there would be work for.
+    """
+
+    def __init__(self, questions: Callable[[], Question], schedule: Schedule) -> None:
+        self._questions = questions
+        self._schedule = schedule
+        self._asked = 0
+        self._stopped = False
+        self.idle: list[Askable] = []
+        self.wanted = 0
+
+    def ready(self, connection: Askable, now: int) -> None:
+        """``connection`` has nothing in flight."""
+        self.idle.append(connection)
+        self.tick(now)
+
+    def gone(self, connection: Askable) -> None:
+        """``connection`` is closed."""
+        if connection in self.idle:
+            self.idle.remove(connection)
+
+    def tick(self, now: int) -> None:
+        """Ask whatever is due, as far as there are idle connections."""
+        if self._stopped:
+            return
+        due = self._schedule.due(now)
+        while self._asked < due and self.idle:
+            since = self._schedule.time_of(self._asked)
+            self._asked += 1
+            self.idle.pop().ask(self._questions(), since, now)
+        self.wanted = due - self._asked
+
+    def stop(self, tally: Tally, now: int) -> None:
+        """Ask no more; what was due and never asked counts as unanswered, with the time it waited."""
+        self.tick(now)
+        self._stopped = True
+        for number in range(self._asked, self._schedule.due(now)):
+            tally.error("unasked-in-time", self._schedule.time_of(number), now)
+        self.wanted = 0
+
+
+Pace = ClosedLoop | OpenLoop
