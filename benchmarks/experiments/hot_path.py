@@ -59,5 +59,5 @@ def measure(run: Run) -> None:
                     wanted = ["--keys", site.addresses, "--connections", count, "--lockstep", "--warm-up", 0.5]
                     wanted += ["--seconds", run.arguments.seconds]
                     # Neither is always the one that comes second.
-                    for name, where, pid, own in rivals if number % 2 else rivals[::-1]:
+                    for name, where, pid, own in rivals[::-1] if number % 2 else rivals:
                         run.rows.add(" ".join(way), name, count, load(where, [*wanted, *own], {"server": pid}))

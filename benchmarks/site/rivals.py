@@ -162,7 +162,7 @@ def peer(site: Site) -> Server | None:
         return None
     port = free_port()
     config = site.home / "mta-sts.yml"
-    config.write_text(f"host: 127.0.0.1\nport: {port}\nreuse_port: false\nshutdown_timeout: 1\n")
+    config.write_text(f"host: 127.0.0.1\nport: {port}\nshutdown_timeout: 1\n")
     code = "from postfix_mta_sts_resolver.daemon import main; main()"
     command = [sys.executable, "-c", code, "-c", str(config)]
     return site.started(Server(command, f"inet:127.0.0.1:{port}", site.home / "mta-sts.log"))
