@@ -19,7 +19,6 @@ import sys
 import time
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import uvloop
 
@@ -30,7 +29,7 @@ from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import address
 from benchmarks.site.processes import Meter
 from benchmarks.site.site import POOL_SIZE, Site
-from vmaild.demo.slapd import Slapd, Tls
+from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
 from vmaild.directory import DirectorySettings, Pool
 from vmaild.directory.transport import Transport
@@ -62,8 +61,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def measure(run: Run) -> None:
     """All rounds, and the searches that hang."""
-    with Site(run.arguments.accounts, run.say) as site:
-        site.restart_slapd(tls=_certificate(site.home))
+    with Site(run.arguments.accounts, run.say, tls=True) as site:
         settings = settings_for(site.slapd.uri)
         encrypted = dataclasses.replace(settings, uri=(site.slapd.ldaps_uri,))
         # What is asked first must not pay for reading the database into memory.
@@ -161,11 +159,3 @@ def _relay_for_all() -> Iterator[None]:
         yield
     finally:
         Transport.is_direct = direct  # type: ignore[method-assign]
-
-
-def _certificate(home: Path) -> Tls:
-    cert, key = home / "cert.pem", home / "key.pem"
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-keyout", str(key))
-    command = ["openssl", "req", "-x509", *new_key, "-out", str(cert), "-subj", "/CN=localhost", "-days", "2"]
-    subprocess.run(command, check=True, capture_output=True)
-    return Tls(cert, key)

@@ -14,6 +14,7 @@ import subprocess
 from benchmarks.experiments.experiment import Run
 from benchmarks.experiments.loads import MeasurementFailed, finish_load, load, start_load, warm
 from benchmarks.report.rows import Aim, Figures, Section, milliseconds
+from benchmarks.report.tables import LATENCIES
 from benchmarks.site.site import Site, Vmaild
 
 POOL_MARGIN = 1.28
@@ -25,8 +26,8 @@ RATE = 997.0
 WITHOUT, WITH, ELSEWHERE = "without misses", "vmaild with misses", "with misses on another vmaild"
 
 SECTIONS = (
-    Section("cached", "Cached answers beside misses", "", "bars", "p99"),
-    Section("misses", "The misses", "", ""),
+    Section("cached", "Cached answers beside misses", "", "bars", "p99", LATENCIES),
+    Section("misses", "The misses", "", "", latencies=LATENCIES),
 )
 AIMS = (
     Aim("p99 with misses, over p99 without", "cached", 0, WITH, WITHOUT, "p99", most=2.0),

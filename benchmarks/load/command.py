@@ -28,12 +28,13 @@ from benchmarks.report.machine import machine
 from benchmarks.report.output import add_output, check_output, new_parser, share, typed, write
 from benchmarks.report.progress import Progress
 from benchmarks.report.rows import Rows, Section, milliseconds
+from benchmarks.report.tables import LATENCIES
 from vmaild.listening import parse_address
 from vmaild.lookup import Status
 
 EXIT_LIMIT, EXIT_USAGE, EXIT_WRONG, EXIT_UNREACHABLE = 1, 2, 3, 4
 
-SECTIONS = [Section("load", "Lookups", "connections", "percentiles", "rate")]
+SECTIONS = [Section("load", "Lookups", "connections", "percentiles", latencies=LATENCIES)]
 
 
 def parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from benchmarks.load.connection import Connection
 from benchmarks.load.pace import Pace
@@ -33,8 +33,7 @@ RETRY_SECONDS = 0.2
 _FOREVER = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class Churn:
+class Churn(NamedTuple):
     """When connections are replaced: seconds without a request, seconds of life."""
 
     idle: float = 10.0

@@ -18,6 +18,7 @@ class Section(NamedTuple):
     """Rows that stand in one table. ``clients`` heads the column of sizes, empty for none.
 
     ``picture`` is ``bars`` (one panel for each size, of ``figure``), ``lines`` (over the sizes) or empty.
+    Of the latencies, the table shows those of ``latencies``.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Section(NamedTuple):
     clients: str = ""
     picture: str = "bars"
     figure: str = "rate"
+    latencies: Sequence[str] = ("p50", "p99")
 
 
 class Aim(NamedTuple):

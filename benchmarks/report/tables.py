@@ -7,6 +7,8 @@ from typing import Any
 
 from benchmarks.report.rows import Column, Result, Section
 
+LATENCIES = ("p50", "p90", "p99", "p99.9", "max")
+
 COLUMNS = {
     "rate": Column("a second", "number"),
     "cpu server": Column("CPU: server"),
@@ -21,11 +23,7 @@ COLUMNS = {
     "warm connections": Column("warm", "number"),
     "time": Column("median"),
     "longest": Column("longest"),
-    "p50": Column("p50"),
-    "p90": Column("p90"),
-    "p99": Column("p99"),
-    "p99.9": Column("p99.9"),
-    "max": Column("max"),
+    **{name: Column(name) for name in LATENCIES},
     "resident": Column("memory", "memory"),
     "bytes for each answer": Column("bytes for each answer", "number"),
 }
@@ -63,7 +61,8 @@ def _section(section: Section, rows: Sequence[Mapping[str, Any]]) -> str:
     rows = [row for row in rows if row["section"] == section.name]
     if not rows:
         return ""
-    shown = [name for name in COLUMNS if any(name in row["figures"] for row in rows)]
+    hidden = set(LATENCIES) - set(section.latencies)
+    shown = [name for name in COLUMNS if name not in hidden and any(name in row["figures"] for row in rows)]
     sizes = [section.clients] if section.clients else []
     lines = [
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -109,7 +110,7 @@ class Site:
     ``table`` the expectation file of all maps. ``say`` shows progress.
     """
 
-    def __init__(self, accounts: int, say: Callable[[str], None], bulk: int = 0) -> None:
+    def __init__(self, accounts: int, say: Callable[[str], None], *, bulk: int = 0, tls: bool = False) -> None:
         self.accounts = accounts
         self.bulk = bulk
         self.home = Path(tempfile.mkdtemp(prefix="vmaild-benchmark-"))
@@ -122,7 +123,8 @@ class Site:
         self._stack = ExitStack()
         self._stack.callback(shutil.rmtree, self.home, ignore_errors=True)
         self._homes = 0
-        self.slapd = Slapd(self.home / "slapd", ldif=self.home / "directory.ldif")
+        certificate = _certificate(self.home) if tls else None
+        self.slapd = Slapd(self.home / "slapd", ldif=self.home / "directory.ldif", tls=certificate)
 
     def __enter__(self) -> Site:
         try:
@@ -162,10 +164,10 @@ class Site:
         """A running reference server."""
         return self.started(Server.reference(self.home, arguments, address))
 
-    def restart_slapd(self, *, log_level: str = "0", tls: Tls | None = None) -> None:
-        """With the same content: ``log_level`` ``stats`` logs its operations, and makes it slower."""
+    def log_searches(self) -> None:
+        """Restart slapd with its log of operations on; it is slower so."""
         self.slapd.stop()
-        self.slapd = Slapd(self.slapd.home, port=self.slapd.port, log_level=log_level, tls=tls)
+        self.slapd = Slapd(self.slapd.home, port=self.slapd.port, log_level="stats")
         self.slapd.start()
 
     def new_home(self, name: str) -> Path:
@@ -196,3 +198,11 @@ def accepts(address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def _certificate(home: Path) -> Tls:
+    cert, key = home / "cert.pem", home / "key.pem"
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-keyout", str(key))
+    command = ["openssl", "req", "-x509", *new_key, "-out", str(cert), "-subj", "/CN=localhost", "-days", "2"]
+    subprocess.run(command, check=True, capture_output=True)
+    return Tls(cert, key)

@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 
-from benchmarks.keys import KeyStream, Mix, split, unknown_key
+from benchmarks.load.keys import KeyStream, Mix, split, unknown_key
 
 HOT = [b"hot%d@example.com" % number for number in range(100)]
 COLD = [b"cold%d@example.com" % number for number in range(100)]

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.pace import ClosedLoop, Once, OpenLoop, Schedule
-from benchmarks.protocols import Question
-from benchmarks.tally import Tally
+from benchmarks.load.pace import ClosedLoop, Lockstep, OpenLoop, Schedule
+from benchmarks.load.protocols import Question
+from benchmarks.load.tally import Tally
 from vmaild.lookup import Status
 
 MS = 1_000_000
@@ -107,12 +107,35 @@ def test_a_closed_loop_asks_at_once_and_until_it_is_stopped() -> None:
     assert connection.asked == [(5, 5)]
 
 
-def test_each_question_of_a_warm_up_is_asked_once() -> None:
-    loop, connection = Once([Question(b"1", b"1"), Question(b"2", b"2")]), FakeConnection()
+def test_a_closed_loop_ends_with_its_questions() -> None:
+    keys = iter([Question(b"1", b"1"), Question(b"2", b"2")])
+    loop, connection = ClosedLoop(lambda: next(keys, None)), FakeConnection()
     for now in range(4):
         loop.ready(connection, now)
     assert connection.asked == [(0, 0), (1, 1)]
-    assert loop.left == 0
+    assert loop.stopped
+
+
+def test_in_lockstep_nobody_asks_before_all_are_ready() -> None:
+    loop = Lockstep(questions(), 2)
+    first, second = FakeConnection(), FakeConnection()
+    loop.ready(first, 1)
+    assert first.asked == []
+    loop.ready(second, 2)
+    assert first.asked == second.asked == [(2, 2)]
+    loop.ready(second, 3)
+    assert second.asked == [(2, 2)]
+
+
+def test_a_lost_connection_does_not_hold_up_the_others_twice() -> None:
+    loop = Lockstep(questions(), 2)
+    lost, first, second = FakeConnection(), FakeConnection(), FakeConnection()
+    loop.ready(lost, 1)
+    loop.gone(lost)
+    loop.ready(first, 2)
+    assert first.asked == []
+    loop.ready(second, 3)
+    assert (lost.asked, first.asked, second.asked) == ([], [(3, 3)], [(3, 3)])
 
 
 def test_what_began_in_the_warm_up_does_not_count() -> None:

@@ -1,4 +1,4 @@
-"""Expectation files, and the directory's own word on its keys."""
+"""Expectation files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.directory_keys import Source, entries
-from benchmarks.expectation import Expectations, Expected, Line, format_line, read_keys, read_lines
+from benchmarks.load.expectation import Expectations, Expected, Line, format_line, read_keys, read_lines
 from vmaild.lookup import NOT_FOUND, Status, found, temporary
 
 MAP = b"virtual_mailbox_maps"
@@ -83,30 +82,6 @@ def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: bytes, compla
     path.write_bytes(b"# first\n" + line)
     with pytest.raises(ValueError, match=rf"expected.tsv, line 2: .*{complaint}"):
         list(read_lines(path))
-
-
-def test_ldif_is_read_with_plain_and_encoded_values() -> None:
-    ldif = (
-        b"dn: mail=a@x.example,o=x.example\nmail: a@x.example\nmail: b@x.example\nmailbox:: eC5leGFtcGxlL2Ev\n\n"
-        b"# pagedresults: cookie=\n\ndn: mail=c@x.example\nmail: c@x.example\n"
-    )
-    assert list(entries(ldif)) == [
-        {
-            "dn": [b"mail=a@x.example,o=x.example"],
-            "mail": [b"a@x.example", b"b@x.example"],
-            "mailbox": [b"x.example/a/"],
-        },
-        {"dn": [b"mail=c@x.example"], "mail": [b"c@x.example"]},
-    ]
-
-
-def test_ldapsearch_is_told_how_to_bind_without_the_password_on_its_command_line() -> None:
-    source = Source(
-        "ldap://h", "o=x", bind_dn="cn=r", bind_pw_file=Path("/pw"), start_tls=True, value_attribute="mailbox"
-    )
-    command = " ".join(source.command())
-    assert "-D cn=r -y /pw -ZZ" in command
-    assert command.endswith("(objectClass=courierMailAccount) mail mailbox")
 
 
 def test_a_line_says_what_it_is() -> None:

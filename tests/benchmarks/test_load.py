@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import load_command
 from benchmarks.__main__ import main
-from benchmarks.machine import ROOT
-from benchmarks.site import Reference
+from benchmarks.load import command
+from benchmarks.report.machine import ROOT
+from benchmarks.site.site import Server
 
 KEYS = 50
 
@@ -33,10 +33,10 @@ def table(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def serve(tmp_path: Path, table: Path) -> Iterator[Serve]:
-    started: list[Reference] = []
+    started: list[Server] = []
 
     def start(*arguments: str, address: str = "") -> str:
-        reference = Reference(tmp_path, arguments or ("dict", "--table", str(table)), address)
+        reference = Server.reference(tmp_path, arguments or ("dict", "--table", str(table)), address)
         started.append(reference)
         reference.start()
         return reference.address
@@ -47,10 +47,10 @@ def serve(tmp_path: Path, table: Path) -> Iterator[Serve]:
 
 
 def load(address: str, keys: Path, *options: str) -> tuple[int, dict[str, Any], str]:
-    command = [sys.executable, "-m", "benchmarks", "load", address, "--map", "m", "--keys", str(keys), "--json"]
-    command += ["--duration", "0.3", "--warm-up", "0.1", "--connections", "3", *options]
+    words = [sys.executable, "-m", "benchmarks", "load", address, "--map", "m", "--keys", str(keys), "--json"]
+    words += ["--seconds", "0.3", "--warm-up", "0.1", "--connections", "3", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment, timeout=60)
     return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
 
@@ -61,7 +61,7 @@ def test_a_closed_loop_is_measured_and_every_answer_checked(serve: Serve, table:
     assert figures["answers"] == figures["ok"] == figures["checked"] > 0
     assert figures["wrong"] == figures["errors"] == 0
     assert 0 < figures["p50"] <= figures["p90"] <= figures["p99"] <= figures["p99.9"] <= figures["max"]
-    assert result["load"]["loop"] == "closed"
+    assert result["settings"]["loop"] == "closed"
     assert result["machine"]["python"]
 
 
@@ -76,7 +76,7 @@ def test_a_wrong_answer_is_found_and_shown(serve: Serve, table: Path, tmp_path: 
     expected = tmp_path / "expected.tsv"
     expected.write_text(table.read_text().replace("d.example/user7/", "d.example/other/"))
     status, result, _ = load(serve(), table, "--expect", str(expected))
-    assert status == load_command.EXIT_WRONG
+    assert status == command.EXIT_WRONG
     assert result["figures"]["wrong"] > 0
     assert result["wrong_answers"][0] == "user7@d.example: OK d.example/user7/, but OK d.example/other/ is right"
 
@@ -85,7 +85,7 @@ def test_not_found_where_a_value_is_right_is_a_wrong_answer(serve: Serve, table:
     expected = tmp_path / "expected.tsv"
     expected.write_text("m\tuser50@d.example\tOK\td.example/user50/\n")
     status, result, _ = load(serve(), expected, "--expect", str(expected))
-    assert status == load_command.EXIT_WRONG
+    assert status == command.EXIT_WRONG
     assert result["figures"]["notfound"] == result["figures"]["wrong"] > 0
 
 
@@ -98,7 +98,7 @@ def test_unknown_keys_are_not_found(serve: Serve, table: Path) -> None:
 @pytest.mark.parametrize(("limit", "broken"), [("p99>60s", False), ("rate<1000000000", True), ("cpu>1s", True)])
 def test_a_broken_limit_is_the_exit_status(serve: Serve, table: Path, limit: str, broken: bool) -> None:
     status, result, errors = load(serve(), table, "--fail-if", limit)
-    assert status == (load_command.EXIT_LIMIT if broken else 0)
+    assert status == (command.EXIT_LIMIT if broken else 0)
     assert result["broken_limits"] == ([limit] if broken else [])
     assert (limit in errors) is broken
 
@@ -120,7 +120,7 @@ def test_connections_are_replaced_as_postfix_does_it(serve: Serve, table: Path) 
 
 
 def test_every_hot_key_is_asked_before_the_warm_up(serve: Serve, table: Path) -> None:
-    status, result, _ = load(serve(), table, "--expect", str(table), "--warm-keys", "--duration", "0.05")
+    status, result, _ = load(serve(), table, "--expect", str(table), "--warm-keys", "--seconds", "0.05")
     assert status == 0
     assert result["warm_up_errors"] == {}
 
@@ -128,13 +128,12 @@ def test_every_hot_key_is_asked_before_the_warm_up(serve: Serve, table: Path) ->
 def test_the_server_cpu_is_that_of_the_named_process(serve: Serve, table: Path) -> None:
     status, result, _ = load(serve(), table, "--pid", f"me={os.getpid()}")
     assert status == 0
-    assert result["cpu"]["me"] >= 0
-    assert result["figures"]["cpu"] == result["cpu"]["me"]
+    assert result["figures"]["cpu"] == result["figures"]["cpu me"] >= 0
 
 
 def test_a_server_that_cannot_be_reached_has_its_own_exit_status(table: Path, tmp_path: Path) -> None:
     status, result, errors = load(f"unix:{tmp_path}/nobody", table)
-    assert status == load_command.EXIT_UNREACHABLE
+    assert status == command.EXIT_UNREACHABLE
     assert result == {}
     assert "cannot connect" in errors
 
@@ -157,7 +156,7 @@ def test_a_command_line_that_cannot_be_used_has_its_own_exit_status(table: Path,
         status: int | str | None = main(arguments)
     except SystemExit as error:
         status = error.code
-    assert status == load_command.EXIT_USAGE
+    assert status == command.EXIT_USAGE
 
 
 async def _misbehave(reply: bytes, tmp_path: Path, table: Path, *options: str) -> tuple[int, dict[str, Any], str]:
@@ -182,6 +181,27 @@ async def test_what_is_no_answer_is_counted_as_an_error(reply: bytes, kind: str,
 async def test_an_answer_that_never_comes_is_a_timeout(tmp_path: Path, table: Path) -> None:
     # Half an answer, and then silence.
     status, result, _ = await _misbehave(b"9:NOT", tmp_path, table, "--timeout", "0.1")
-    assert status == load_command.EXIT_UNREACHABLE
+    assert status == command.EXIT_UNREACHABLE
     assert result["errors"].keys() <= {"timeout", "unanswered", "malformed"}
     assert result["figures"]["answers"] == 0
+
+
+def test_an_address_that_is_none_is_named_in_plain_words(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["load", "10143", "--keys", str(table)])
+    assert "'10143' is no address: expected inet:HOST:PORT or unix:PATH" in capsys.readouterr().err
+
+
+def test_a_load_in_lockstep_is_answered_like_another(serve: Serve, table: Path) -> None:
+    status, result, _ = load(serve(), table, "--expect", str(table), "--lockstep")
+    assert status == 0
+    assert result["figures"]["answers"] == result["figures"]["checked"] > 0
+
+
+def test_table_picture_and_json_go_to_a_directory(serve: Serve, table: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    status, printed, _ = load(serve(), table, "--output", str(tmp_path / "out"))
+    assert status == 0
+    assert json.loads((tmp_path / "out/load.json").read_text()) == printed
+    assert "## Lookups" in (tmp_path / "out/load.md").read_text()
+    assert (tmp_path / "out/load.png").read_bytes().startswith(b"\x89PNG")
