@@ -29,6 +29,7 @@ EXPERIMENTS = {
     "growth": "how cost grows with answers, connections and entries",
     "interference": "cached answers while others miss on a slow directory",
     "directory": "the directory layer alone, beside other clients",
+    "freshness": "how long a change in the directory takes to show",
     "startup": "the time from start to first answer",
 }
 """Modules of ``benchmarks.experiments``, and what they do."""
