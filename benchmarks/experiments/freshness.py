@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,10 @@ POLL = 0.001
 
 HEARD_SECONDS = {"sync": 0.1, "poll": 1.3, "none": 0.0}
 """How long what was prepared takes to be heard."""
+
+OTHERS = 8
+"""Keys that are found beside each change, as in a company: where all that was found lately is gone, vmaild suspects
+that the directory was emptied, and trusts no "not found" for a while (vmaild/maps/samples.py)."""
 
 MAILBOX, ALIAS, DOMAIN = "virtual_mailbox_maps", "virtual_alias_maps", "virtual_mailbox_domains"
 
@@ -89,6 +94,16 @@ E = f"o=e{{n}}.example,{SEARCH_BASE}"
 A, B, PM, ANY = "a@d{n}.example", "b@d{n}.example", "postmaster@d{n}.example", "any@d{n}.example"
 CATCH_ALL = "@d{n}.example"
 BOTH = _account(A) + _account(B)
+
+
+def _others(map_name: str, number: int, keys: Sequence[str]) -> str:
+    """Entries for keys that are found and stay."""
+    if map_name == DOMAIN:
+        return "".join(_organization(key) for key in keys)
+    entry = {MAILBOX: _account, ALIAS: _alias}[map_name]
+    domain = f"k{number}.example"
+    return _organization(domain) + "".join(entry(key) for key in keys).replace("d{n}.example", domain)
+
 
 CASES = (
     Case("account created, never asked", MAILBOX, A, "", _account(A), asked=False),
@@ -154,13 +169,16 @@ def _milliseconds(run: Run, slapd: Slapd, daemon: DaemonProcess, case: Case, num
     def answer() -> Reply:
         return ask(daemon.address, case.map, case.key.format(n=number))
 
-    slapd.modify((_organization("d{n}.example") + case.before).format(n=number))
+    others = [f"k{i}@k{number}.example" if case.map != DOMAIN else f"k{i}x{number}.example" for i in range(OTHERS)]
+    slapd.modify((_organization("d{n}.example") + case.before).format(n=number) + _others(case.map, number, others))
     before = NOT_FOUND
     if case.asked:
         time.sleep(HEARD_SECONDS[run.arguments.mode])
         answer()
         time.sleep(0.05)
         before = answer()
+    for key in others:
+        ask(daemon.address, case.map, key)
     slapd.modify(case.change.format(n=number))
     changed_at = time.monotonic()
     while answer() == before and time.monotonic() < changed_at + run.arguments.seconds:
