@@ -18,8 +18,8 @@ from benchmarks.report.rows import Aim, Section
 from benchmarks.site.clients import NO_DATA, send_message
 from benchmarks.site.population import PER_DOMAIN, address, domain_of, mailboxes
 from benchmarks.site.rivals import DICT, LDAP, MEMCACHE, PROXY, VMAILD, Rival, Rivals, peer
-from benchmarks.site.searches import LogMark
 from benchmarks.site.site import Site
+from benchmarks.site.use import LogMark
 from vmaild.demo.postfix import Postfix
 
 PARTS = ("load", "postmap", "rcpt", "messages")

@@ -27,8 +27,8 @@ from benchmarks.experiments.lines import search_in_lines
 from benchmarks.report.machine import ROOT
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import address
-from benchmarks.site.processes import Meter
 from benchmarks.site.site import POOL_SIZE, Site
+from benchmarks.site.use import Meter
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
 from vmaild.directory import DirectorySettings, Pool

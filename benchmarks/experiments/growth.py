@@ -11,8 +11,8 @@ import time
 from benchmarks.experiments.experiment import Run
 from benchmarks.experiments.loads import load, warm
 from benchmarks.report.rows import Aim, Figures, Section
-from benchmarks.site.processes import resident_bytes
 from benchmarks.site.site import Site, Vmaild
+from benchmarks.site.use import resident_bytes
 
 HOT = 10_000
 """Keys that are asked while the connections grow."""

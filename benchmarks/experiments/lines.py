@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from benchmarks.load.tally import Latencies
 from benchmarks.report.rows import Figures
 from benchmarks.site.population import address
-from benchmarks.site.processes import cpu_seconds
+from benchmarks.site.use import cpu_seconds
 
 Ask = Callable[[str], Awaitable[object]]
 """A search for the mail account of this address; false when it was not found."""

@@ -9,8 +9,8 @@ from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Figures
 from benchmarks.site.clients import BATCH, postmap, rcpt
 from benchmarks.site.population import bulk_address
-from benchmarks.site.processes import Meter, open_connections
 from benchmarks.site.rivals import PROXY, VMAILD, Rival, Rivals, master_pid
+from benchmarks.site.use import Meter, open_connections
 from vmaild.demo.postfix import Postfix
 
 MOST_KEYS = 2_000_000

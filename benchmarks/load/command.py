@@ -16,12 +16,11 @@ from typing import Any
 import psutil
 import uvloop
 
-from benchmarks.load.expectation import Expectations, Line, read_keys, read_lines
 from benchmarks.load.fleet import Churn
 from benchmarks.load.keys import KeyStream, Mix, split, unknown_key
 from benchmarks.load.keys_command import DirectoryUnreadable, add_directory, directory_lines
 from benchmarks.load.limits import Limit, parse_limit
-from benchmarks.load.protocols import CODECS, Question
+from benchmarks.load.questions import CODECS, Expectations, Line, Question, read_keys, read_lines
 from benchmarks.load.run import CannotConnect, LoadResult, LoadSettings, run_load
 from benchmarks.load.tally import Tally
 from benchmarks.report.machine import machine

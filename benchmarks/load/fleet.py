@@ -1,8 +1,9 @@
-"""The connections of a load: opened, replaced as Postfix does, and given up when no answer comes.
+"""The connections of a load: one question in flight on each, replaced as Postfix does, given up without an answer.
 
-Postfix's clients close a connection that was idle for 10 s, or that is 100 s old (auto_clnt.c, and the ipc_idle and
-ipc_ttl of postconf(5)). ``Churn`` does the same; the first lives are cut short at random, or else all
-connections of a run would be replaced in the same instant.
+The generator shares the machine with the server it measures, so an expected answer costs it one comparison of
+bytes; only other answers are decoded. Postfix's clients close a connection that was idle for 10 s, or that is 100 s old
+(auto_clnt.c, and ipc_idle and ipc_ttl of postconf(5)). ``Churn`` does the same; the first lives are cut short at
+random, or else all connections of a run would be replaced in the same instant.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from benchmarks.load.connection import Connection
 from benchmarks.load.pace import Pace
-from benchmarks.load.protocols import Codec
+from benchmarks.load.questions import Codec, Question
 from benchmarks.load.tally import Tally
+from vmaild.errors import ProtocolError
 from vmaild.listening import Address, UnixAddress
+from vmaild.lookup import Reply, Status
 
 CONNECTING_AT_ONCE = 50
 """Half of the smallest listen backlog in use: more at once could fill it, and measure the kernel's retries."""
@@ -40,6 +42,101 @@ class Churn(NamedTuple):
     life: float = 100.0
 
 
+class Connection(asyncio.Protocol):
+    """One connection. ``expires`` is when it is replaced, ``used`` when it was last given a question (nanoseconds).
+
+    ``proven`` says that it brought an answer.
+    """
+
+    def __init__(self, fleet: Fleet, codec: Codec, clock: Callable[[], int], expires: int) -> None:
+        self._fleet = fleet
+        self._clock = clock
+        self._replies = codec.replies()
+        self._partial = False
+        self._transport: asyncio.Transport | None = None
+        self._question: Question | None = None
+        self._since = 0
+        self.proven = False
+        self.used = clock()
+        self.expires = expires
+
+    @property
+    def busy(self) -> bool:
+        """True while an answer is awaited."""
+        return self._question is not None
+
+    def ask(self, question: Question, since: int, now: int) -> None:
+        """Send ``question``; its latency counts from ``since``."""
+        assert self._transport is not None
+        self._question, self._since, self.used = question, since, now
+        self._transport.write(question.wire)
+
+    def fail(self, kind: str) -> None:
+        """Count the question in flight as an error of ``kind``, and drop the connection."""
+        if self._question is not None:
+            self._question = None
+            self._fleet.tally.error(kind, self._since, self._clock())
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are none of asyncio's classes, only of their shape.
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.fail("closed")
+        self._fleet.lost(self)
+
+    def data_received(self, data: bytes) -> None:
+        question = self._question
+        if question is None:
+            self._fleet.tally.errors["unasked"] += 1
+            self.fail("unasked")
+        elif data == question.expected_wire and not self._partial:
+            assert question.expected is not None
+            self._answered(question, question.expected.status, True)
+        else:
+            self._decode(question, data)
+
+    def _decode(self, question: Question, data: bytes) -> None:
+        try:
+            self._replies.feed(data)
+            reply = self._replies.next()
+            surplus = reply is not None and self._replies.next() is not None
+        except ProtocolError:
+            self.fail("malformed")
+            return
+        self._partial = reply is None
+        if surplus:
+            self.fail("unasked")
+        elif reply is not None:
+            right = question.expected is None or question.expected.met_by(reply)
+            self._answered(question, reply.status, right, "" if right else _example(question, reply))
+
+    def _answered(self, question: Question, status: Status, right: bool, example: str = "") -> None:
+        now = self._clock()
+        tally = self._fleet.tally
+        tally.answer(status, self._since, now)
+        if question.expected is not None:
+            tally.check(right, self._since, example)
+        self._question = None
+        self.proven = True
+        self._fleet.done(self, now)
+
+
+def _example(question: Question, reply: Reply) -> str:
+    key, status, text = (
+        raw.decode(errors="backslashreplace") for raw in (question.key, reply.status.value, reply.text)
+    )
+    return f"{key}: {f'{status} {text}'.rstrip()}, but {question.expected} is right"
+
+
 class Fleet:
     """Keeps up to ``size`` connections, from ``open`` to ``close``.
 
@@ -47,25 +144,14 @@ class Fleet:
     """
 
     def __init__(
-        self,
-        address: Address,
-        codec: Codec,
-        size: int,
-        tally: Tally,
-        clock: Callable[[], int],
-        *,
-        churn: Churn | None = None,
-        on_demand: bool = False,
-        seed: int = 0,
-    ) -> None:
+        self, address: Address, codec: Codec, size: int, tally: Tally, clock: Callable[[], int],
+        *, churn: Churn | None = None, on_demand: bool = False, seed: int = 0,
+    ) -> None:  # fmt: skip
         self.tally = tally
         self.pace: Pace | None = None
         self.connections: set[Connection] = set()
         self.opened = 0
-        self._address = address
-        self._codec = codec
-        self._size = size
-        self._clock = clock
+        self._address, self._codec, self._size, self._clock = address, codec, size, clock
         self._churn = churn
         self._on_demand = on_demand
         self._random = random.Random(seed)
@@ -86,8 +172,7 @@ class Fleet:
 
     def want(self, more: int) -> None:
         """Open up to ``more`` connections, as far as ``size`` allows."""
-        room = self._size - len(self.connections) - len(self._tasks)
-        for _ in range(min(more, room)):
+        for _ in range(min(more, self._size - len(self.connections) - len(self._tasks))):
             self._start_connect(0.0)
 
     def done(self, connection: Connection, now: int) -> None:
@@ -158,14 +243,14 @@ class Fleet:
             self.pace.ready(connection, self._clock())
 
     async def _open(self) -> Connection:
-        loop = asyncio.get_running_loop()
+        loop, where = asyncio.get_running_loop(), self._address
 
         def factory() -> Connection:
             return Connection(self, self._codec, self._clock, self._expiry())
 
-        if isinstance(self._address, UnixAddress):
-            return (await loop.create_unix_connection(factory, self._address.path))[1]
-        return (await loop.create_connection(factory, self._address.host, self._address.port))[1]
+        if isinstance(where, UnixAddress):
+            return (await loop.create_unix_connection(factory, where.path))[1]
+        return (await loop.create_connection(factory, where.host, where.port))[1]
 
     def _expiry(self) -> int:
         if self._churn is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bonsai import LDAPClient, LDAPError, LDAPSearchScope
 
-from benchmarks.load.expectation import ANY, Expected, Line, format_line
+from benchmarks.load.questions import ANY, Expected, Line, format_line
 from benchmarks.report.output import new_parser
 from vmaild.lookup import Status
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-LATENCIES = ("p50", "p90", "p99", "p99.9", "max", "mean")
-COUNTS = ("ok", "notfound", "temp", "perm", "wrong", "errors")
+TIMES = ("p50", "p90", "p99", "p99.9", "max", "mean", "cpu")
+COUNTS = ("rate", "ok", "notfound", "temp", "perm", "wrong", "errors")
 
 _MILLISECONDS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
 _LIMIT = re.compile(r"\s*([a-z]+[0-9.]*)\s*([<>])\s*([0-9]+(?:\.[0-9]+)?)\s*(ns|us|ms|s|%)?\s*")
@@ -42,14 +42,10 @@ def parse_limit(text: str) -> Limit:
     if match is None:
         raise ValueError(f"{text!r} is no limit; write it like 'p99>5ms', 'rate<10000' or 'wrong>0'")
     figure, sign, digits, unit = match.groups()
-    number, above = float(digits), sign == ">"
-    if figure in LATENCIES or figure == "cpu":
-        if unit not in _MILLISECONDS:
-            raise ValueError(f"{text!r}: {figure} needs a unit: ns, us, ms or s")
-        return Limit(text, figure, above, number * _MILLISECONDS[unit])
-    if figure not in (*COUNTS, "rate"):
-        known = ", ".join((*LATENCIES, "cpu", "rate", *COUNTS))
-        raise ValueError(f"{text!r}: unknown figure {figure!r}; there are {known}")
-    if unit not in (None, "%") or (unit == "%" and figure == "rate"):
+    if figure not in TIMES + COUNTS:
+        raise ValueError(f"{text!r}: unknown figure {figure!r}; there are {', '.join(TIMES + COUNTS)}")
+    if figure in TIMES and unit not in _MILLISECONDS:
+        raise ValueError(f"{text!r}: {figure} needs a unit: ns, us, ms or s")
+    if figure in COUNTS and unit and (unit != "%" or figure == "rate"):
         raise ValueError(f"{text!r}: {figure} takes no unit {unit!r}")
-    return Limit(text, figure, above, number, share=unit == "%")
+    return Limit(text, figure, sign == ">", float(digits) * _MILLISECONDS.get(unit, 1.0), share=unit == "%")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from benchmarks.load.protocols import Question
+from benchmarks.load.questions import Question
 from benchmarks.load.tally import Tally
 
 
@@ -37,13 +37,9 @@ class Schedule:
         """How many questions are due at ``now``."""
         if now < self._start:
             return 0
-        count = int((now - self._start) * self._rate / 1e9) + 1
+        count = int((now - self._start) * self._rate / 1e9)
         # The division above may round to the other side of a due time.
-        while self.time_of(count) <= now:
-            count += 1
-        while count and self.time_of(count - 1) > now:
-            count -= 1
-        return count
+        return sum(self.time_of(number) <= now for number in range(count, count + 2)) + count
 
 
 class ClosedLoop:

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from benchmarks.load.fleet import Churn, Fleet
 from benchmarks.load.keys import KeyStream
 from benchmarks.load.pace import ClosedLoop, Lockstep, OpenLoop, Pace, Schedule
-from benchmarks.load.protocols import Codec, Question
+from benchmarks.load.questions import Codec, Question
 from benchmarks.load.tally import Tally
 from benchmarks.load.ticker import Ticker
-from benchmarks.site.processes import cpu_seconds, waited_seconds
+from benchmarks.site.use import cpu_seconds, waited_seconds
 from vmaild.listening import Address
 
 SWEEP_SECONDS = 0.2

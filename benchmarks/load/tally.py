@@ -79,12 +79,10 @@ class Tally:
 
     def check(self, right: bool, since: int, example: str = "") -> None:
         """Count an answer that an expectation exists for."""
-        if since < self.began:
-            return
-        self.checked += 1
-        if not right:
-            self.wrong += 1
-            if len(self.examples) < EXAMPLES:
+        if since >= self.began:
+            self.checked += 1
+            self.wrong += not right
+            if not right and len(self.examples) < EXAMPLES:
                 self.examples.append(example)
 
     def error(self, kind: str, since: int, now: int) -> None:

@@ -16,14 +16,6 @@ MOST_TICKS = 5000
 """Ticks a second, at most: a tick costs 10 us of CPU, and at higher rates one tick asks several questions."""
 
 
-class _Timespec(ctypes.Structure):
-    _fields_ = (("sec", ctypes.c_long), ("nsec", ctypes.c_long))
-
-
-class _Itimerspec(ctypes.Structure):
-    _fields_ = (("interval", _Timespec), ("value", _Timespec))
-
-
 class Ticker:
     """Calls ``tick`` every ``seconds`` from the running loop, until closed."""
 
@@ -35,7 +27,7 @@ class Ticker:
         if self._descriptor < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create failed")
         period = divmod(max(int(seconds * 1e9), 10**9 // MOST_TICKS), 10**9)
-        spec = _Itimerspec(_Timespec(*period), _Timespec(*period))
+        spec = (ctypes.c_long * 4)(*period, *period)
         if libc.timerfd_settime(self._descriptor, 0, ctypes.byref(spec), None) < 0:
             raise OSError(ctypes.get_errno(), "timerfd_settime failed")
         self._loop.add_reader(self._descriptor, self._fired)

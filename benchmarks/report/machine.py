@@ -6,7 +6,6 @@ import datetime
 import os
 import platform
 import re
-import shutil
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -16,42 +15,33 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent.parent
 """The source checkout."""
 
-PACKAGES = ("uvloop", "bonsai", "cachetools", "postfix-mta-sts-resolver")
-
 
 def machine() -> dict[str, str]:
-    """Date, hardware and the versions of everything that takes part."""
+    """Date, hardware and the versions of everything that takes part; "none" for what is not installed."""
+    packages = ("uvloop", "bonsai", "cachetools", "postfix-mta-sts-resolver")
+    installed = {each.metadata["Name"].lower().replace("_", "-"): each.version for each in metadata.distributions()}
+    processor = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "processor": _first(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text()) or platform.machine(),
+        "processor": processor[1] if processor else platform.machine(),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
         "load average": f"{os.getloadavg()[0]:.2f}",
-        "kernel": platform.release(),
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
+        "kernel": platform.release(),
         "python": platform.python_version(),
-        **{name: _version(name) for name in PACKAGES},
-        "postfix": _ask(["postconf", "-d", "-h", "mail_version"], r"(.+)"),
-        "openldap": _ask(["/usr/sbin/slapd", "-VV"], r"slapd ([0-9.]+)"),
-        "memcached": _ask(["memcached", "-V"], r"memcached ([0-9.]+)"),
-        "commit": _ask(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], r"(.+)"),
+        **{name: installed.get(name, "none") for name in packages},
+        "postfix": _ask(r"(.+)", "postconf", "-d", "-h", "mail_version"),
+        "openldap": _ask(r"slapd ([0-9.]+)", "/usr/sbin/slapd", "-VV"),
+        "memcached": _ask(r"memcached ([0-9.]+)", "memcached", "-V"),
+        "commit": _ask(r"(.+)", "git", "-C", str(ROOT), "describe", "--always", "--dirty"),
     }
 
 
-def _version(package: str) -> str:
+def _ask(pattern: str, *command: str) -> str:
     try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
         return "none"
-
-
-def _ask(command: list[str], pattern: str) -> str:
-    if shutil.which(command[0]) is None:
-        return "none"
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return _first(pattern, done.stdout + done.stderr) or "unknown"
-
-
-def _first(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
-    return match[1].strip() if match else ""
+    match = re.search(pattern, done.stdout + done.stderr)
+    return match[1] if match else "unknown"

@@ -12,7 +12,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from benchmarks.report.rows import Result, Section
-from benchmarks.report.tables import COLUMNS
+from benchmarks.report.tables import COLUMNS, cell
 
 OWN, OTHER, SLAPD = "#1f6f8b", "#b8b8b8", "#d08c3f"
 """vmaild in colour, everybody else in grey."""
@@ -55,15 +55,14 @@ def _panels(result: Result) -> list[Panel]:
 
 def _bars(axis: Any, section: Section, rows: Sequence[Mapping[str, Any]]) -> None:
     values = [row["figures"].get(section.figure, 0.0) for row in rows]
-    column = COLUMNS[section.figure]
     bars = axis.barh([row["name"] for row in rows], values, color=[_colour(row["name"]) for row in rows])
-    axis.bar_label(bars, [column.text(value) for value in values], padding=3, fontsize=8)
+    axis.bar_label(bars, [cell(section.figure, row["figures"]) for row in rows], padding=3, fontsize=8)
     axis.set_xlim(right=(max(values) or 1.0) * 1.25)
     axis.invert_yaxis()
     axis.tick_params(labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)
     size = f", {rows[0]['clients']:,} {section.clients}" if section.clients else ""
-    axis.set_title(f"{section.title}, {column.heading}{size}", fontsize=9)
+    axis.set_title(f"{section.title}, {COLUMNS[section.figure][0]}{size}", fontsize=9)
 
 
 def _lines(axis: Any, section: Section, rows: Sequence[Mapping[str, Any]]) -> None:

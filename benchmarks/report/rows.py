@@ -1,10 +1,9 @@
-"""Figures of several rounds put together: the median of each, with every sample kept. Pure."""
+"""Figures of several rounds put together: the median of each, with every sample kept; and the ratios. Pure."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 Figures = dict[str, float]
@@ -17,8 +16,8 @@ Result = dict[str, Any]
 class Section(NamedTuple):
     """Rows that stand in one table. ``clients`` heads the column of sizes, empty for none.
 
-    ``picture`` is ``bars`` (one panel for each size, of ``figure``), ``lines`` (over the sizes) or empty.
-    Of the latencies, the table shows those of ``latencies``.
+    ``picture`` is ``bars`` (one panel for each size, of ``figure``), ``lines`` (over the sizes), ``percentiles`` or
+    empty. Of the latencies, the table shows those of ``latencies``.
     """
 
     name: str
@@ -30,7 +29,7 @@ class Section(NamedTuple):
 
 
 class Aim(NamedTuple):
-    """``name`` over ``base`` at one size of a section, and the bound that is aimed at; None only shows the ratio."""
+    """``name`` over ``base`` at one size of a section, and the bound that is aimed at; without, only the ratio is shown."""
 
     title: str
     section: str
@@ -38,18 +37,13 @@ class Aim(NamedTuple):
     name: str
     base: str
     figure: str = "rate"
-    least: float | None = None
-    most: float | None = None
+    least: float = 0.0
+    most: float = float("inf")
 
     def __str__(self) -> str:
-        if self.least is not None:
+        if self.least:
             return f"at least {self.least:.2f}"
-        return "" if self.most is None else f"at most {self.most:.2f}"
-
-    def missed(self, ratio: float) -> bool:
-        """True when ``ratio`` is beyond the bound."""
-        below = self.least is not None and ratio < self.least
-        return below or (self.most is not None and ratio > self.most)
+        return "" if self.most == float("inf") else f"at most {self.most:.2f}"
 
 
 class Rows:
@@ -62,28 +56,23 @@ class Rows:
         """Add the sample of one round."""
         self._samples.setdefault((section, name, clients), []).append(sample)
 
-    def samples(self, section: str, name: str, clients: int) -> list[Figures]:
-        """The samples of one row; none if it was not measured."""
-        return self._samples.get((section, name, clients), [])
-
     def figures(self, section: str, name: str, clients: int) -> Figures:
-        """The median of each figure of one row over all rounds."""
-        return _medians(self.samples(section, name, clients))
+        """The median of each figure of one row over all rounds; none if it was not measured."""
+        return _medians(self._samples.get((section, name, clients), []))
 
     def ratio(self, aim: Aim) -> float | None:
         """The median of the rounds' ratios, since both sides of a round were measured in the same minute."""
-        sides = [self.samples(aim.section, name, aim.clients) for name in (aim.name, aim.base)]
+        sides = [self._samples.get((aim.section, name, aim.clients), []) for name in (aim.name, aim.base)]
         pairs = [(over.get(aim.figure), under.get(aim.figure)) for over, under in zip(*sides, strict=False)]
         ratios = [over / under for over, under in pairs if over is not None and under]
         return statistics.median(ratios) if ratios else None
 
     def ratios(self, aims: Iterable[Aim]) -> list[dict[str, Any]]:
         """What JSON keeps of the aims whose rows were measured."""
-        found = ((aim, self.ratio(aim)) for aim in aims)
+        measured = [(aim, ratio) for aim in aims if (ratio := self.ratio(aim)) is not None]
         return [
-            {"title": aim.title, "ratio": ratio, "aim": str(aim), "missed": aim.missed(ratio)}
-            for aim, ratio in found
-            if ratio is not None
+            {"title": aim.title, "ratio": ratio, "aim": str(aim), "missed": not aim.least <= ratio <= aim.most}
+            for aim, ratio in measured
         ]
 
     def as_json(self) -> list[dict[str, Any]]:
@@ -97,22 +86,6 @@ class Rows:
 def _medians(samples: Sequence[Figures]) -> Figures:
     names = dict.fromkeys(name for sample in samples for name in sample)
     return {name: statistics.median(each[name] for each in samples if name in each) for name in names}
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """How one figure is shown in a table."""
-
-    heading: str
-    kind: str = "time"
-
-    def text(self, value: float | None) -> str:
-        """The figure as text; empty where it was not measured."""
-        if value is None:
-            return ""
-        if self.kind == "time":
-            return milliseconds(value)
-        return f"{value / 2**20:,.0f} MiB" if self.kind == "memory" else f"{value:,.0f}"
 
 
 def milliseconds(number: float) -> str:

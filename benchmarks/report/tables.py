@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.report.rows import Column, Result, Section
+from benchmarks.report.rows import Result, Section, milliseconds
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _memory(value: float) -> str:
+    return f"{value / 2**20:,.0f} MiB"
+
 
 LATENCIES = ("p50", "p90", "p99", "p99.9", "max")
 
-COLUMNS = {
-    "rate": Column("a second", "number"),
-    "cpu server": Column("CPU: server"),
-    "cpu slapd": Column("slapd"),
-    "cpu relay": Column("relay"),
-    "cpu postfix": Column("Postfix"),
-    "client_cpu": Column("client"),
-    "ldap_connections": Column("LDAP connections", "number"),
-    "cold searches": Column("cold", "number"),
-    "warm searches": Column("warm", "number"),
-    "cold connections": Column("new LDAP connections: cold", "number"),
-    "warm connections": Column("warm", "number"),
-    "time": Column("median"),
-    "longest": Column("longest"),
-    **{name: Column(name) for name in LATENCIES},
-    "resident": Column("memory", "memory"),
-    "bytes for each answer": Column("bytes for each answer", "number"),
+COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "rate": ("a second", _number),
+    "cpu server": ("CPU: server", milliseconds),
+    "cpu slapd": ("slapd", milliseconds),
+    "cpu relay": ("relay", milliseconds),
+    "cpu postfix": ("Postfix", milliseconds),
+    "client_cpu": ("client", milliseconds),
+    "ldap_connections": ("LDAP connections", _number),
+    "cold searches": ("cold", _number),
+    "warm searches": ("warm", _number),
+    "cold connections": ("new LDAP connections: cold", _number),
+    "warm connections": ("warm", _number),
+    "time": ("median", milliseconds),
+    "longest": ("longest", milliseconds),
+    **{name: (name, milliseconds) for name in LATENCIES},
+    "resident": ("memory", _memory),
+    "bytes for each answer": ("bytes for each answer", _number),
 }
-"""The figures that a table shows, in this order, where a section has them. Others stand in the JSON alone."""
+"""The figures that a table shows, in this order, where a section has them: heading and form. JSON has more."""
 
 
 def report(result: Result) -> str:
@@ -36,43 +45,26 @@ def report(result: Result) -> str:
     if result["ratios"]:
         lines = [[each["title"], f"{each['ratio']:.2f}", each["aim"]] for each in result["ratios"]]
         parts.append("## Ratios\n\n" + table(["", "measured", "aim"], lines))
-    parts += result["notes"]
-    return "\n\n".join(part for part in [*parts, about(result["machine"])] if part) + "\n"
-
-
-def about(machine: Mapping[str, str]) -> str:
-    """The machine in one line."""
-    versions = ", ".join(
-        f"{name} {machine[key]}" for name, key in _VERSIONS.items() if machine.get(key, "none") != "none"
-    )
-    return (
-        f"Measured {machine['date']} on {machine['cores']} cores ({machine['processor']}), {machine.get('system', '')},"
-        f" Linux {machine.get('kernel', '')}, {versions}."
-    )
-
-
-_VERSIONS = {
-    "Python": "python", "uvloop": "uvloop", "Postfix": "postfix", "OpenLDAP": "openldap", "memcached": "memcached",
-    "postfix-mta-sts-resolver": "postfix-mta-sts-resolver", "vmaild": "commit",
-}  # fmt: skip
+    machine = ", ".join(f"{name} {value}" for name, value in result["machine"].items() if value != "none")
+    return "\n\n".join(part for part in [*parts, *result["notes"], f"Measured on: {machine}."] if part) + "\n"
 
 
 def _section(section: Section, rows: Sequence[Mapping[str, Any]]) -> str:
     rows = [row for row in rows if row["section"] == section.name]
-    if not rows:
-        return ""
     hidden = set(LATENCIES) - set(section.latencies)
     shown = [name for name in COLUMNS if name not in hidden and any(name in row["figures"] for row in rows)]
     sizes = [section.clients] if section.clients else []
+    header = ["", *sizes, *(COLUMNS[name][0] for name in shown)]
     lines = [
-        [
-            row["name"],
-            *(f"{row['clients']:,}" for _ in sizes),
-            *(COLUMNS[name].text(row["figures"].get(name)) for name in shown),
-        ]
+        [row["name"], *(f"{row['clients']:,}" for _ in sizes), *(cell(name, row["figures"]) for name in shown)]
         for row in rows
     ]
-    return f"## {section.title}\n\n" + table(["", *sizes, *(COLUMNS[name].heading for name in shown)], lines)
+    return f"## {section.title}\n\n{table(header, lines)}" if rows else ""
+
+
+def cell(name: str, figures: Mapping[str, float]) -> str:
+    """A figure as text; empty where it was not measured."""
+    return COLUMNS[name][1](figures[name]) if name in figures else ""
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.load.expectation import ANY, Expected, Line
+from benchmarks.load.questions import ANY, Expected, Line
 from vmaild.demo.tree import SEARCH_BASE, tree
 from vmaild.lookup import Status
 

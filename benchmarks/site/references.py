@@ -1,7 +1,8 @@
 """Reference servers, each as short as it can be: ``python -m benchmarks.site.references SERVER ADDRESS``.
 
 ``echo`` sends back what came, which is the least that a server in Python can do. ``dict`` answers from the expectation
-file ``--table`` by the request's bytes, the ceiling for any socketmap server in Python. ``relay`` holds back what comes
+file ``--table`` by the request's bytes, and "not found" to all others: the ceiling for any socketmap server in Python.
+``relay`` holds back what comes
 from the server at ``--to`` for ``--delay`` seconds: a slow directory, made of a fast one.
 """
 
@@ -18,9 +19,7 @@ from typing import cast
 
 import uvloop
 
-from benchmarks.load.expectation import ANY, Line, read_lines
-from benchmarks.load.protocols import CODECS, Codec
-from vmaild.errors import ProtocolError
+from benchmarks.load.questions import CODECS, read_lines
 from vmaild.listening import Address, InetAddress, UnixAddress, parse_address
 from vmaild.lookup import NOT_FOUND, Reply, Request
 from vmaild.wire import socketmap, tcp_table
@@ -41,57 +40,27 @@ class EchoServer(asyncio.Protocol):
         self._write(data)
 
 
-class Table:
-    """Reply bytes by request bytes, both as they go over the wire."""
-
-    def __init__(self, codec: Codec) -> None:
-        self.replies: dict[bytes, bytes] = {}
-        self._codec = codec
-        self._others: dict[bytes, bytes] = {}
-
-    def add(self, line: Line) -> None:
-        """Take one line of an expectation file."""
-        reply = self._codec.encode_reply(Reply(line.expected.status, line.expected.value or b""))
-        if line.key == ANY:
-            self._others[line.map_name] = reply
-        else:
-            self.replies[self._codec.encode_request(Request(line.map_name, line.key))] = reply
-
-    def reply(self, request: Request) -> bytes:
-        """The reply to a request that came in pieces, or whose key has no line."""
-        known = self.replies.get(self._codec.encode_request(request)) or self._others.get(request.map_name)
-        return known or self._codec.encode_reply(NOT_FOUND)
-
-
 class DictServer(asyncio.Protocol):
-    """Answers from a ``Table``."""
+    """Answers with the replies by the bytes of their requests; ``requests`` tells when another request is whole."""
 
-    def __init__(self, table: Table, requests: Callable[[], Requests]) -> None:
-        self._known = table.replies.get
-        self._table = table
-        self._requests = requests()
-        self._partial = False
+    def __init__(self, replies: dict[bytes, bytes], not_found: bytes, requests: Callable[[], Requests]) -> None:
+        self._known = replies.get
+        self._not_found = not_found
+        self._requests = requests
+        self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._write = self._transport.write
+        self._write = cast(asyncio.Transport, transport).write
 
     def data_received(self, data: bytes) -> None:
+        data = self._rest + data if self._rest else data
         reply = self._known(data)
-        if reply is not None and not self._partial:
-            self._write(reply)
-        else:
-            self._take_apart(data)
-
-    def _take_apart(self, data: bytes) -> None:
-        self._requests.feed(data)
-        try:
-            while (request := self._requests.next()) is not None:
-                assert isinstance(request, Request)
-                self._write(self._table.reply(request))
-        except ProtocolError:
-            self._transport.close()
-        self._partial = not self._requests.empty
+        if reply is None:
+            requests = self._requests()
+            requests.feed(data)
+            reply = self._not_found if requests.next() is not None else b""
+        self._rest = b"" if reply else data
+        self._write(reply)
 
 
 async def relay(to: InetAddress, delay: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -128,31 +97,25 @@ def main() -> int:
     arguments = parser.parse_args()
     factory: Callable[[], asyncio.Protocol] = EchoServer
     if arguments.server == "dict":
-        factory = partial(DictServer, _table(arguments), _requests(arguments))
+        factory = _dict_server(arguments)
     elif arguments.server == "relay":
-        factory = partial(_relay_protocol, arguments.to, arguments.delay)
+        handle = partial(relay, arguments.to, arguments.delay)
+        factory = lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), handle)  # noqa: E731
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(factory, arguments.address))
     return 0
 
 
-def _relay_protocol(to: InetAddress, delay: float) -> asyncio.Protocol:
-    reader = asyncio.StreamReader()
-    return asyncio.StreamReaderProtocol(reader, partial(relay, to, delay))
-
-
-def _table(arguments: argparse.Namespace) -> Table:
-    table = Table(CODECS[arguments.protocol])
-    for line in read_lines(arguments.table):
-        if arguments.protocol == "socketmap" or line.map_name == arguments.map.encode():
-            table.add(line)
-    return table
-
-
-def _requests(arguments: argparse.Namespace) -> Callable[[], Requests]:
-    if arguments.protocol == "socketmap":
-        return socketmap.SocketmapRequests
-    return partial(tcp_table.TcpTableRequests, arguments.map.encode())
+def _dict_server(arguments: argparse.Namespace) -> Callable[[], asyncio.Protocol]:
+    codec, name = CODECS[arguments.protocol], arguments.map.encode()
+    lines = [line for line in read_lines(arguments.table) if codec is CODECS["socketmap"] or line.map_name == name]
+    replies = {
+        codec.encode_request(Request(line.map_name, line.key)): codec.encode_reply(Reply(*line.expected))
+        for line in lines
+    }
+    tcp = partial(tcp_table.TcpTableRequests, name)
+    requests = socketmap.SocketmapRequests if arguments.protocol == "socketmap" else tcp
+    return partial(DictServer, replies, codec.encode_reply(NOT_FOUND), requests)
 
 
 async def _serve(factory: Callable[[], asyncio.Protocol], address: Address) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks.load.expectation import ANY, read_lines
+from benchmarks.load.questions import ANY, read_lines
 from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES
 from benchmarks.site.site import Server, Site, Vmaild
 from vmaild.demo.postfix import Postfix

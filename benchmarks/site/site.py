@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-from benchmarks.load.expectation import format_line
+from benchmarks.load.questions import format_line
 from benchmarks.report.machine import ROOT
 from benchmarks.site.population import MAILBOXES, address, answers, bulk_address, write_ldif
 from vmaild.admin import flush, stats

@@ -99,7 +99,7 @@ def test_keys_are_split_into_hot_and_cold(mix: Mix, hot: int, expected: tuple[in
 @pytest.mark.parametrize("shares", [(-0.1, 0.0), (0.6, 0.5), (0.0, 1.1)])
 def test_impossible_shares_are_refused(shares: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="shares"):
-        Mix(*shares)
+        stream(Mix(*shares))
 
 
 def test_a_stream_without_the_keys_that_it_needs_is_refused() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.load.pace import ClosedLoop, Lockstep, OpenLoop, Schedule
-from benchmarks.load.protocols import Question
+from benchmarks.load.questions import Question
 from benchmarks.load.tally import Tally
 from vmaild.lookup import Status
 

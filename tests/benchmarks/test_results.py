@@ -12,14 +12,13 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.load.command import progress_line
-from benchmarks.load.expectation import Expectations
+from benchmarks.load.questions import Expectations
 from benchmarks.load.tally import LARGEST, Latencies, Tally
 from benchmarks.report.rows import Aim, Result, Rows, Section, milliseconds
 from benchmarks.report.tables import report, table
 from benchmarks.site.clients import ClientFailed, postmap
 from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES, PER_DOMAIN, address, answers, bulk_address, ldif
-from benchmarks.site.processes import Meter, cpu_seconds, open_connections, resident_bytes
-from benchmarks.site.searches import LogMark, Seen, count
+from benchmarks.site.use import LogMark, Meter, Seen, count, cpu_seconds, open_connections, resident_bytes
 from vmaild.lookup import Status
 
 LOG = """\

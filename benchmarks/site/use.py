@@ -1,4 +1,4 @@
-"""What processes of this machine use, by psutil: CPU time, memory, connections.
+"""What processes of this machine use, by psutil: CPU time, memory, connections; and what slapd saw, by its log.
 
 CPU for each lookup is what stays comparable on a busy machine: lookups per second fall when other programs run,
 and it hardly does. The kernel's counters tick every 10 ms: measure over seconds.
@@ -7,10 +7,20 @@ and it hardly does. The kernel's counters tick every 10 ms: measure over seconds
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
+
+from vmaild.demo.tree import BASE, SEARCH_BASE
+
+_SEARCH = re.compile(r'SRCH base="([^"]*)" scope=(\d)')
+_ACCEPT = re.compile(r"\bACCEPT from\b")
+
+_CHECKED = {SEARCH_BASE, BASE, "", "cn=Subschema"}
+"""Asked for by themselves only to see that a server still holds them, or what its schema is, and not for a message."""
 
 GONE = (psutil.NoSuchProcess, FileNotFoundError)
 
@@ -62,3 +72,34 @@ def open_connections(port: int, pid: int = 0) -> int:
     """Connections that are open to the local TCP ``port``, counted on the clients' side; those of one process."""
     everyone = psutil.Process(pid).net_connections("tcp") if pid else psutil.net_connections("tcp")
     return sum(getattr(each.raddr, "port", 0) == port and each.status == "ESTABLISHED" for each in everyone)
+
+
+class Seen(NamedTuple):
+    """Counts of a part of the log."""
+
+    searches: int
+    connections: int
+
+
+class LogMark:
+    """A place in slapd's log; ``since`` counts what was written after it."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._offset = log.stat().st_size
+
+    def since(self) -> Seen:
+        """What came after the mark."""
+        with self._log.open(errors="replace") as file:
+            file.seek(self._offset)
+            return count(file)
+
+
+def count(lines: Iterable[str]) -> Seen:
+    """Searches for keys, and connections accepted, in lines of the log."""
+    searches = connections = 0
+    for line in lines:
+        match = _SEARCH.search(line)
+        searches += match is not None and not (match[2] == "0" and match[1] in _CHECKED)
+        connections += _ACCEPT.search(line) is not None
+    return Seen(searches, connections)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load.expectation import Expectations, Expected, Line, format_line, read_keys, read_lines
+from benchmarks.load.questions import Expectations, Expected, Line, format_line, read_keys, read_lines
 from vmaild.lookup import NOT_FOUND, Status, found, temporary
 
 MAP = b"virtual_mailbox_maps"
