@@ -7,22 +7,20 @@ postfix-mta-sts-resolver where they are installed. Nothing that is installed is 
 
 from __future__ import annotations
 
-import argparse
+import os
 import time
 from itertools import cycle, islice
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.experiments.loads import MeasurementFailed, load, warm
 from benchmarks.experiments.mail import Keys, measure_postmap, measure_rcpt
 from benchmarks.report.rows import Aim, Section
 from benchmarks.site.clients import NO_DATA, send_message
-from benchmarks.site.population import PER_DOMAIN, address, domain_of, mailboxes
+from benchmarks.site.population import PER_DOMAIN, address, domain_of, mailbox
 from benchmarks.site.rivals import DICT, LDAP, MEMCACHE, PROXY, VMAILD, Rival, Rivals, peer
-from benchmarks.site.site import Site
-from benchmarks.site.use import LogMark
+from benchmarks.site.site import MeasurementFailed, Site, load
+from benchmarks.site.use import seen
 from vmaild.demo.postfix import Postfix
 
-PARTS = ("load", "postmap", "rcpt", "messages")
 CONNECTIONS = 16
 """Connections of the load generator, and processes of postmap: as many as a small Postfix has smtpd processes."""
 
@@ -52,29 +50,25 @@ AIMS = (
     *(Aim(f"RCPT TO, {n} sessions, over the dict server", "rcpt", n, VMAILD, DICT, least=0.95) for n in (1, 10, 50)),
     Aim("CPU of a cached answer, over the dict server", "load", CONNECTIONS, CACHED, DICT, "cpu server", most=1.15),
 )
-DEFAULTS = {"accounts": 100_000, "seconds": 3.0, "rounds": 3}
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
-    parser.add_argument("--hot", type=int, default=10_000, metavar="N", help="keys that are asked again and again")
-    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 10, 50], metavar="N", help="(default: 1 10 50)")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="(default: all)")
+OPTIONS = {
+    "accounts": (100_000, ""),
+    "seconds": (3.0, ""),
+    "rounds": (3, ""),
+    "hot": (10_000, "keys that are asked again and again"),
+    "sessions": ([1, 10, 50], "of SMTP, at a time"),
+    "parts": (["load", "postmap", "rcpt", "messages"], "what to measure"),
+}
 
 
 def measure(run: Run) -> None:
-    """All rounds."""
+    """All rounds, and once the messages."""
     arguments = run.arguments
     with Site(max(arguments.accounts, 3 * PER_DOMAIN), run.say, bulk=2 * arguments.hot) as site:
         rivals = Rivals(site, run.say)
-        for number in run.rounds():
-            run.say(f"round {number + 1} of {arguments.rounds}")
-            if "load" in arguments.parts:
-                _load(run, rivals)
-            if "postmap" in arguments.parts:
-                _postmap(run, rivals)
-            if "rcpt" in arguments.parts:
-                _rcpt(run, rivals)
+        for _ in run.rounds():
+            for part in arguments.parts:
+                if part != "messages":
+                    {"load": _load, "postmap": _postmap, "rcpt": _rcpt}[part](run, rivals)
         if "messages" in arguments.parts:
             count_messages(run, rivals)
 
@@ -105,7 +99,7 @@ def _load(run: Run, rivals: Rivals) -> None:
 
 
 def _postmap(run: Run, rivals: Rivals) -> None:
-    right = {line.key: line.expected.value or b"" for line in mailboxes(rivals.site.accounts)}
+    right = {address(number).encode(): mailbox(number).encode() for number in range(rivals.site.accounts)}
     everything = list(right)
     hot = everything[: run.arguments.hot]
     cached = Keys(right, hot, lambda count: islice(cycle(hot), count))
@@ -125,7 +119,7 @@ def _rcpt(run: Run, rivals: Rivals) -> None:
     for rival in rivals.all:
         if rival.name == VMAILD:
             for map_name in ("virtual_mailbox_maps", "virtual_alias_maps"):
-                warm(site, rivals.vmaild, ["--map", map_name, "--keys", site.bulk_addresses])
+                site.warm(rivals.vmaild, "--map", map_name, "--keys", site.bulk_addresses)
         with rivals.postfix(rival, NO_DATA) as postfix:
             for sessions in run.arguments.sessions:
                 run.say(f"RCPT TO, sessions: {sessions}, {rival.name}")
@@ -151,11 +145,12 @@ def count_messages(run: Run, rivals: Rivals) -> None:
 def _count(rivals: Rivals, rival: Rival, postfix: Postfix, kind: int) -> dict[str, float]:
     figures: dict[str, float] = {}
     for number, state in enumerate(("cold", "warm"), 1):
-        mark = LogMark(rivals.site.slapd.log)
-        send_message(postfix.port, recipient(kind))
-        _wait_until_removed(postfix, rival, number)
-        seen = mark.since()
-        figures |= {f"{state} searches": seen.searches, f"{state} connections": seen.connections}
+        with rivals.site.slapd.log.open(errors="replace") as log:
+            log.seek(0, os.SEEK_END)
+            send_message(postfix.port, recipient(kind))
+            _wait_until_removed(postfix, rival, number)
+            searches, connections = seen(log)
+        figures |= {f"{state} searches": searches, f"{state} connections": connections}
     return figures
 
 

@@ -8,7 +8,6 @@ note is the CPU that the process uses while searches hang. Needs slapd, ldap-uti
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import dataclasses
 import json
@@ -24,7 +23,7 @@ import uvloop
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.experiments.lines import search_in_lines
-from benchmarks.report.machine import ROOT
+from benchmarks.report.output import ROOT
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import address
 from benchmarks.site.site import POOL_SIZE, Site
@@ -48,15 +47,12 @@ AIMS = (
     Aim("searches of vmaild over bonsai's own pool", "directory", 8, DIRECT, BONSAI),
     Aim("searches of vmaild over ldapsearch -f", "directory", 1, DIRECT, LDAPSEARCH),
 )
-DEFAULTS = {"accounts": 100_000, "seconds": 1.5, "rounds": 3}
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
-    default = [1, 2, 4, 8, 16]
-    parser.add_argument(
-        "--connections", type=int, nargs="+", default=default, metavar="N", help=f"(default: {default})"
-    )
+OPTIONS = {
+    "accounts": (100_000, ""),
+    "seconds": (1.5, ""),
+    "rounds": (3, ""),
+    "connections": ([1, 2, 4, 8, 16], "of a pool"),
+}
 
 
 def measure(run: Run) -> None:
@@ -65,12 +61,12 @@ def measure(run: Run) -> None:
         settings = settings_for(site.slapd.uri)
         encrypted = dataclasses.replace(settings, uri=(site.slapd.ldaps_uri,))
         # What is asked first must not pay for reading the database into memory.
-        uvloop.run(search_alone(settings, site, run.arguments.seconds / 3))
-        for number in run.rounds():
+        seconds = run.arguments.seconds
+        uvloop.run(search_alone(settings, site, seconds / 3))
+        for _ in run.rounds():
             for count in run.arguments.connections:
-                run.say(f"round {number + 1} of {run.arguments.rounds}: {count} connections")
+                run.say(f"{count} connections")
                 clear, tls = (dataclasses.replace(each, pool_size=count) for each in (settings, encrypted))
-                seconds = run.arguments.seconds
                 figures = {DIRECT: uvloop.run(search_alone(clear, site, seconds))}
                 with _relay_for_all():
                     figures[RELAY] = uvloop.run(search_alone(clear, site, seconds))
@@ -91,19 +87,20 @@ def settings_for(uri: str) -> DirectorySettings:
     )
 
 
-async def search_alone(settings: DirectorySettings, site: Site, seconds: float, lines: int = 0) -> Figures:
-    """vmaild's own layer, by default with as many lines as its pool has connections."""
-    directory = await _filled(settings)
+async def search_alone(settings: DirectorySettings, site: Site, seconds: float) -> Figures:
+    """vmaild's own layer, with as many lines as its pool has connections."""
+    directory = await filled(settings)
 
     def ask(mail: str) -> Awaitable[object]:
         return directory.search(Search(SEARCH_BASE, Scope.SUB, f"(mail={mail})", ("mailbox",)))
 
-    figures = await search_in_lines(ask, lines or settings.pool_size, site.accounts, seconds, site.slapd.pid)
+    figures = await search_in_lines(ask, settings.pool_size, site.accounts, seconds, site.slapd.pid)
     await directory.close()
     return figures
 
 
-async def _filled(settings: DirectorySettings) -> Pool:
+async def filled(settings: DirectorySettings) -> Pool:
+    """A pool with all its connections."""
     directory = Pool(settings)
     await directory.start()
     while directory.status().servers[0].connections < settings.pool_size:  # noqa: ASYNC110 - it sets no event
@@ -113,7 +110,7 @@ async def _filled(settings: DirectorySettings) -> Pool:
 
 async def _hanging_cpu(settings: DirectorySettings, slapd: Slapd) -> float:
     """The share of one core that the process uses while searches hang."""
-    directory = await _filled(dataclasses.replace(settings, timeout=HANG_SECONDS + 1))
+    directory = await filled(dataclasses.replace(settings, timeout=HANG_SECONDS + 1))
     slapd.suspend()
     search = Search(SEARCH_BASE, Scope.SUB, f"(mail={address(0)})", ("mailbox",))
     searches = [asyncio.create_task(directory.search(search)) for _ in range(settings.pool_size)]
@@ -129,7 +126,7 @@ async def _hanging_cpu(settings: DirectorySettings, slapd: Slapd) -> float:
 
 def _bonsai_pool(site: Site, seconds: float, connections: int) -> Figures:
     arguments = [site.slapd.uri, site.slapd.pid, site.accounts, seconds, connections]
-    command = [sys.executable, "-m", "benchmarks.experiments.bonsai_pool", *map(str, arguments)]
+    command = [sys.executable, "-m", "benchmarks.experiments.lines", *map(str, arguments)]
     figures: Figures = json.loads(subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout)
     return figures
 

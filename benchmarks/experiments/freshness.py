@@ -7,7 +7,6 @@ reply that is another; ``--seconds`` after it, it is given up. Needs slapd and l
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Sequence
@@ -37,7 +36,12 @@ MAILBOX, ALIAS, DOMAIN = "virtual_mailbox_maps", "virtual_alias_maps", "virtual_
 
 SECTIONS = (Section("freshness", "From a change to the first other answer", "", "bars", "longest"),)
 AIMS: tuple[Aim, ...] = ()
-DEFAULTS = {"rounds": 20, "seconds": 10.0}
+OPTIONS = {
+    "rounds": (20, ""),
+    "seconds": (10.0, "after which a change is given up"),
+    "mode": ("sync", "sync, poll or none"),
+    "only": ("", "only the changes with this text in their name"),
+}
 
 
 class Case(NamedTuple):
@@ -134,12 +138,6 @@ CASES = (
     Case("domain renamed, found", DOMAIN, "d{n}.example", "", _rename("", "o=r{n}.example")),
     Case("domain renamed, its account", MAILBOX, A, _account(A), _rename("", "o=r{n}.example")),
 )  # fmt: skip
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
-    parser.add_argument("--mode", choices=HEARD_SECONDS, default="sync", help="(default: %(default)s)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only the changes with this text in their name")
 
 
 def measure(run: Run) -> None:

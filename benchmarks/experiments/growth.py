@@ -1,18 +1,16 @@
 """How the cost of an answer grows with what there is: cached answers, connections, and entries of the directory.
 
-While the entries grow the cache keeps nothing, so that every lookup is a search. Needs slapd.
+While the entries grow the cache keeps nothing, so that every lookup is a search. An option without a number leaves its
+series out. Needs slapd.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
+import psutil
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.experiments.loads import load, warm
 from benchmarks.report.rows import Aim, Figures, Section
-from benchmarks.site.site import Site, Vmaild
-from benchmarks.site.use import resident_bytes
+from benchmarks.site.site import Site, Vmaild, load
 
 HOT = 10_000
 """Keys that are asked while the connections grow."""
@@ -20,8 +18,8 @@ HOT = 10_000
 ANSWERS_FOR_EACH_KEY = 2
 """A search for a mailbox finds out what the alias map would answer as well: one record has both."""
 
-CONNECTIONS = 50
-MISS_CONNECTIONS = 16
+CONNECTIONS, MISS_CONNECTIONS = 50, 16
+STEPS = [1000, 10_000, 100_000, 1_000_000]
 
 SECTIONS = (
     Section("answers", "cached answers", "answers in the cache", "lines"),
@@ -29,26 +27,23 @@ SECTIONS = (
     Section("entries", "every lookup a miss", "accounts in the directory", "lines"),
 )
 AIMS: tuple[Aim, ...] = ()
-DEFAULTS = {"seconds": 5.0}
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
-    steps = [1000, 10_000, 100_000, 1_000_000]
-    for name, default in (("answers", steps), ("connections", [1, 10, 50, 100, 500, 1000]), ("entries", steps)):
-        text = "(default: %(default)s); none to leave this out"
-        parser.add_argument(f"--{name}", type=int, nargs="*", default=default, metavar="N", help=text)
+OPTIONS = {
+    "seconds": (5.0, ""),
+    "answers": (STEPS, "in the cache"),
+    "connections": ([1, 10, 50, 100, 500, 1000], "with cached answers"),
+    "entries": (STEPS, "of the directory"),
+}
 
 
 def measure(run: Run) -> None:
     """The three series."""
     answers, connections, entries = (sorted(getattr(run.arguments, section.name)) for section in SECTIONS)
-    cached = [max(answers, default=0) // ANSWERS_FOR_EACH_KEY, HOT if connections else 0]
-    if any(cached):
-        with Site(max(cached), run.say) as site:
+    accounts = max(max(answers, default=0) // ANSWERS_FOR_EACH_KEY, HOT if connections else 0)
+    if accounts:
+        with Site(accounts, run.say) as site:
             _answers(run, site, answers)
             vmaild = site.vmaild()
-            warm(site, vmaild, ["--keys", site.addresses, "--hot", HOT])
+            site.warm(vmaild, "--keys", site.addresses, "--hot", HOT)
             for size in connections:
                 run.say(f"{size:,} connections")
                 run.rows.add("connections", "vmaild", size, _cached(run, site, vmaild, HOT, size))
@@ -64,16 +59,16 @@ def measure(run: Run) -> None:
 
 def _answers(run: Run, site: Site, sizes: list[int]) -> None:
     vmaild = site.vmaild(max_entries=2 * max(sizes, default=1))
-    empty = resident_bytes(vmaild.pid)
+    process = psutil.Process(vmaild.pid)
+    empty = process.memory_info().rss
     for size in sizes:
-        began = time.monotonic()
         run.say(f"{size:,} cached answers: filling the cache")
         keys = max(1, size // ANSWERS_FOR_EACH_KEY)
-        warm(site, vmaild, ["--keys", site.addresses, "--hot", keys])
+        site.warm(vmaild, "--keys", site.addresses, "--hot", keys)
         answers = ANSWERS_FOR_EACH_KEY * vmaild.records()
-        run.say(f"{answers:,} cached answers: measuring, after {time.monotonic() - began:.0f} s")
+        run.say(f"{answers:,} cached answers: measuring")
         figures = _cached(run, site, vmaild, keys, CONNECTIONS)
-        resident = resident_bytes(vmaild.pid)
+        resident = process.memory_info().rss
         figures |= {"resident": resident, "bytes for each answer": (resident - empty) / answers}
         run.rows.add("answers", "vmaild", answers, figures)
     vmaild.stop()

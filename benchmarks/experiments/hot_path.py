@@ -8,56 +8,39 @@ fewer at a time and pay for more system calls, and the comparison would be of th
 
 from __future__ import annotations
 
-import argparse
+import itertools
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.experiments.loads import load, warm
 from benchmarks.report.rows import Aim, Section
-from benchmarks.site.site import Site
+from benchmarks.site.site import Site, load
 
-PROTOCOLS, TRANSPORTS = ("socketmap", "tcp_table"), ("tcp", "unix")
-WAYS = [(protocol, transport) for protocol in PROTOCOLS for transport in TRANSPORTS]
 ECHO, VMAILD = "echo", "vmaild"
+WAYS = list(itertools.product(("socketmap", "tcp_table"), ("tcp", "unix")))
 
 SECTIONS = [Section(f"{one} {way}", f"{one} over {way}", "connections", "bars", "cpu server") for one, way in WAYS]
 AIMS = [
-    Aim(
-        f"CPU over echo: {section.name}, {count} connections",
-        section.name,
-        count,
-        VMAILD,
-        ECHO,
-        "cpu server",
-        most=1.15,
-    )
-    for section in SECTIONS
-    for count in (50, 500)
+    Aim(f"CPU over echo: {each.name}, {count} connections", each.name, count, VMAILD, ECHO, "cpu server", most=1.15)
+    for each, count in itertools.product(SECTIONS, (50, 500))
 ]
-DEFAULTS = {"accounts": 10_000, "seconds": 2.0, "rounds": 5}
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
-    parser.add_argument("--connections", type=int, nargs="+", default=[50, 500], metavar="N", help="(default: 50 500)")
+OPTIONS = {"accounts": (10_000, ""), "seconds": (2.0, ""), "rounds": (5, ""), "connections": ([50, 500], "at a time")}
 
 
 def measure(run: Run) -> None:
     """All ways in turn."""
     with Site(run.arguments.accounts, run.say) as site:
         vmaild = site.vmaild()
-        warm(site, vmaild, ["--keys", site.addresses])
+        site.warm(vmaild)
         echoes = {"tcp": site.reference("echo"), "unix": site.reference("echo", address=f"unix:{site.home}/echo")}
         for number in run.rounds():
-            for way in WAYS:
+            for way, count in itertools.product(WAYS, run.arguments.connections):
+                run.say(f"{' '.join(way)}, {count} connections")
+                wanted = ["--keys", site.addresses, "--connections", count, "--lockstep", "--warm-up", 0.5]
+                wanted += ["--seconds", run.arguments.seconds]
                 echo = echoes[way[1]]
                 rivals: list[tuple[str, str, int, list[object]]] = [
                     (ECHO, echo.address, echo.pid, ["--protocol", "echo"]),
                     (VMAILD, vmaild.listens[way], vmaild.pid, ["--protocol", way[0], "--expect", site.table]),
                 ]
-                for count in run.arguments.connections:
-                    run.say(f"round {number + 1} of {run.arguments.rounds}: {' '.join(way)}, {count} connections")
-                    wanted = ["--keys", site.addresses, "--connections", count, "--lockstep", "--warm-up", 0.5]
-                    wanted += ["--seconds", run.arguments.seconds]
-                    # Neither is always the one that comes second.
-                    for name, where, pid, own in rivals[::-1] if number % 2 else rivals:
-                        run.rows.add(" ".join(way), name, count, load(where, [*wanted, *own], {"server": pid}))
+                # Neither is always the one that comes second.
+                for name, where, pid, own in rivals[::-1] if number % 2 else rivals:
+                    run.rows.add(" ".join(way), name, count, load(where, [*wanted, *own], {"server": pid}))

@@ -8,14 +8,11 @@ machine's share, the rest is vmaild's own. Needs slapd.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.experiments.loads import MeasurementFailed, finish_load, load, start_load, warm
-from benchmarks.report.rows import Aim, Figures, Section, milliseconds
-from benchmarks.report.tables import LATENCIES
-from benchmarks.site.site import Site, Vmaild
+from benchmarks.report.rows import LATENCIES, Aim, Figures, Section
+from benchmarks.site.site import MeasurementFailed, Site, Vmaild, finish_load, load, start_load
 
 POOL_MARGIN = 1.28
 """More connections than rate times delay, so that a miss does not wait for one: 128 for 1,000/s and 100 ms."""
@@ -33,17 +30,16 @@ AIMS = (
     Aim("p99 with misses, over p99 without", "cached", 0, WITH, WITHOUT, "p99", most=2.0),
     Aim("p99 with misses on another vmaild, over p99 without", "cached", 0, ELSEWHERE, WITHOUT, "p99"),
 )
-DEFAULTS = {"accounts": 10_000, "seconds": 20.0, "rounds": 3}
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
-    add = parser.add_argument
-    add("--misses", type=float, default=1000.0, metavar="N", help="misses a second (default: %(default)s)")
-    add("--delay", type=float, default=0.1, metavar="N", help="of the directory, seconds (default: %(default)s)")
-    add("--rate", type=float, default=RATE, metavar="N", help="cached lookups a second (default: %(default)s)")
-    add("--connections", type=int, default=20, metavar="N", help="of the cached lookups (default: %(default)s)")
-    add("--pool-size", type=int, default=0, metavar="N", help="vmaild's (default: what misses and delay need)")
+OPTIONS = {
+    "accounts": (10_000, ""),
+    "seconds": (20.0, ""),
+    "rounds": (3, ""),
+    "misses": (1000.0, "a second"),
+    "delay": (0.1, "of the directory, seconds"),
+    "rate": (RATE, "cached lookups a second"),
+    "connections": (20, "of the cached lookups"),
+    "pool-size": (0, "vmaild's; 0 is what misses and delay need"),
+}
 
 
 def measure(run: Run) -> None:
@@ -55,13 +51,13 @@ def measure(run: Run) -> None:
         relay = site.reference("relay", "--to", slapd, "--delay", str(arguments.delay))
         uri = f"ldap://{relay.address.removeprefix('inet:')}"
         vmaild, other = (site.vmaild(uri, pool_size=pool) for _ in range(2))
-        warm(site, vmaild, ["--keys", site.addresses], connections=64)
+        site.warm(vmaild)
         pids = {"server": vmaild.pid, "slapd": site.slapd.pid, "relay": relay.pid}
         wanted = [*site.keys, "--connections", arguments.connections, "--rate", arguments.rate]
         wanted += ["--seconds", arguments.seconds, "--warm-up", 2]
         for number in run.rounds():
             for name, missing in ((WITHOUT, None), (WITH, vmaild), (ELSEWHERE, other)):
-                run.say(f"round {number + 1} of {arguments.rounds}, {name}")
+                run.say(name)
                 storm = _storm(run, site, missing, number) if missing else None
                 try:
                     run.rows.add("cached", name, 0, load(vmaild.socketmap, wanted, pids))
@@ -85,9 +81,8 @@ def _note(name: str, figures: Figures) -> str:
 
 
 def _missed(figures: Figures, delay: float) -> Figures:
-    """``figures`` of the misses. MeasurementFailed when they were none: the directory takes ``delay`` seconds."""
     if figures["p50"] < delay * 1e3:
-        raise MeasurementFailed(f"half of the misses took less than {milliseconds(figures['p50'])}: from the cache")
+        raise MeasurementFailed(f"half of the misses took less than {figures['p50']:.1f} ms: from the cache")
     return figures
 
 
@@ -98,6 +93,6 @@ def _storm(run: Run, site: Site, vmaild: Vmaild, number: int) -> subprocess.Pope
     """
     arguments = run.arguments
     connections = max(10, int(arguments.misses * arguments.delay * 4))
-    wanted = [*site.keys, "--unknown", "1", "--connections", str(connections), "--rate", str(arguments.misses)]
-    wanted += ["--seed", str(number + 1), "--seconds", str(arguments.seconds + 4), "--warm-up", "1"]
+    wanted = [*site.keys, "--unknown", 1, "--connections", connections, "--rate", arguments.misses]
+    wanted += ["--seed", number + 1, "--seconds", arguments.seconds + 4, "--warm-up", 1]
     return start_load(vmaild.socketmap, wanted, {})

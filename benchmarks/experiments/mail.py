@@ -35,9 +35,8 @@ def measure_postmap(run: Run, rivals: Rivals, postfix: Postfix, rival: Rival, cl
     wanted = list(keys.then(min(int(first.rate * run.arguments.seconds), MOST_KEYS)))
     if keys.misses:
         rival.forget()
-    pids = {"slapd": rivals.site.slapd.pid}
     server = rival.pid or (master_pid(postfix) if rival.name == PROXY else 0)
-    meter = Meter({**pids, "server": server} if server else pids)
+    meter = Meter({"slapd": rivals.site.slapd.pid, "server": server})
     result = postmap(postfix.config, rival.mailboxes, wanted, clients, keys.right)
     return {"rate": result.rate, "client_cpu": 1e3 * result.cpu / result.asked, **meter.each(result.asked)}
 
@@ -54,8 +53,7 @@ def measure_rcpt(
     wanted = max(sessions, min(int(rate * run.arguments.seconds), site.bulk) // BATCH)
     if misses:
         rival.forget()
-    pids = {"postfix": master_pid(postfix), "slapd": site.slapd.pid}
-    meter = Meter({**pids, "server": rival.pid} if rival.pid else pids)
+    meter = Meter({"postfix": master_pid(postfix), "slapd": site.slapd.pid, "server": rival.pid})
     result = rcpt(postfix.port, sessions, wanted, domain)
     own = open_connections(site.slapd.port, rivals.vmaild.pid)
     connections = own if rival.name == VMAILD else open_connections(site.slapd.port) - own

@@ -9,22 +9,19 @@ Needs root, slapd, postfix and postfix-ldap; touches none that is installed.
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import itertools
 
 import uvloop
 
-from benchmarks.experiments.directory import settings_for
+from benchmarks.experiments.directory import filled, settings_for
 from benchmarks.experiments.experiment import Run
 from benchmarks.experiments.lines import search_in_lines
-from benchmarks.experiments.loads import MeasurementFailed, load
 from benchmarks.experiments.mail import Keys, measure_postmap, measure_rcpt
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.clients import NO_DATA
-from benchmarks.site.population import PER_DOMAIN, address, mailboxes
+from benchmarks.site.population import PER_DOMAIN, address, mailbox
 from benchmarks.site.rivals import LDAP, VMAILD, Rivals
-from benchmarks.site.site import POOL_SIZE, Site
+from benchmarks.site.site import MeasurementFailed, Site, load
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
 from vmaild.demo.tree import SEARCH_BASE
@@ -39,7 +36,6 @@ STEP = 7919
 """From one account to the next that is asked: of another domain, and prime, so that all come once in a pass."""
 
 ALONE = "the directory layer alone"
-PARTS = ("cpu", "postmap", "rcpt")
 
 SECTIONS = (
     Section("cpu", "A miss, and its search alone", "connections", "bars", "cpu server"),
@@ -54,29 +50,23 @@ AIMS = (
     Aim("RCPT TO, each once, 10 sessions, over ldap:", "rcpt", 10, VMAILD, LDAP, least=1.3),
     Aim("RCPT TO, each once, 50 sessions, over ldap:", "rcpt", 50, VMAILD, LDAP, least=1.3),
 )
-DEFAULTS = {"accounts": 100_000, "seconds": 4.0, "rounds": 3}
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """Its own options."""
-    parser.add_argument("--sessions", type=int, nargs="+", default=[1, 10, 50], metavar="N", help="(default: 1 10 50)")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="(default: all)")
+OPTIONS = {
+    "accounts": (100_000, ""),
+    "seconds": (4.0, ""),
+    "rounds": (3, ""),
+    "sessions": ([1, 10, 50], "of SMTP, at a time"),
+    "parts": (["cpu", "postmap", "rcpt"], "what to measure"),
+}
 
 
 def measure(run: Run) -> None:
     """All rounds."""
-    arguments = run.arguments
-    accounts = max(arguments.accounts, 3 * PER_DOMAIN)
+    accounts = max(run.arguments.accounts, 3 * PER_DOMAIN)
     with Site(accounts, run.say, bulk=accounts // 5) as site:
         rivals = Rivals(site, run.say, all_of_them=False)
-        for number in run.rounds():
-            run.say(f"round {number + 1} of {arguments.rounds}")
-            if "cpu" in arguments.parts:
-                _cpu(run, rivals)
-            if "postmap" in arguments.parts:
-                _postmap(run, rivals)
-            if "rcpt" in arguments.parts:
-                _rcpt(run, rivals)
+        for _ in run.rounds():
+            for part in run.arguments.parts:
+                {"cpu": _cpu, "postmap": _postmap, "rcpt": _rcpt}[part](run, rivals)
 
 
 def _cpu(run: Run, rivals: Rivals) -> None:
@@ -96,10 +86,7 @@ def _cpu(run: Run, rivals: Rivals) -> None:
 
 async def _search_alone(site: Site, seconds: float) -> Figures:
     """The searches that lookups of the accounts make, worked out beforehand, since that is not what is measured."""
-    pool = Pool(settings_for(site.slapd.uri))
-    await pool.start()
-    while pool.status().servers[0].connections < POOL_SIZE:  # noqa: ASYNC110 - it sets no event
-        await asyncio.sleep(0.01)
+    pool = await filled(settings_for(site.slapd.uri))
     searches = {mail: _search(pool, mail) for mail in map(address, range(min(site.accounts, 20_000)))}
     figures = await search_in_lines(
         lambda mail: pool.search(searches[mail]), CLIENTS, len(searches), seconds, site.slapd.pid
@@ -116,7 +103,7 @@ def _search(pool: Pool, mail: str) -> Search:
 
 
 def _postmap(run: Run, rivals: Rivals) -> None:
-    right = {line.key: line.expected.value or b"" for line in mailboxes(rivals.site.accounts)}
+    right = {address(number).encode(): mailbox(number).encode() for number in range(rivals.site.accounts)}
     everything = [address(number * STEP % len(right)).encode() for number in range(len(right))]
     with rivals.postfix(rivals.named(LDAP)) as postfix:
         for clients in (1, CLIENTS):

@@ -7,46 +7,41 @@ between two tries. Beside it, in turn: the interpreter alone, and with the impor
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.report.machine import ROOT
+from benchmarks.report.output import ROOT
 from benchmarks.report.rows import Aim, Section
+from benchmarks.site.site import Site
 from vmaild.demo.daemon import DaemonProcess, Listen
-from vmaild.demo.slapd import Slapd, free_port
-from vmaild.demo.tree import tree
+from vmaild.demo.process import free_port
 
 SECTIONS = (Section("startup", "Start", "", "bars", "time"),)
 AIMS: tuple[Aim, ...] = ()
-DEFAULTS = {"rounds": 15}
-
-
-def options(parser: argparse.ArgumentParser) -> None:
-    """None of its own."""
+OPTIONS = {"rounds": (15, "")}
 
 
 def measure(run: Run) -> None:
-    """All rounds; the first of each, which reads files from disk, does not count."""
-    with tempfile.TemporaryDirectory(prefix="vmaild-benchmark-") as name:
-        home = Path(name)
-        with Slapd(home / "slapd", ldif=tree()) as slapd:
-            for number in range(run.arguments.rounds + 1):
-                run.say(f"start {number} of {run.arguments.rounds}")
-                daemon = DaemonProcess(home, [slapd.uri], [Listen(f"inet:127.0.0.1:{free_port()}")])
-                took = {
-                    "python": _seconds(lambda: _python("")),
-                    "python, with vmaild's imports": _seconds(lambda: _python("import vmaild.cli")),
-                    "vmaild, to its first answer": _seconds(daemon.start),
-                }
-                daemon.stop()
-                for what, seconds in took.items() if number else ():
-                    run.rows.add("startup", what, 0, {"time": 1e3 * seconds})
+    """All rounds; a first start, which reads files from disk, does not count."""
+    with Site(1, run.say) as site:
+        _took(site)
+        for _ in run.rounds():
+            for what, seconds in _took(site).items():
+                run.rows.add("startup", what, 0, {"time": 1e3 * seconds})
+
+
+def _took(site: Site) -> dict[str, float]:
+    daemon = DaemonProcess(site.home, [site.slapd.uri], [Listen(f"inet:127.0.0.1:{free_port()}")])
+    took = {
+        "python": _seconds(lambda: _python("")),
+        "python, with vmaild's imports": _seconds(lambda: _python("import vmaild.cli")),
+        "vmaild, to its first answer": _seconds(daemon.start),
+    }
+    daemon.stop()
+    return took
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -11,8 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.report.rows import Result, Section
-from benchmarks.report.tables import COLUMNS, cell
+from benchmarks.report.rows import COLUMNS, Result, Section, cell
 
 OWN, OTHER, SLAPD = "#1f6f8b", "#b8b8b8", "#d08c3f"
 """vmaild in colour, everybody else in grey."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.site.site import MeasurementFailed
+
 BATCH = 50
 """Recipients of one transaction, as of a mailing list; smtpd(8) remembers some answers within a transaction."""
 
@@ -17,10 +19,6 @@ SENDER = "sender@elsewhere.example"
 
 NO_DATA = {"smtpd_data_restrictions": "reject"}
 """main.cf for ``rcpt``: a transaction ends when its recipients were accepted, and no message is made."""
-
-
-class ClientFailed(Exception):
-    """A client complained or ended badly, or got a wrong answer: figures of wrong answers are worth nothing."""
 
 
 class Run(NamedTuple):
@@ -50,7 +48,7 @@ def postmap(config: Path, table: str, keys: Sequence[bytes], clients: int, expec
     wrong = sum(expected.get(key) != value for key, _, value in (line.partition(b"\t") for line in lines))
     missing = sum(key in expected for key in keys) - (len(lines) - wrong)
     if wrong or missing:
-        raise ClientFailed(f"{table}: of {len(keys)} answers {wrong} were wrong, and {missing} missing")
+        raise MeasurementFailed(f"{table}: of {len(keys)} answers {wrong} were wrong, and {missing} missing")
     return Run(len(keys), seconds, cpu)
 
 
@@ -65,14 +63,15 @@ def rcpt(port: int, sessions: int, transactions: int, recipient: str) -> Run:
     seconds = time.monotonic() - began
     others = [line for line in complaints if "data rejected" not in line]
     if others or len(complaints) != transactions:
-        raise ClientFailed(f"smtp-source: {others[:3] or f'{len(complaints)} of {transactions} transactions'}")
+        raise MeasurementFailed(f"smtp-source: {others[:3] or f'{len(complaints)} of {transactions} transactions'}")
     return Run(transactions * BATCH, seconds)
 
 
 def send_message(port: int, recipient: str) -> None:
-    """Send one short message. Raises ``ClientFailed`` when it is not accepted."""
-    if complaints := _smtp_source(port, recipient, []):
-        raise ClientFailed(f"{recipient}: {complaints[0]}")
+    """Send one short message. Raises ``MeasurementFailed`` when it is not accepted."""
+    complaints = _smtp_source(port, recipient, [])
+    if complaints:
+        raise MeasurementFailed(f"{recipient}: {complaints[0]}")
 
 
 def _smtp_source(port: int, recipient: str, options: Sequence[str]) -> list[str]:
@@ -100,5 +99,5 @@ def _output(process: subprocess.Popen[bytes], file: Path) -> list[bytes]:
     text = file.with_suffix(".err").read_text(errors="replace")[:1000].strip()
     # Status 1 means that nothing was found.
     if text or process.returncode not in (0, 1):
-        raise ClientFailed(f"postmap ended with {process.returncode}: {text}")
+        raise MeasurementFailed(f"postmap ended with {process.returncode}: {text}")
     return file.with_suffix(".out").read_bytes().splitlines()

@@ -19,12 +19,14 @@ PER_DOMAIN = 500
 """Accounts in each domain, as a hosting company's larger customers have."""
 
 PER_ALIAS = 10
-
 BULK_DOMAIN = "bulk.example"
 
 DOMAINS = b"virtual_mailbox_domains"
 MAILBOXES = b"virtual_mailbox_maps"
 ALIASES = b"virtual_alias_maps"
+
+_ENTRY = "dn: {},o={},%s\nobjectClass: top\nobjectClass: {}\n{}\n\n" % SEARCH_BASE  # noqa: UP031
+_ACCOUNT = "mail: {}\nhomeDirectory: /home/vmail/domains\nuidNumber: 101\ngidNumber: 101\nmailbox: {}"
 
 
 def domain_of(number: int) -> str:
@@ -58,12 +60,12 @@ def ldif(accounts: int, bulk: int = 0) -> Iterator[str]:
     for number in range(accounts):
         name = domain_of(number)
         if number % PER_DOMAIN == 0:
-            yield from _domain(name, (address(number), address(min(number + 1, accounts - 1))))
+            yield from _domain(name, address(number), address(min(number + 1, accounts - 1)))
         yield _account(name, address(number), mailbox(number))
         if number % PER_ALIAS == 0:
             yield _alias(name, alias(number), address(number))
     if bulk:
-        yield from _domain(BULK_DOMAIN, (bulk_address(1), bulk_address(bulk)))
+        yield from _domain(BULK_DOMAIN, bulk_address(1), bulk_address(bulk))
     for number in range(1, bulk + 1):
         yield _account(BULK_DOMAIN, bulk_address(number), f"{BULK_DOMAIN}/{number}/")
 
@@ -76,7 +78,7 @@ def write_ldif(path: Path, accounts: int, bulk: int = 0) -> None:
 
 def answers(accounts: int, bulk: int = 0) -> Iterator[Line]:
     """What the maps of the preset ``courier`` must answer; mailboxes first, in the order of their numbers."""
-    yield from mailboxes(accounts)
+    yield from (_found(MAILBOXES, address(number), mailbox(number)) for number in range(accounts))
     for name in [domain_of(number) for number in range(0, accounts, PER_DOMAIN)] + [BULK_DOMAIN] * bool(bulk):
         yield _found(DOMAINS, name, name)
     for number in range(0, accounts, PER_ALIAS):
@@ -84,38 +86,23 @@ def answers(accounts: int, bulk: int = 0) -> Iterator[Line]:
         yield Line(MAILBOXES, alias(number).encode(), Expected(Status.NOT_FOUND))
     for number in range(1, bulk + 1):
         yield _found(MAILBOXES, bulk_address(number), f"{BULK_DOMAIN}/{number}/")
-    for map_name in (DOMAINS, MAILBOXES, ALIASES):
-        yield Line(map_name, ANY, Expected(Status.NOT_FOUND))
-
-
-def mailboxes(accounts: int) -> Iterator[Line]:
-    """The accounts' mailboxes alone."""
-    return (_found(MAILBOXES, address(number), mailbox(number)) for number in range(accounts))
+    yield from (Line(map_name, ANY, Expected(Status.NOT_FOUND)) for map_name in (DOMAINS, MAILBOXES, ALIASES))
 
 
 def _found(map_name: bytes, key: str, value: str) -> Line:
     return Line(map_name, key.encode(), Expected(Status.FOUND, value.encode()))
 
 
-def _domain(name: str, occupants: tuple[str, ...]) -> Iterator[str]:
+def _domain(name: str, *occupants: str) -> Iterator[str]:
     yield f"dn: o={name},{SEARCH_BASE}\nobjectClass: top\nobjectClass: organization\no: {name}\n\n"
-    roles = "".join(f"roleOccupant: mail={one},o={name},{SEARCH_BASE}\n" for one in dict.fromkeys(occupants))
-    yield (
-        f"dn: cn=postmaster,o={name},{SEARCH_BASE}\n"
-        f"objectClass: top\nobjectClass: organizationalRole\ncn: postmaster\n{roles}\n"
-    )
+    lines = [f"roleOccupant: mail={each},o={name},{SEARCH_BASE}" for each in dict.fromkeys(occupants)]
+    yield _ENTRY.format("cn=postmaster", name, "organizationalRole", "\n".join(["cn: postmaster", *lines]))
     yield _alias(name, f"abuse@{name}", occupants[0])
 
 
 def _account(domain: str, mail: str, box: str) -> str:
-    return (
-        f"dn: mail={mail},o={domain},{SEARCH_BASE}\nobjectClass: top\nobjectClass: courierMailAccount\nmail: {mail}\n"
-        f"homeDirectory: /home/vmail/domains\nuidNumber: 101\ngidNumber: 101\nmailbox: {box}\n\n"
-    )
+    return _ENTRY.format(f"mail={mail}", domain, "courierMailAccount", _ACCOUNT.format(mail, box))
 
 
 def _alias(domain: str, mail: str, drop: str) -> str:
-    return (
-        f"dn: mail={mail},o={domain},{SEARCH_BASE}\nobjectClass: top\nobjectClass: courierMailAlias\n"
-        f"mail: {mail}\nmaildrop: {drop}\n\n"
-    )
+    return _ENTRY.format(f"mail={mail}", domain, "courierMailAlias", f"mail: {mail}\nmaildrop: {drop}")

@@ -110,7 +110,9 @@ def _dict_server(arguments: argparse.Namespace) -> Callable[[], asyncio.Protocol
     codec, name = CODECS[arguments.protocol], arguments.map.encode()
     lines = [line for line in read_lines(arguments.table) if codec is CODECS["socketmap"] or line.map_name == name]
     replies = {
-        codec.encode_request(Request(line.map_name, line.key)): codec.encode_reply(Reply(*line.expected))
+        codec.encode_request(Request(line.map_name, line.key)): codec.encode_reply(
+            Reply(line.expected.status, line.expected.value or b"")
+        )
         for line in lines
     }
     tcp = partial(tcp_table.TcpTableRequests, name)

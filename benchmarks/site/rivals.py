@@ -130,7 +130,7 @@ class Rivals:
             return
         port = free_port()
         command = [program, "-u", "nobody", "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "256", "-c", "1024"]
-        server = self.site.started(Server(command, f"inet:127.0.0.1:{port}", self.site.home / "memcached.log"))
+        server = self.site.serve(command, f"inet:127.0.0.1:{port}")
         for name in _LDAP:
             text = f"memcache = inet:127.0.0.1:{port}\nkey_format = {name}:%s\nttl = 86400\n"
             (self._folder / f"{name}.memcache").write_text(f"{text}backup = proxy:ldap:{self._folder}/{name}.cf\n")
@@ -165,7 +165,7 @@ def peer(site: Site) -> Server | None:
     config.write_text(f"host: 127.0.0.1\nport: {port}\nshutdown_timeout: 1\n")
     code = "from postfix_mta_sts_resolver.daemon import main; main()"
     command = [sys.executable, "-c", code, "-c", str(config)]
-    return site.started(Server(command, f"inet:127.0.0.1:{port}", site.home / "mta-sts.log"))
+    return site.serve(command, f"inet:127.0.0.1:{port}")
 
 
 def _socketmap(address: str) -> dict[str, str]:

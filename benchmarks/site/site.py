@@ -1,20 +1,22 @@
-"""The site: a private slapd with a large directory, files of its keys, and the servers in front of it."""
+"""The site: a private slapd with a large directory, files of its keys, servers in front of it, and loads on them."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
+from typing import Any
 
 from benchmarks.load.questions import format_line
-from benchmarks.report.machine import ROOT
+from benchmarks.report.output import ROOT
+from benchmarks.report.rows import Figures
 from benchmarks.site.population import MAILBOXES, address, answers, bulk_address, write_ldif
 from vmaild.admin import flush, stats
 from vmaild.demo.daemon import CONTROL_SOCKET, DaemonProcess, Listen
@@ -34,13 +36,18 @@ POOL_SIZE = 8
 LIFE = 86_400
 """Seconds that answers live here: a cached answer that expires in the middle of a run is no cached answer."""
 
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+"""Of children: the benchmark is found from wherever it was started."""
 
-class Vmaild:
+
+class MeasurementFailed(Exception):
+    """A client or a load complained, or an answer was wrong: figures of wrong answers are worth nothing."""
+
+
+class Vmaild(DaemonProcess):
     """One vmaild in front of ``uri``, with a listener of each kind. With ``life`` 0 every lookup is a miss."""
 
-    def __init__(
-        self, home: Path, uri: str, *, pool_size: int = POOL_SIZE, max_entries: int = MAX_ENTRIES, life: int = LIFE
-    ) -> None:
+    def __init__(self, home: Path, uri: str, pool_size: int, max_entries: int, life: int) -> None:
         home.mkdir(parents=True)
         self.socketmap = f"inet:127.0.0.1:{free_port()}"
         self.listens = {
@@ -59,13 +66,7 @@ class Vmaild:
         cache += "" if life else "stale_ttl = 0\n"
         http = f'[http]\naddress = "inet:127.0.0.1:{free_port()}"\n'
         directory = f"pool_size = {pool_size}\nmax_waiting = 10000\n"
-        self._daemon = DaemonProcess(home, [uri], listens, directory=directory, tables=f"{cache}\n{http}")
-        self.start, self.stop = self._daemon.start, self._daemon.stop
-
-    @property
-    def pid(self) -> int:
-        """The daemon's process id."""
-        return self._daemon.pid
+        super().__init__(home, [uri], listens, directory=directory, tables=f"{cache}\n{http}")
 
     def flush(self) -> None:
         """Make it forget every answer."""
@@ -76,34 +77,28 @@ class Vmaild:
         return int(stats(self._control)["cache"]["records"])
 
 
-class Server:
-    """A server that is no vmaild: one of ``benchmarks.site.references``, or another project's."""
+class Server(Process):
+    """A server at ``address`` that is no vmaild: one of ``benchmarks.site.references``, or another project's."""
 
-    def __init__(self, command: Sequence[str], address: str, log: Path) -> None:
+    def __init__(self, home: Path, command: Sequence[str], address: str) -> None:
         self.address = address
-        # Found from wherever the benchmark was started.
-        self._process = Process(command, log, environment={**os.environ, "PYTHONPATH": str(ROOT)})
-        self.stop = self._process.stop
+        super().__init__(
+            command, home / f"server-{address.rpartition(':')[2].replace('/', '-')}.log", environment=_ENVIRONMENT
+        )
 
     @classmethod
     def reference(cls, home: Path, arguments: Sequence[str], address: str = "") -> Server:
         """``python -m benchmarks.site.references`` with these arguments."""
         address = address or f"inet:127.0.0.1:{free_port()}"
         name, *options = arguments
-        command = [sys.executable, "-m", "benchmarks.site.references", name, address, *options]
-        return cls(command, address, home / f"{name}.log")
+        return cls(home, [sys.executable, "-m", "benchmarks.site.references", name, address, *options], address)
 
-    @property
-    def pid(self) -> int:
-        """The server's process id."""
-        return self._process.pid
-
-    def start(self) -> None:
+    def serve(self) -> None:
         """Start it, and wait until it accepts connections."""
-        self._process.start(lambda: accepts(self.address), START_SECONDS)
+        self.start(lambda: _accepts(self.address), START_SECONDS)
 
 
-class Site:
+class Site(ExitStack):
     """A directory of ``accounts`` accounts and files of its keys, to be used in a ``with`` statement.
 
     ``addresses`` is a file of the accounts' addresses, ``bulk_addresses`` of the ``bulk`` ones (see ``population``),
@@ -111,58 +106,55 @@ class Site:
     """
 
     def __init__(self, accounts: int, say: Callable[[str], None], *, bulk: int = 0, tls: bool = False) -> None:
-        self.accounts = accounts
-        self.bulk = bulk
+        super().__init__()
+        self.accounts, self.bulk = accounts, bulk
         self.home = Path(tempfile.mkdtemp(prefix="vmaild-benchmark-"))
+        self.callback(shutil.rmtree, self.home, ignore_errors=True)
         # Postfix's processes, which are not root, read below it.
         self.home.chmod(0o755)
-        self.addresses = self.home / "addresses"
-        self.bulk_addresses = self.home / "bulk"
-        self.table = self.home / "table.tsv"
-        self._say = say
-        self._stack = ExitStack()
-        self._stack.callback(shutil.rmtree, self.home, ignore_errors=True)
         self._homes = 0
-        certificate = _certificate(self.home) if tls else None
-        self.slapd = Slapd(self.home / "slapd", ldif=self.home / "directory.ldif", tls=certificate)
+        say(f"loading a directory of {accounts + bulk:,} accounts")
+        self.addresses = self._lines("addresses", map(address, range(accounts)))
+        self.bulk_addresses = self._lines("bulk", map(bulk_address, range(1, bulk + 1)))
+        self.table = self.home / "table.tsv"
+        with self.table.open("wb") as file:
+            file.writelines(format_line(line) for line in answers(accounts, bulk))
+        self.keys = ["--keys", self.addresses, "--expect", self.table]
+        """Options of a load on the accounts' addresses with every answer checked."""
+        ldif = self.home / "directory.ldif"
+        write_ldif(ldif, accounts, bulk)
+        self.slapd = Slapd(self.home / "slapd", ldif=ldif, tls=_certificate(self.home) if tls else None)
+        self.callback(lambda: self.slapd.stop())
 
     def __enter__(self) -> Site:
         try:
-            self._build()
+            self.slapd.start()
         except BaseException:
-            self._stack.close()
+            self.close()
             raise
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
-
-    @property
-    def keys(self) -> list[str]:
-        """Options of a load on the accounts' addresses with every answer checked."""
-        return ["--keys", str(self.addresses), "--expect", str(self.table)]
 
     def vmaild(
         self, uri: str = "", *, pool_size: int = POOL_SIZE, max_entries: int = MAX_ENTRIES, life: int = LIFE
     ) -> Vmaild:
         """A running vmaild in front of the site's slapd, or of ``uri``."""
-        where = uri or self.slapd.uri
-        vmaild = Vmaild(self.new_home("vmaild"), where, pool_size=pool_size, max_entries=max_entries, life=life)
-        self._stack.callback(vmaild.stop)
+        vmaild = Vmaild(self.new_home("vmaild"), uri or self.slapd.uri, pool_size, max_entries, life)
+        self.callback(vmaild.stop)
         vmaild.start()
         return vmaild
 
-    def started(self, server: Server) -> Server:
-        """``server``, running until the site is closed."""
-        self._stack.callback(server.stop)
-        server.start()
-        return server
+    def serve(self, command: Sequence[str], address: str) -> Server:
+        """A running server of another project."""
+        return self._serve(Server(self.home, command, address))
 
     def reference(self, *arguments: str, address: str = "") -> Server:
         """A running reference server."""
-        return self.started(Server.reference(self.home, arguments, address))
+        return self._serve(Server.reference(self.home, arguments, address))
+
+    def _serve(self, server: Server) -> Server:
+        self.callback(server.stop)
+        server.serve()
+        return server
 
     def log_searches(self) -> None:
         """Restart slapd with its log of operations on; it is slower so."""
@@ -175,29 +167,52 @@ class Site:
         self._homes += 1
         return self.home / f"{self._homes}-{name}"
 
-    def _build(self) -> None:
-        self._say(f"loading a directory of {self.accounts + self.bulk:,} accounts")
-        ldif = self.home / "directory.ldif"
-        write_ldif(ldif, self.accounts, self.bulk)
-        self.addresses.write_text("".join(f"{address(number)}\n" for number in range(self.accounts)))
-        self.bulk_addresses.write_text("".join(f"{bulk_address(number)}\n" for number in range(1, self.bulk + 1)))
-        with self.table.open("wb") as file:
-            file.writelines(format_line(line) for line in answers(self.accounts, self.bulk))
-        self._stack.callback(lambda: self.slapd.stop())
-        self.slapd.start()
-        ldif.unlink()
+    def warm(self, vmaild: Vmaild, *options: object) -> None:
+        """Ask vmaild once for every key of these options of a load, by default for all accounts."""
+        wanted = options or ("--keys", self.addresses)
+        hot = ["--expect", self.table, "--warm-keys", "--connections", 32, "--warm-up", 0, "--seconds", 0.2]
+        load(vmaild.socketmap, [*wanted, *hot], {})
+
+    def _lines(self, name: str, lines: Iterable[str]) -> Path:
+        path = self.home / name
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return path
 
 
-def accepts(address: str) -> bool:
-    """True when someone accepts connections at ``address``."""
+def start_load(address: str, options: Sequence[object], pids: Mapping[str, int]) -> subprocess.Popen[bytes]:
+    """Start a load in a process of its own, so that nothing else happens in its loop; for ``finish_load``."""
+    words = ["load", address, "--json", "--no-progress", *options]
+    words += [word for name, pid in pids.items() for word in ("--pid", f"{name}={pid}")]
+    command = [sys.executable, "-m", "benchmarks", *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_ENVIRONMENT)
+
+
+def finish_load(process: subprocess.Popen[bytes]) -> Figures:
+    """Wait for a load; returns its figures, with ``waited NAME`` for each process. Raises ``MeasurementFailed``."""
+    try:
+        output, errors = process.communicate()
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    result: dict[str, Any] = json.loads(output) if output else {}
+    if process.returncode:
+        text = f"{errors.decode(errors='replace').strip()} {' '.join(result.get('wrong_answers', []))}"
+        raise MeasurementFailed(f"load ended with {process.returncode}: {text}")
+    waited = {f"waited {name}": value for name, value in result["waited_for_a_core"].items()}
+    return {**result["figures"], **waited, "reused": result["cold_keys_asked_again"]}
+
+
+def load(address: str, options: Sequence[object], pids: Mapping[str, int]) -> Figures:
+    """Run a load; returns its figures."""
+    return finish_load(start_load(address, options, pids))
+
+
+def _accepts(address: str) -> bool:
     where = parse_address(address)
     target = (where.host, where.port) if isinstance(where, InetAddress) else where.path
     with socket.socket(socket.AF_INET if isinstance(where, InetAddress) else socket.AF_UNIX) as probe:
-        try:
-            probe.connect(target)
-        except OSError:
-            return False
-    return True
+        return probe.connect_ex(target) == 0
 
 
 def _certificate(home: Path) -> Tls:

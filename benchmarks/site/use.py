@@ -10,7 +10,6 @@ import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
@@ -22,8 +21,6 @@ _ACCEPT = re.compile(r"\bACCEPT from\b")
 _CHECKED = {SEARCH_BASE, BASE, "", "cn=Subschema"}
 """Asked for by themselves only to see that a server still holds them, or what its schema is, and not for a message."""
 
-GONE = (psutil.NoSuchProcess, FileNotFoundError)
-
 
 def cpu_seconds(pid: int, *, family: bool = False) -> float:
     """User and system time of a process, in seconds; of one that has ended, 0.
@@ -31,13 +28,12 @@ def cpu_seconds(pid: int, *, family: bool = False) -> float:
     ``family`` adds that of all that it or they started, and of all of these that ended.
     """
     total = 0.0
-    with contextlib.suppress(*GONE):
+    with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         for member in [process, *(process.children(recursive=True) if family else ())]:
-            with contextlib.suppress(*GONE):
+            with contextlib.suppress(psutil.NoSuchProcess):
                 times = member.cpu_times()
-                total += times.user + times.system
-                total += times.children_user + times.children_system if family else 0.0
+                total += sum(times[:4] if family else times[:2])
     return total
 
 
@@ -45,13 +41,15 @@ class Meter:
     """CPU time of process families by name, from its making on."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
-        self._pids = pids
-        self._before = {name: cpu_seconds(pid, family=True) for name, pid in pids.items()}
+        self._pids = {name: pid for name, pid in pids.items() if pid}
+        self._before = self._now()
+
+    def _now(self) -> dict[str, float]:
+        return {name: cpu_seconds(pid, family=True) for name, pid in self._pids.items()}
 
     def each(self, count: int) -> dict[str, float]:
         """Milliseconds for each of ``count`` answers, as figures."""
-        used = {name: cpu_seconds(pid, family=True) - self._before[name] for name, pid in self._pids.items()}
-        return {f"cpu {name}": 1e3 * seconds / count for name, seconds in used.items()}
+        return {f"cpu {name}": 1e3 * (now - self._before[name]) / count for name, now in self._now().items()}
 
 
 def waited_seconds(pid: int) -> float:
@@ -63,43 +61,17 @@ def waited_seconds(pid: int) -> float:
     return waited / 1e9
 
 
-def resident_bytes(pid: int) -> int:
-    """Memory of a process that is in RAM now, in bytes."""
-    return int(psutil.Process(pid).memory_info().rss)
-
-
 def open_connections(port: int, pid: int = 0) -> int:
     """Connections that are open to the local TCP ``port``, counted on the clients' side; those of one process."""
     everyone = psutil.Process(pid).net_connections("tcp") if pid else psutil.net_connections("tcp")
     return sum(getattr(each.raddr, "port", 0) == port and each.status == "ESTABLISHED" for each in everyone)
 
 
-class Seen(NamedTuple):
-    """Counts of a part of the log."""
-
-    searches: int
-    connections: int
-
-
-class LogMark:
-    """A place in slapd's log; ``since`` counts what was written after it."""
-
-    def __init__(self, log: Path) -> None:
-        self._log = log
-        self._offset = log.stat().st_size
-
-    def since(self) -> Seen:
-        """What came after the mark."""
-        with self._log.open(errors="replace") as file:
-            file.seek(self._offset)
-            return count(file)
-
-
-def count(lines: Iterable[str]) -> Seen:
-    """Searches for keys, and connections accepted, in lines of the log."""
+def seen(lines: Iterable[str]) -> tuple[int, int]:
+    """Searches for keys, and connections accepted, in lines of slapd's log (loglevel ``stats``)."""
     searches = connections = 0
     for line in lines:
         match = _SEARCH.search(line)
         searches += match is not None and not (match[2] == "0" and match[1] in _CHECKED)
         connections += _ACCEPT.search(line) is not None
-    return Seen(searches, connections)
+    return searches, connections

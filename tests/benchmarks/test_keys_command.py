@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report.machine import ROOT
+from benchmarks.report.output import ROOT
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE, tree
 

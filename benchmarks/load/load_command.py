@@ -9,25 +9,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 import uvloop
 
 from benchmarks.load.fleet import Churn
 from benchmarks.load.keys import KeyStream, Mix, split, unknown_key
-from benchmarks.load.keys_command import DirectoryUnreadable, add_directory, directory_lines
 from benchmarks.load.limits import Limit, parse_limit
-from benchmarks.load.questions import CODECS, Expectations, Line, Question, read_keys, read_lines
-from benchmarks.load.run import CannotConnect, LoadResult, LoadSettings, run_load
+from benchmarks.load.questions import CODECS, Expectations, Question, read_keys, read_lines
+from benchmarks.load.run import CannotConnect, Load, LoadResult, LoadSettings
 from benchmarks.load.tally import Tally
-from benchmarks.report.machine import machine
-from benchmarks.report.output import add_output, check_output, new_parser, share, typed, write
-from benchmarks.report.progress import Progress
-from benchmarks.report.rows import Rows, Section, milliseconds
-from benchmarks.report.tables import LATENCIES
+from benchmarks.report.output import Progress, add_output, check_output, machine, new_parser, typed, write
+from benchmarks.report.rows import LATENCIES, Result, Rows, Section, milliseconds
 from vmaild.listening import parse_address
 from vmaild.lookup import Status
 
@@ -43,14 +38,13 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--protocol", choices=CODECS, default="socketmap", help="(default: %(default)s)")
     parser.add_argument("--map", default="virtual_mailbox_maps", metavar="NAME", help="(default: %(default)s)")
     add = parser.add_argument_group("keys").add_argument
-    add("--keys", type=Path, metavar="FILE", help="one key on each line, or an expectation file")
+    add("--keys", type=Path, required=True, metavar="FILE", help="one key on each line, or an expectation file")
     add("--expect", type=Path, metavar="FILE", help="check every answer against this file")
     add("--zipf", type=float, default=0.0, metavar="S", help="Zipf's law with this exponent; 0: uniform")
-    add("--unknown", type=typed(share), default=0.0, metavar="SHARE", help="made-up keys, 0.1 or 10%%")
-    add("--cold", type=typed(share), default=0.0, metavar="SHARE", help="keys that were not asked for before")
+    add("--unknown", type=typed(_share), default=0.0, metavar="SHARE", help="made-up keys, 0.1 or 10%%")
+    add("--cold", type=typed(_share), default=0.0, metavar="SHARE", help="keys that were not asked for before")
     add("--hot", type=int, default=0, metavar="N", help="the first N keys are not cold (default: half of them)")
     add("--seed", type=int, default=1, help="the same seed asks the same keys (default: 1)")
-    add_directory(parser)
     add = parser.add_argument_group("pace").add_argument
     add("--connections", type=int, default=10, metavar="N", help="(default: %(default)s)")
     add("--rate", type=float, default=0.0, metavar="N", help="open loop: N questions a second (default: closed loop)")
@@ -77,15 +71,14 @@ def main(argv: Sequence[str]) -> int:
     check_output(options, arguments)
     try:
         settings, stream = prepare(arguments)
-    except (OSError, ValueError, DirectoryUnreadable) as error:
+    except (OSError, ValueError) as error:
         print(f"load: {error}", file=sys.stderr)
         return EXIT_USAGE
+    progress = Progress(not arguments.no_progress, settings.seconds)
+    load = Load(settings, stream, lambda *phase: progress.at(phase[0], progress_line(*phase)))
     try:
-        with (
-            Progress(not arguments.no_progress, settings.seconds) as progress,
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            result = runner.run(run_load(settings, stream, lambda *phase: progress.at(phase[0], progress_line(*phase))))
+        with progress, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            result = runner.run(load.run())
     except CannotConnect as error:
         print(f"load: {error}", file=sys.stderr)
         return EXIT_UNREACHABLE
@@ -93,16 +86,9 @@ def main(argv: Sequence[str]) -> int:
     write(arguments, "load", as_json(settings, result, broken))
     for limit in broken:
         print(f"load: {limit.text}: this limit is broken", file=sys.stderr)
-    return exit_status(result, broken)
-
-
-def exit_status(result: LoadResult, broken: list[Limit]) -> int:
-    """The exit status that a result deserves. A wrong answer weighs more than a slow one."""
-    if result.tally.wrong:
-        return EXIT_WRONG
-    if not result.tally.answers:
-        return EXIT_UNREACHABLE
-    return EXIT_LIMIT if broken else 0
+    # A wrong answer weighs more than a slow one.
+    unreached = 0 if result.tally.answers else EXIT_UNREACHABLE
+    return EXIT_WRONG if result.tally.wrong else unreached or (EXIT_LIMIT if broken else 0)
 
 
 def progress_line(seconds: float, tally: Tally, warming: bool) -> str:
@@ -114,44 +100,34 @@ def progress_line(seconds: float, tally: Tally, warming: bool) -> str:
 
 
 def prepare(arguments: argparse.Namespace) -> tuple[LoadSettings, KeyStream[Question]]:
-    """Settings and questions, as the command line wants them.
-
-    Raises ``ValueError``, ``OSError`` or ``DirectoryUnreadable``.
-    """
-    codec = CODECS[arguments.protocol]
-    map_name = arguments.map.encode()
+    """Settings and questions, as the command line wants them. Raises ``ValueError`` or ``OSError``."""
+    codec, map_name = CODECS[arguments.protocol], arguments.map.encode()
     mix = Mix(arguments.unknown, arguments.cold, arguments.zipf)
-    keys, lines = _keys(arguments, map_name)
-    expectations = Expectations(read_lines(arguments.expect) if arguments.expect else lines)
-    questions = [codec.question(map_name, key, expectations.of(map_name, key)) for key in keys]
-    hot, cold = split(questions, mix, arguments.hot)
+    keys = read_keys(arguments.keys, map_name)
+    if not keys:
+        raise ValueError(f"{arguments.keys} has no keys for {arguments.map}")
+    expectations = Expectations(read_lines(arguments.expect) if arguments.expect else ())
 
-    def unknown(number: int) -> Question:
-        key = unknown_key(keys, number, arguments.seed)
+    def question(key: bytes) -> Question:
         return codec.question(map_name, key, expectations.of(map_name, key))
 
+    hot, cold = split([question(key) for key in keys], mix, arguments.hot)
+    stream = KeyStream(hot, cold, lambda n: question(unknown_key(keys, n, arguments.seed)), mix, arguments.seed)
     same = ("address", "connections", "rate", "lockstep", "seconds", "warm_up", "timeout", "churn", "seed")
     options = {name: getattr(arguments, name) for name in same}
     warm_keys = hot if arguments.warm_keys else ()
-    settings = LoadSettings(codec=codec, warm_keys=warm_keys, pids=dict(arguments.pid), **options)
-    return settings, KeyStream(hot, cold, unknown, mix, arguments.seed)
+    return LoadSettings(codec=codec, warm_keys=warm_keys, pids=dict(arguments.pid), **options), stream
 
 
-def as_json(settings: LoadSettings, result: LoadResult, broken: Sequence[Limit]) -> dict[str, Any]:
+def as_json(settings: LoadSettings, result: LoadResult, broken: Sequence[Limit]) -> Result:
     """Everything that was measured. Latencies and CPU are in milliseconds, rates a second."""
-    figures, tally = result.figures(), result.tally
-    rows = Rows()
+    figures, tally, rows = result.figures(), result.tally, Rows()
     rows.add("load", str(settings.address), settings.connections, figures)
+    told = ("rate", "lockstep", "warm_up", "churn", "seed")
     return {
         "experiment": "load",
         "machine": machine(),
-        "settings": {
-            "loop": "open" if settings.rate else "closed",
-            "rate": settings.rate,
-            "warm_up": settings.warm_up,
-            "churn": settings.churn,
-            "seed": settings.seed,
-        },
+        "settings": {name: getattr(settings, name) for name in told},
         "seconds": result.seconds,
         "figures": figures,
         "waited_for_a_core": {name: wait / result.seconds for name, wait in result.waited.items()},
@@ -168,42 +144,29 @@ def as_json(settings: LoadSettings, result: LoadResult, broken: Sequence[Limit])
     }
 
 
-def _notes(settings: LoadSettings, result: LoadResult) -> list[str]:
-    tally = result.tally
+def _notes(settings: LoadSettings, result: LoadResult) -> Iterator[str]:
+    tally, figures = result.tally, result.figures()
     kinds = ", ".join(f"{status.value.decode()} {tally.kinds[status]:,}" for status in Status if tally.kinds[status])
     pace = f"open loop at {settings.rate:,.0f}/s" if settings.rate else "closed loop"
-    notes = [
-        f"{pace}, {result.seconds:.1f} s, {result.opened:,} connections opened",
-        f"{tally.answers:,} answers: {kinds or 'none'}; {tally.checked:,} checked, {tally.wrong:,} wrong",
-    ]
-    cpu = [f"{name} {milliseconds(1e3 * used / max(1, tally.answers))}" for name, used in result.server_cpu.items()]
-    notes += [f"CPU for each answer: {', '.join(cpu)}"] if cpu else []
-    notes += (
-        ["errors: " + ", ".join(f"{kind} {count:,}" for kind, count in tally.errors.items())] if tally.errors else []
-    )
+    yield f"{pace}, {result.seconds:.1f} s, {result.opened:,} connections opened"
+    yield f"{tally.answers:,} answers: {kinds or 'none'}; {tally.checked:,} checked, {tally.wrong:,} wrong"
+    yield from (f"CPU of {name} for each answer: {milliseconds(figures[f'cpu {name}'])}" for name in settings.pids)
+    yield from (f"errors, {kind}: {count:,}" for kind, count in tally.errors.items())
     if result.reused:
-        notes.append(f"warning: {result.reused:,} cold keys were asked again: too few keys, so these were no misses")
-    return notes + [f"wrong: {example}" for example in tally.examples]
+        yield f"warning: {result.reused:,} cold keys were asked again: too few keys, so these were no misses"
+    yield from (f"wrong: {example}" for example in tally.examples)
 
 
-def _keys(arguments: argparse.Namespace, map_name: bytes) -> tuple[list[bytes], list[Line]]:
-    if (arguments.keys is None) == (arguments.directory is None):
-        raise ValueError("give either --keys FILE or --directory URI")
-    if arguments.keys is not None:
-        keys, lines = read_keys(arguments.keys, map_name), []
-    else:
-        lines = list(directory_lines(arguments, map_name))
-        keys = [line.key for line in lines]
-        # Without an attribute to compare, the directory's keys only say what is found, and --expect says more.
-        lines = lines if arguments.value_attribute else []
-    if not keys:
-        raise ValueError(f"there are no keys for {arguments.map}")
-    return keys, lines
+def _share(text: str) -> float:
+    number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{text!r} is not from 0 to 1, or 0% to 100%")
+    return number
 
 
 def _process(text: str) -> tuple[str, int]:
     name, _, number = text.rpartition("=")
-    if not number.isdecimal() or not psutil.pid_exists(int(number)) or not int(number):
+    if not number.isdecimal() or not int(number) or not psutil.pid_exists(int(number)):
         raise ValueError(f"{number!r} is no process here")
     return name or f"server {number}", int(number)
 
