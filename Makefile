@@ -8,6 +8,8 @@
 #   make chaos            five minutes of failing directory servers
 #   make soak             ten minutes of load, floods and outages, every answer checked, memory watched; SECONDS=...
 #   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
+#   make measure          every experiment of benchmarks/, on a quiet machine, to benchmarks/results (25 minutes, as root)
+#   make figures          tables and pictures from benchmarks/results/*.json
 #   make deb              dist/vmaild_VERSION_all.deb, on Debian 12's own Python and libraries
 #   make nspawn           that package under systemd as PID 1, in a container: reload, restart, kill, upgrade (as root)
 #   make lint             formatting, lint and types only
@@ -20,7 +22,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test system chaos soak fuzz deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
+.PHONY: help demo test system chaos soak fuzz measure figures deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
     deb-packages nspawn-packages
 
 PYTHON := python3
@@ -33,6 +35,8 @@ DEMO_PACKAGES := slapd ldap-utils gcc libc6-dev libldap-dev libsasl2-dev
 MAIL_PACKAGES := $(DEMO_PACKAGES) postfix postfix-ldap
 # systemd-analyze checks the units, openssl makes certificates; nothing of them is started.
 TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl
+# What `compare` puts vmaild beside.
+BENCH_PACKAGES := memcached postfix-lmdb postfix-cdb
 # Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail.
 SYSTEM_PACKAGES := $(TEST_PACKAGES) libsasl2-modules procmail courier-authdaemon courier-authlib-ldap courier-imap \
     courier-pop roundcube-core roundcube-sqlite3 php-cli chromium chromium-driver
@@ -45,7 +49,7 @@ PYTHON_PACKAGES := python3 python3-venv python3-dev
 PYTHON_COMPLETE := import ensurepip, pathlib, sysconfig; pathlib.Path(sysconfig.get_path('include'), 'Python.h').stat()
 
 help:
-	@sed -n '3,13s/^# *//p' Makefile
+	@sed -n '3,16s/^# *//p' Makefile
 
 demo: $(if $(MAIL),mail,demo)-packages $(VENV)/demo
 	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(MAIL),--mail) $(if $(PORT),--port $(PORT))
@@ -74,6 +78,12 @@ fuzz: test-packages $(VENV)/fuzz
 	    grep -E 'Done|cov:' $$log | tail -n 2
 	    rm $$log
 	done
+
+measure: test-packages $(VENV)/test
+	$(RUN) -m benchmarks measure $(if $(ONLY),--only $(ONLY))
+
+figures: $(VENV)/test
+	$(RUN) -m benchmarks figures benchmarks/results
 
 deb: deb-packages
 	@systemd/debian/build dist
@@ -107,7 +117,7 @@ $(VENV)/demo $(VENV)/test $(VENV)/fuzz: .FORCE
 
 demo-packages: PACKAGES := $(DEMO_PACKAGES)
 mail-packages: PACKAGES := $(MAIL_PACKAGES)
-test-packages: PACKAGES := $(TEST_PACKAGES)
+test-packages: PACKAGES := $(TEST_PACKAGES) $(BENCH_PACKAGES)
 system-packages: PACKAGES := $(SYSTEM_PACKAGES)
 deb-packages: PACKAGES := $(DEB_PACKAGES)
 nspawn-packages: PACKAGES := $(NSPAWN_PACKAGES)
@@ -146,6 +156,6 @@ demo-packages mail-packages test-packages system-packages deb-packages nspawn-pa
 	apt-get -q -y update > /dev/null
 	apt-get -q -y install --no-install-recommends $$missing > /dev/null
 	# Nor shall they start at the next boot.
-	for service in slapd postfix courier-authdaemon courier-imap courier-pop; do
+	for service in slapd postfix memcached courier-authdaemon courier-imap courier-pop; do
 	    case "$$missing " in *" $$service "*) update-rc.d $$service disable > /dev/null;; esac
 	done

@@ -158,7 +158,7 @@ def machine() -> dict[str, str]:
         "postfix": _ask(r"(.+)", "postconf", "-d", "-h", "mail_version"),
         "openldap": _ask(r"slapd ([0-9.]+)", "/usr/sbin/slapd", "-VV"),
         "memcached": _ask(r"memcached ([0-9.]+)", "memcached", "-V"),
-        "commit": _ask(r"(.+)", "git", "-C", str(ROOT), "describe", "--always", "--dirty"),
+        "commit": _ask(r"(?m)^(?!fatal)(.+)", "git", "-C", str(ROOT), "describe", "--always", "--dirty"),
     }
 
 
