@@ -12,11 +12,10 @@ import time
 from itertools import cycle, islice
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.experiments.mail import Keys, measure_postmap, measure_rcpt
 from benchmarks.report.rows import Aim, Section
 from benchmarks.site.clients import NO_DATA, send_message
-from benchmarks.site.population import PER_DOMAIN, address, domain_of, mailbox
-from benchmarks.site.rivals import DICT, LDAP, MEMCACHE, PROXY, VMAILD, Rival, Rivals, peer
+from benchmarks.site.population import PER_DOMAIN, address, domain_of
+from benchmarks.site.rivals import DICT, LDAP, MEMCACHE, PROXY, VMAILD, Keys, Rival, Rivals, peer
 from benchmarks.site.site import MeasurementFailed, Site, load
 from benchmarks.site.use import seen
 from vmaild.demo.postfix import Postfix
@@ -99,11 +98,10 @@ def _load(run: Run, rivals: Rivals) -> None:
 
 
 def _postmap(run: Run, rivals: Rivals) -> None:
-    right = {address(number).encode(): mailbox(number).encode() for number in range(rivals.site.accounts)}
-    everything = list(right)
+    everything = list(rivals.right)
     hot = everything[: run.arguments.hot]
-    cached = Keys(right, hot, lambda count: islice(cycle(hot), count))
-    fresh = Keys(right, everything[-CALIBRATION_KEYS:], lambda count: everything[:count], misses=True)
+    cached = Keys(hot, lambda count: islice(cycle(hot), count))
+    fresh = Keys(everything[-CALIBRATION_KEYS:], lambda count: everything[:count], misses=True)
     vmaild = rivals.named(VMAILD)
     names = [(CACHED if rival is vmaild else rival.name, rival, cached) for rival in rivals.all]
     # One Postfix serves all: proxymap(8) for proxy:ldap: and for the backup of memcache:.
@@ -111,7 +109,8 @@ def _postmap(run: Run, rivals: Rivals) -> None:
         for clients in (1, CONNECTIONS):
             for name, rival, keys in [*names, (MISSES, vmaild, fresh)]:
                 run.say(f"postmap -q -, {clients} clients: {name}")
-                run.rows.add("postmap", name, clients, measure_postmap(run, rivals, postfix, rival, clients, keys))
+                figures = rivals.measure_postmap(postfix, rival, clients, keys, run.arguments.seconds)
+                run.rows.add("postmap", name, clients, figures)
 
 
 def _rcpt(run: Run, rivals: Rivals) -> None:
@@ -123,7 +122,8 @@ def _rcpt(run: Run, rivals: Rivals) -> None:
         with rivals.postfix(rival, NO_DATA) as postfix:
             for sessions in run.arguments.sessions:
                 run.say(f"RCPT TO, sessions: {sessions}, {rival.name}")
-                run.rows.add("rcpt", rival.name, sessions, measure_rcpt(run, rivals, postfix, rival, sessions))
+                figures = rivals.measure_rcpt(postfix, rival, sessions, run.arguments.seconds)
+                run.rows.add("rcpt", rival.name, sessions, figures)
 
 
 def count_messages(run: Run, rivals: Rivals) -> None:

@@ -16,11 +16,10 @@ import uvloop
 from benchmarks.experiments.directory import filled, settings_for
 from benchmarks.experiments.experiment import Run
 from benchmarks.experiments.lines import search_in_lines
-from benchmarks.experiments.mail import Keys, measure_postmap, measure_rcpt
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.clients import NO_DATA
-from benchmarks.site.population import PER_DOMAIN, address, mailbox
-from benchmarks.site.rivals import LDAP, VMAILD, Rivals
+from benchmarks.site.population import PER_DOMAIN, address
+from benchmarks.site.rivals import LDAP, VMAILD, Keys, Rivals
 from benchmarks.site.site import MeasurementFailed, Site, load
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
@@ -103,20 +102,19 @@ def _search(pool: Pool, mail: str) -> Search:
 
 
 def _postmap(run: Run, rivals: Rivals) -> None:
-    right = {address(number).encode(): mailbox(number).encode() for number in range(rivals.site.accounts)}
-    everything = [address(number * STEP % len(right)).encode() for number in range(len(right))]
+    accounts = rivals.site.accounts
+    everything = [address(number * STEP % accounts).encode() for number in range(accounts)]
     with rivals.postfix(rivals.named(LDAP)) as postfix:
-        for clients in (1, CLIENTS):
-            keys = Keys(right, everything[-500 * clients :], lambda count: everything[:count], misses=True)
-            for rival in rivals.all:
-                run.say(f"postmap -q -, {clients} clients: {rival.name}")
-                figures = measure_postmap(run, rivals, postfix, rival, clients, keys)
-                run.rows.add("postmap", rival.name, clients, figures)
+        for clients, rival in itertools.product((1, CLIENTS), rivals.all):
+            run.say(f"postmap -q -, {clients} clients: {rival.name}")
+            keys = Keys(everything[-500 * clients :], lambda count: everything[:count], misses=True)
+            figures = rivals.measure_postmap(postfix, rival, clients, keys, run.arguments.seconds)
+            run.rows.add("postmap", rival.name, clients, figures)
 
 
 def _rcpt(run: Run, rivals: Rivals) -> None:
     for sessions, rival in itertools.product(run.arguments.sessions, rivals.all):
         run.say(f"RCPT TO, each once, sessions: {sessions}, {rival.name}")
         with rivals.postfix(rival, NO_DATA) as postfix:
-            figures = measure_rcpt(run, rivals, postfix, rival, sessions, misses=True)
+            figures = rivals.measure_rcpt(postfix, rival, sessions, run.arguments.seconds, misses=True)
             run.rows.add("rcpt", rival.name, sessions, figures)

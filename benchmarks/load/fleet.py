@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
-from benchmarks.load.pace import Pace
+from benchmarks.load.pace import ClosedLoop
 from benchmarks.load.questions import Codec, Question
 from benchmarks.load.tally import Tally
 from vmaild.errors import ProtocolError
@@ -148,7 +148,8 @@ class Fleet:
         *, churn: Churn | None = None, on_demand: bool = False, seed: int = 0,
     ) -> None:  # fmt: skip
         self.tally = tally
-        self.pace: Pace | None = None
+        # With nothing to ask until a pace is given.
+        self.pace = ClosedLoop(lambda: None)
         self.connections: set[Connection] = set()
         self.opened = 0
         self._address, self._codec, self._size, self._clock = address, codec, size, clock
@@ -179,14 +180,13 @@ class Fleet:
         """An answer is in (called by the connection)."""
         if now >= connection.expires and not self._closing:
             connection.close()
-        elif self.pace is not None:
+        else:
             self.pace.ready(connection, now)
 
     def lost(self, connection: Connection) -> None:
         """A connection is closed (called by the connection)."""
         self.connections.discard(connection)
-        if self.pace is not None:
-            self.pace.gone(connection)
+        self.pace.gone(connection)
         # A server that closes connections without an answer must not be flooded with new ones.
         self._refill(0.0 if connection.proven else RETRY_SECONDS)
 
@@ -198,8 +198,7 @@ class Fleet:
             if connection.busy and quiet > timeout:
                 connection.fail("timeout")
             elif not connection.busy and self._churn is not None and quiet > self._churn.idle:
-                if self.pace is not None:
-                    self.pace.gone(connection)
+                self.pace.gone(connection)
                 connection.close()
 
     async def close(self) -> None:
@@ -239,8 +238,7 @@ class Fleet:
                 return
         self.opened += 1
         self.connections.add(connection)
-        if self.pace is not None:
-            self.pace.ready(connection, self._clock())
+        self.pace.ready(connection, self._clock())
 
     async def _open(self) -> Connection:
         loop, where = asyncio.get_running_loop(), self._address

@@ -17,10 +17,9 @@ import uvloop
 
 from benchmarks.load.fleet import Churn
 from benchmarks.load.keys import KeyStream, Mix, split, unknown_key
-from benchmarks.load.limits import Limit, parse_limit
 from benchmarks.load.questions import CODECS, Expectations, Question, read_keys, read_lines
 from benchmarks.load.run import CannotConnect, Load, LoadResult, LoadSettings
-from benchmarks.load.tally import Tally
+from benchmarks.load.tally import Limit, Tally, parse_limit
 from benchmarks.report.output import Progress, add_output, check_output, machine, new_parser, typed, write
 from benchmarks.report.rows import LATENCIES, Result, Rows, Section, milliseconds
 from vmaild.listening import parse_address

@@ -1,4 +1,4 @@
-"""When the next question is asked: as soon as an answer is in, or when the schedule says so.
+"""When the next question is asked: as soon as an answer is in, or when the schedule says so. Pure.
 
 A closed loop measures how much a server can do. Its latencies flatter a server that stalls: while it does, nobody
 asks. An open loop asks at a fixed rate whatever comes back, and counts each latency from the time at which the
@@ -19,27 +19,7 @@ class Askable(Protocol):
     """What a pace needs of a connection."""
 
     def ask(self, question: Question, since: int, now: int) -> None:
-        """Send the question."""
-
-
-class Schedule:
-    """The times at which questions are due: ``rate`` a second, evenly, the first at ``start`` (nanoseconds)."""
-
-    def __init__(self, rate: float, start: int) -> None:
-        self._rate = rate
-        self._start = start
-
-    def time_of(self, number: int) -> int:
-        """When question ``number`` (from 0) is due."""
-        return self._start + int(number * 1e9 / self._rate)
-
-    def due(self, now: int) -> int:
-        """How many questions are due at ``now``."""
-        if now < self._start:
-            return 0
-        count = int((now - self._start) * self._rate / 1e9)
-        # The division above may round to the other side of a due time.
-        return sum(self.time_of(number) <= now for number in range(count, count + 2)) + count
+        """Send the question; its latency counts from ``since``."""
 
 
 class ClosedLoop:
@@ -58,10 +38,10 @@ class ClosedLoop:
             connection.ask(question, now, now)
 
     def gone(self, connection: Askable) -> None:
-        """``connection`` is closed."""
+        """``connection`` is closed; another may be ready in its place."""
 
     def stop(self, tally: Tally, now: int) -> None:
-        """Ask no more."""
+        """Ask no more, and count in ``tally`` what was due and never asked."""
         self.stopped = True
 
 
@@ -74,7 +54,6 @@ class Lockstep(ClosedLoop):
         self._idle: list[Askable] = []
 
     def ready(self, connection: Askable, now: int) -> None:
-        """``connection`` has nothing in flight."""
         self._idle.append(connection)
         if len(self._idle) == self._size:
             idle, self._idle = self._idle, []
@@ -82,53 +61,63 @@ class Lockstep(ClosedLoop):
                 super().ready(each, now)
 
     def gone(self, connection: Askable) -> None:
-        """``connection`` is closed; the one in its place will be ready."""
         if connection in self._idle:
             self._idle.remove(connection)
 
 
-class OpenLoop:
+class Schedule:
+    """The times at which questions are due: ``rate`` a second, evenly, the first at ``start`` (nanoseconds)."""
+
+    def __init__(self, rate: float, start: int) -> None:
+        self._rate, self._start = rate, start
+
+    def time_of(self, number: int) -> int:
+        """When question ``number`` (from 0) is due."""
+        return self._start + int(number * 1e9 / self._rate)
+
+    def due(self, now: int) -> int:
+        """How many questions are due at ``now``."""
+        count = max(0, int((now - self._start) * self._rate / 1e9))
+        # The division above may round to the other side of a due time.
+        return count + sum(self.time_of(number) <= now for number in range(count, count + 2))
+
+
+class OpenLoop(ClosedLoop):
     """Asks what is due on idle connections, the last used one first, so that idle ones stay idle, as in Postfix.
 
     ``wanted`` is how many more connections there would be work for.
     """
 
     def __init__(self, questions: Callable[[], Question], schedule: Schedule) -> None:
-        self._questions = questions
+        super().__init__(questions)
+        self._following = questions
         self._schedule = schedule
         self._asked = 0
-        self._stopped = False
         self.idle: list[Askable] = []
         self.wanted = 0
 
     def ready(self, connection: Askable, now: int) -> None:
-        """``connection`` has nothing in flight."""
         self.idle.append(connection)
         self.tick(now)
 
     def gone(self, connection: Askable) -> None:
-        """``connection`` is closed."""
         if connection in self.idle:
             self.idle.remove(connection)
 
     def tick(self, now: int) -> None:
         """Ask whatever is due, as far as there are idle connections."""
-        if self._stopped:
+        if self.stopped:
             return
         due = self._schedule.due(now)
         while self._asked < due and self.idle:
             since = self._schedule.time_of(self._asked)
             self._asked += 1
-            self.idle.pop().ask(self._questions(), since, now)
+            self.idle.pop().ask(self._following(), since, now)
         self.wanted = due - self._asked
 
     def stop(self, tally: Tally, now: int) -> None:
-        """Ask no more; what was due and never asked counts as unanswered, with the time it waited."""
         self.tick(now)
-        self._stopped = True
+        self.stopped = True
         for number in range(self._asked, self._schedule.due(now)):
             tally.error("unasked-in-time", self._schedule.time_of(number), now)
         self.wanted = 0
-
-
-Pace = ClosedLoop | OpenLoop

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.load.fleet import Churn, Fleet
 from benchmarks.load.keys import KeyStream
-from benchmarks.load.pace import ClosedLoop, Lockstep, OpenLoop, Pace, Schedule
+from benchmarks.load.pace import ClosedLoop, Lockstep, OpenLoop, Schedule
 from benchmarks.load.questions import Codec, Question
 from benchmarks.load.tally import Tally
 from benchmarks.site.use import cpu_seconds, waited_seconds
@@ -147,7 +147,7 @@ class Load:
         cpu, waited = ({name: read(pid) for name, pid in self._pids.items()} for read in (cpu_seconds, waited_seconds))
         return cpu, waited
 
-    def _pace(self) -> tuple[Pace, Ticker | None]:
+    def _pace(self) -> tuple[ClosedLoop, Ticker | None]:
         settings, following = self._settings, self._stream.next
         if not settings.rate:
             return Lockstep(following, settings.connections) if settings.lockstep else ClosedLoop(following), None
@@ -160,7 +160,7 @@ class Load:
 
         return loop, Ticker(1.0 / settings.rate, tick)
 
-    def _start(self, pace: Pace) -> None:
+    def _start(self, pace: ClosedLoop) -> None:
         self._fleet.pace = pace
         for connection in list(self._fleet.connections):
             pace.ready(connection, self._clock())
@@ -190,7 +190,6 @@ class Load:
             fleet.sweep(self._settings.timeout)
         if not once.stopped:
             raise CannotConnect(f"{self._settings.address} answers no more")
-        fleet.pace = None
 
 
 class Ticker:

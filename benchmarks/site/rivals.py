@@ -13,13 +13,17 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from benchmarks.load.questions import ANY, read_lines
-from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES
-from benchmarks.site.site import Server, Site, Vmaild
+from benchmarks.report.rows import Figures
+from benchmarks.site.clients import BATCH, postmap, rcpt
+from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES, address, bulk_address, mailbox
+from benchmarks.site.site import Server, Site
+from benchmarks.site.use import Meter, open_connections
 from vmaild.demo.postfix import Postfix
 from vmaild.demo.process import free_port
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
@@ -48,6 +52,7 @@ _MAPS = {
 
 FILES = {DOMAINS: "domains", MAILBOXES: "mailboxes", ALIASES: "aliases"}
 FILE_TYPES = ("hash", "lmdb", "cdb")
+MOST_KEYS = 2_000_000
 
 SETTINGS = {
     # What is measured ends at the queue manager: delivery asks no table of its own, as by LMTP to an IMAP server.
@@ -72,10 +77,16 @@ class Rival:
     asks_directory: bool = True
     forget: Callable[[], None] = lambda: None
 
-    @property
-    def mailboxes(self) -> str:
-        """Its mailbox table by itself, as ``postmap -q - TABLE`` takes it."""
-        return self.settings["virtual_mailbox_maps"]
+
+class Keys(NamedTuple):
+    """What postmap asks: ``first`` to find out how fast a rival is, then as many of ``then`` as fill the time.
+
+    ``misses``: its cache is emptied in between.
+    """
+
+    first: Sequence[bytes]
+    then: Callable[[int], Iterable[bytes]]
+    misses: bool = False
 
 
 class Rivals:
@@ -83,7 +94,8 @@ class Rivals:
 
     def __init__(self, site: Site, say: Callable[[str], None], *, all_of_them: bool = True) -> None:
         self.site = site
-        self.vmaild: Vmaild = site.vmaild()
+        self.vmaild = site.vmaild()
+        self.right = {address(number).encode(): mailbox(number).encode() for number in range(site.accounts)}
         self._folder = site.new_home("tables")
         self._folder.mkdir()
         self._write_ldap()
@@ -113,6 +125,36 @@ class Rivals:
             yield postfix
         finally:
             postfix.close()
+
+    def measure_postmap(self, postfix: Postfix, rival: Rival, clients: int, keys: Keys, seconds: float) -> Figures:
+        """Single lookups through so many ``postmap -q -`` at once."""
+        table = rival.settings["virtual_mailbox_maps"]
+        first = postmap(postfix.config, table, keys.first, clients, self.right)
+        wanted = list(keys.then(min(int(first.rate * seconds), MOST_KEYS)))
+        if keys.misses:
+            rival.forget()
+        server = rival.pid or (_master_pid(postfix) if rival.name == PROXY else 0)
+        meter = Meter({"slapd": self.site.slapd.pid, "server": server})
+        result = postmap(postfix.config, table, wanted, clients, self.right)
+        return {"rate": result.rate, "client_cpu": 1e3 * result.cpu / result.asked, **meter.each(result.asked)}
+
+    def measure_rcpt(
+        self, postfix: Postfix, rival: Rival, sessions: int, seconds: float, *, misses: bool = False
+    ) -> Figures:
+        """RCPT TO for the bulk domain's accounts in their order, in so many sessions at once."""
+        site = self.site
+        domain = bulk_address(1).removeprefix("1")
+        # The first run starts Postfix's processes, the second says how many recipients fill the time.
+        rcpt(postfix.port, sessions, sessions, domain)
+        rate = rcpt(postfix.port, sessions, max(sessions, 4), domain).rate
+        wanted = max(sessions, min(int(rate * seconds), site.bulk) // BATCH)
+        if misses:
+            rival.forget()
+        meter = Meter({"postfix": _master_pid(postfix), "slapd": site.slapd.pid, "server": rival.pid})
+        result = rcpt(postfix.port, sessions, wanted, domain)
+        own = open_connections(site.slapd.port, self.vmaild.pid)
+        connections = own if rival.name == VMAILD else open_connections(site.slapd.port) - own
+        return {"rate": result.rate, **meter.each(result.asked), "ldap_connections": connections}
 
     def _tables(self, prefix: str, suffix: str = "cf") -> dict[str, str]:
         named = {name: f"{prefix}:{self._folder}/{name}.{suffix}" for name in _LDAP}
@@ -178,6 +220,6 @@ def _forget(port: int) -> None:
         memcached.recv(100)
 
 
-def master_pid(postfix: Postfix) -> int:
+def _master_pid(postfix: Postfix) -> int:
     """The process id of its master(8), which wrote it down."""
     return int((postfix.home / "queue" / "pid" / "master.pid").read_text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.load.limits import parse_limit
+from benchmarks.load.tally import parse_limit
 
 FIGURES = {"p99": 5.0, "p99.9": 8.0, "cpu": 0.02, "rate": 10_000.0, "temp": 5.0, "wrong": 0.0, "answers": 1000.0}
 
