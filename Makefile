@@ -10,6 +10,8 @@
 #   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
 #   make newer-slapd      the tests of hearing changes with slapd 2.6, of Debian 13 in a folder (made as root, once)
 #   make matrix           every test on each Python at hand and on the oldest libraries; DEBIAN="trixie", CELLS=..., ARGS=...
+#   make measure          every experiment of benchmarks/, on a quiet machine, to benchmarks/results (25 minutes, as root)
+#   make figures          tables and pictures from benchmarks/results/*.json
 #   make deb              dist/vmaild_VERSION_all.deb, on Debian 12's own Python and libraries
 #   make nspawn           that package under systemd as PID 1, in a container: reload, restart, kill, upgrade (as root)
 #   make lint             formatting, lint and types only
@@ -22,7 +24,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test system chaos soak fuzz matrix newer-slapd deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
+.PHONY: help demo test system chaos soak fuzz matrix newer-slapd measure figures deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
     newer-slapd-packages deb-packages nspawn-packages
 
 PYTHON := python3
@@ -35,6 +37,8 @@ DEMO_PACKAGES := slapd ldap-utils gcc libc6-dev libldap-dev libsasl2-dev
 MAIL_PACKAGES := $(DEMO_PACKAGES) postfix postfix-ldap
 # systemd-analyze checks the units, openssl makes certificates; nothing of them is started. Prometheus scrapes.
 TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl prometheus
+# What `compare` puts vmaild beside.
+BENCH_PACKAGES := memcached postfix-lmdb postfix-cdb
 # Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail. Dovecot's
 # IMAP server and Courier's exclude each other.
 SYSTEM_PACKAGES := $(TEST_PACKAGES) libsasl2-modules procmail courier-authdaemon courier-authlib-ldap courier-imap \
@@ -49,7 +53,7 @@ PYTHON_PACKAGES := python3 python3-venv python3-dev
 PYTHON_COMPLETE := import ensurepip, pathlib, sysconfig; pathlib.Path(sysconfig.get_path('include'), 'Python.h').stat()
 
 help:
-	@sed -n '3,/^#$$$$/s/^# *//p' Makefile
+	@sed -n '3,/^#$$/s/^# *//p' Makefile
 
 demo: $(if $(MAIL),mail,demo)-packages $(VENV)/demo
 	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(MAIL),--mail) $(if $(PORT),--port $(PORT))
@@ -87,6 +91,12 @@ newer-slapd: newer-slapd-packages $(VENV)/test
 matrix: test-packages $(if $(DEBIAN),nspawn-packages)
 	@$(PYTHON) -m tests.matrix $(CELLS:%=--cell=%) $(DEBIAN:%=--debian=%) --packages '$(TEST_PACKAGES) $(PYTHON_PACKAGES)' $(ARGS)
 
+measure: test-packages $(VENV)/test
+	$(RUN) -m benchmarks measure $(if $(ONLY),--only $(ONLY))
+
+figures: $(VENV)/test
+	$(RUN) -m benchmarks figures benchmarks/results
+
 deb: deb-packages
 	@systemd/debian/build dist
 
@@ -119,7 +129,7 @@ $(VENV)/demo $(VENV)/test $(VENV)/fuzz: .FORCE
 
 demo-packages: PACKAGES := $(DEMO_PACKAGES)
 mail-packages: PACKAGES := $(MAIL_PACKAGES)
-test-packages: PACKAGES := $(TEST_PACKAGES)
+test-packages: PACKAGES := $(TEST_PACKAGES) $(BENCH_PACKAGES)
 system-packages: PACKAGES := $(SYSTEM_PACKAGES)
 newer-slapd-packages: PACKAGES := $(TEST_PACKAGES) debootstrap
 deb-packages: PACKAGES := $(DEB_PACKAGES)
@@ -159,6 +169,6 @@ demo-packages mail-packages test-packages system-packages newer-slapd-packages d
 	apt-get -q -y update > /dev/null
 	apt-get -q -y install --no-install-recommends $$missing > /dev/null
 	# Nor shall they start at the next boot.
-	for service in slapd postfix prometheus courier-authdaemon courier-imap courier-pop dovecot-core; do
+	for service in slapd postfix memcached prometheus courier-authdaemon courier-imap courier-pop dovecot-core; do
 	    case "$$missing " in *" $$service "*) update-rc.d $${service%-core} disable > /dev/null;; esac
 	done

@@ -31,8 +31,8 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.machine import machine
-from benchmarks.population import DOMAINS, MAILBOXES, address, domain_of, write_ldif
+from benchmarks.report.output import machine
+from benchmarks.site.population import DOMAINS, MAILBOXES, address, domain_of, write_ldif
 from vmaild import admin
 from vmaild.config import load
 from vmaild.daemon import Daemon

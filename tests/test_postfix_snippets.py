@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.directory import BAD_MAILBOXES, account
-from tests.support.postfix import Postfix
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import BASE, READER_DN, READER_PW, SEARCH_BASE, tree
 from vmaild.listening import parse_address

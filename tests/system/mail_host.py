@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.directory import mailbox_table
-from tests.support.postfix import Postfix
 from tests.support.snippets import services, snippet
 from vmaild.demo.ask import ask
 from vmaild.demo.daemon import DaemonProcess, Listen
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.process import free_port
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import access_rules, tree

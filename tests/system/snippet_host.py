@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tests.support.directory import mailbox_table
 from tests.support.hosting_slapd import HostingSlapd
-from tests.support.postfix import Postfix
 from tests.support.snippets import services, settings, snippet
 from tests.system.mail_host import HOST, MailHost
 from vmaild.demo.daemon import DaemonProcess, Listen
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.postfix_conf import MAIL_OWNER_ID
 from vmaild.demo.process import Process, free_port
 
