@@ -97,7 +97,7 @@ class Anything:
         value = f"{rng.randrange(50)}@x.example"
         address = rng.choice(ADDRESSES)
         domain = address.rpartition("@")[2]
-        name = f"n{rng.randrange(12)}"
+        name = f"n{rng.randrange(4)}"
         kind = rng.randrange(7)
         if kind == 0:
             return account(address, f"{domain}/{value}/", name=name)
@@ -114,7 +114,9 @@ class Anything:
         return entry(f"cn=t{rng.randrange(6)},{BASE}", "organizationalRole", cn=(rng.choice(NAMES),), maildrop=(value,))
 
     def some_members(self) -> list[str]:
-        dns = [one.dn for one in self.site.tree.values()] + [f"mail=n1,o=d.example,{BASE}"]
+        # Of entries that are there, and of those that may come.
+        dns = [one.dn for one in self.site.tree.values()]
+        dns += [f"mail=n{number},o={domain},{BASE}" for number in range(4) for domain in DOMAINS]
         return self.rng.sample(dns, min(len(dns), self.rng.randrange(3)))
 
     async def compare(self) -> None:
