@@ -67,11 +67,14 @@ class Anything:
     def key_of(self, name: str) -> str:
         if name in ("transport", "access", "local") and self.rng.random() < 0.3:
             return self.rng.choice((*DOMAINS, "*", "a", "b", "x.e.example"))
+        groups = [one.attributes["mail"][0].decode() for one in self.site.tree.values() if one.dn.startswith("cn=g")]
+        if name == "groups" and groups:
+            return self.rng.choice(groups)
         return self.rng.choice(DOMAINS if name.endswith("domains") else ADDRESSES)
 
     def ask(self) -> None:
         self.site.directory.takes = self.rng.choice((0, 0, 0.5, 1.0))
-        name = self.rng.choice(self.maps).name
+        name = self.rng.choice([*(one.name for one in self.maps), "groups", "groups"])
         request = Request(name.encode(), self.key_of(name).encode())
         self.asking = [one for one in self.asking if not one.done()]
         self.asking.append(asyncio.ensure_future(self.site.maps.find(request)))
