@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -284,3 +285,22 @@ async def test_all_wait_for_one_probe_when_the_last_is_old(trusted):
     connection.gate.set()
     await asyncio.gather(*waiting)
     assert connection.searches == 1
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_a_server_that_is_back_is_tried_within_a_second_and_by_one_connection_at_a_time(chance: float):
+    """However long it was away, and however many lookups and connections wait for it."""
+    backoff, now, tries = Backoff(chance=lambda: chance), 0.0, []
+    backoff.failed(now)
+    while now < 300:
+        assert backoff.allowed(now, missing=100, opening=1) == 0
+        if backoff.allowed(now, missing=100, opening=0):
+            assert backoff.allowed(now, missing=100, opening=0) == 1
+            tries.append(now)
+            backoff.failed(now)
+        now += max(backoff.pause(now), 0.001)
+    pauses = [after - before for before, after in itertools.pairwise(tries)]
+    assert max(pauses) < 0.95
+    assert len(tries) < 3 * 300
+    backoff.succeeded()
+    assert backoff.allowed(now, missing=4, opening=0) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -38,11 +39,12 @@ class Hosting(Site):
             hosted, self.maps, self.hear(), self._read, stale=stale, canaries=canaries, clock=now
         )
 
-    async def _read(self, search: Search, *, deadline: float) -> list[Entry]:
+    async def _read(self, search: Search) -> AsyncIterator[Entry]:
         assert search.base == BASE
         if self.directory.failure is not None:
             raise self.directory.failure
-        return self.reads
+        for one in self.reads:
+            yield one
 
 
 def groups(preset: str = "courier", **maps: object):

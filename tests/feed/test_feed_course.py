@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -20,7 +20,7 @@ from vmaild.errors import DataError, DirectoryFailure
 from vmaild.feed import Feed, HostedDomains
 from vmaild.feed import feed as feed_module
 from vmaild.feed.feed import PAUSES, RETRY, WRONG_PASSWORD
-from vmaild.lookup import found
+from vmaild.lookup import Entry, Search, found
 from vmaild.tables.hosted import hosted_domains
 
 ONE, OTHER = "ldap://one.example", "ldap://other.example"
@@ -184,9 +184,10 @@ async def test_a_reading_of_the_domains_that_is_too_large_is_tried_again(caplog)
     assert hosted is not None
     tries = []
 
-    async def find(*_: object, **__: object) -> list[object]:
+    async def find(_: Search) -> AsyncIterator[Entry]:
         tries.append(1)
         raise DataError("too much")
+        yield
 
     domains = HostedDomains(hosted, site.maps, site.freshness, find, stale=100.0, clock=now)  # type: ignore[arg-type]
     task = asyncio.ensure_future(domains.run())
