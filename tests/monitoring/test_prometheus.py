@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from tests.monitoring.conftest import SNIPPETS
+from tests.monitoring.conftest import SNIPPETS, printed
 from tests.monitoring.test_queries import DASHBOARD, dashboard_queries
 from tests.support.prometheus import Prometheus, promtool
 from vmaild.demo.ask import ask
@@ -63,6 +63,11 @@ def test_every_query_of_the_dashboard_tells_something(exercised: Prometheus, que
     result = exercised.ask("query", query=query)["result"]
     # A healthy daemon has nothing to tell of what must not be.
     assert result or "> 0" in query
+
+
+def test_nothing_but_addresses_is_changed_in_the_alerts_and_the_dashboard(guarded) -> None:
+    for path in ("prometheus/alerts.yml", "grafana/dashboard.json"):
+        assert printed(guarded, path.rpartition("/")[2]) == (SNIPPETS / path).read_text()
 
 
 def test_prometheus_itself_finds_the_snippets_right(tmp_path) -> None:
