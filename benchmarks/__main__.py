@@ -25,12 +25,12 @@ MOST_SECONDS = 600.0
 EXPERIMENTS = {
     "startup": ("the time from start to first answer", "--rounds 15"),
     "freshness": ("how long a change in the directory takes to show", "--rounds 10"),
-    "hot_path": ("the cached answer, beside the least that Python can do", "--rounds 5 --seconds 1.5"),
-    "growth": ("how cost grows with answers, connections and entries", "--seconds 4"),
+    "hot_path": ("the cached answer, beside the least that Python can do", "--rounds 4 --seconds 1.2"),
+    "growth": ("how cost grows with answers, connections and entries", "--seconds 3"),
     "interference": ("cached answers while others miss on a slow directory", "--rounds 3 --seconds 10"),
     "directory": ("the directory layer alone, beside other clients", "--rounds 3 --seconds 1"),
-    "miss": ("answers that are not cached, beside ldap:", "--rounds 3 --seconds 2.5"),
-    "compare": ("vmaild and its rivals, side by side", "--rounds 3 --seconds 2"),
+    "miss": ("answers that are not cached, beside ldap:", "--rounds 3 --seconds 2"),
+    "compare": ("vmaild and its rivals, side by side", "--rounds 3 --seconds 1.2"),
 }
 """Modules of ``benchmarks.experiments``: what they do, and the options with which they are published."""
 

@@ -1,4 +1,4 @@
-"""The demo's Postfix, under the name that tests and benchmarks know it by."""
+"""The demo's Postfix, under the name that the tests know it by."""
 
 from __future__ import annotations
 
