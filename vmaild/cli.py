@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vmaild import __version__, admin, daemon
-from vmaild.commands import session
+from vmaild.commands import around, session
 from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH
 from vmaild.errors import ConfigError
 from vmaild.process import open_log, systemd
@@ -99,6 +99,12 @@ def _log_level(options: argparse.Namespace) -> int:
     from vmaild.commands import log_level
 
     return log_level.run(options)
+
+
+def _domains(options: argparse.Namespace) -> int:
+    from vmaild.commands import domains
+
+    return domains.run(options)
 
 
 def _cache_list(options: argparse.Namespace) -> int:
@@ -195,6 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_asking(commands, [configured, as_json])
     _add_watching(commands, [configured, as_json])
     _add_moving(commands, configured)
+    around.add_to(commands, [configured, as_json])
     return parser
 
 
@@ -209,6 +216,8 @@ def _add_checking(commands: Commands, parents: list[argparse.ArgumentParser]) ->
     audit = commands.add_parser("audit", parents=parents, help="check the whole directory against the rules")
     audit.add_argument("--bind-dn", default="", metavar="DN", help="walk as this account, which may read more")
     audit.add_argument("--bind-pw-file", type=Path, metavar="FILE", help="its password")
+    audit.add_argument("--as", dest="as_dn", default="", metavar="DN", help="try what this tenant may write, by no-ops")
+    audit.add_argument("--as-pw-file", type=Path, metavar="FILE", help="its password")
     audit.set_defaults(run=_audit)
 
 
@@ -247,6 +256,11 @@ def _add_watching(commands: Commands, parents: list[argparse.ArgumentParser]) ->
     level = commands.add_parser("log-level", parents=parents, help="print or set the running daemon's log level")
     level.add_argument("level", metavar="LEVEL", nargs="?", help="debug, info, warning or error")
     level.set_defaults(run=_log_level)
+    domains = commands.add_parser("domains", parents=parents, help="print the hosted domains the running daemon knows")
+    domains.add_argument(
+        "--confirm", action="store_true", help="what was read last counts at once: you say it is right"
+    )
+    domains.set_defaults(run=_domains)
     cached = commands.add_parser("cache", help="what the running daemon's cache holds").add_subparsers(
         required=True, metavar="list|show"
     )

@@ -1,7 +1,7 @@
 """What must be answered: questions, each with its only right answer.
 
-The directory is the demo's tree, ``benchmarks.site.population`` and the few domains of ``extra_ldif``. Nothing that is asked
-for here changes during a run; for what changes see ``changes``.
+The directory is the demo's tree, ``benchmarks.site.population`` and the few domains of ``extra_ldif``. Nothing that is
+asked for here changes during a run; for what changes see ``changes``.
 """
 
 from __future__ import annotations

@@ -32,6 +32,8 @@ settings            what the configuration fills, and ``problems`` that checks i
 counters            what is counted, and the state of the moment
 walk                one connection for a command: searches, and pages of a whole tree; not for the daemon
 examine             what ``vmaild check`` asks of a server; not for the daemon
+trial               what an account may write, by changes that the server judges and does not make; not for the daemon
+trial_requests      the bytes of these, and of their answers
 ==================  ================================================================================
 
 libldap reads ldap.conf(5) and LDAP* variables when it is first used; they can make it dereference aliases, and a
@@ -57,7 +59,7 @@ from vmaild.directory.sync_phases import AgeAll, Changed, Deleted, Moved, Persis
 from vmaild.directory.sync_phases import Ended as StreamEnded
 from vmaild.directory.sync_requests import SyncSearch, present
 from vmaild.directory.sync_stream import ANSWER, INTERVAL, Refused, SyncStream
-from vmaild.directory.sync_way import open_stream, reader
+from vmaild.directory.sync_way import Way, reader
 from vmaild.directory.uuid_set import UuidSet
 
 __all__ = [
@@ -92,8 +94,8 @@ __all__ = [
     "SyncSearch",
     "SyncStream",
     "UuidSet",
+    "Way",
     "in_words",
-    "open_stream",
     "password_in",
     "present",
     "problems",

@@ -206,6 +206,11 @@ class KeyLookup:
         self._ends[number] = None
         return lookup.NOT_FOUND
 
+    @property
+    def followed_many(self) -> bool:
+        """Whether other entries than those of the key were looked for: members, which may be thousands."""
+        return bool(self._followed)
+
     def made_from(self) -> MadeFrom:
         """What the settled answers were made from."""
         entries: dict[str, Entry] = {}
@@ -225,6 +230,7 @@ class KeyLookup:
             of_domain = asked.made_from()
             entries.update((entry.dn, entry) for entry in of_domain.entries)
             tried |= of_domain.tried
+            dangling += of_domain.dangling
         return MadeFrom(list(entries.values()), tried, dangling)
 
     def _done(self) -> Iterator[Step]:
