@@ -28,6 +28,7 @@ from vmaild.lookup import NOT_FOUND, Entry
 from vmaild.maps.recent_changes import UNKNOWN, RecentChanges
 from vmaild.maps.walk import Walk
 from vmaild.tables import Group, KeyLookup, dn
+from vmaild.tables.address import other_labels
 from vmaild.tables.naming import Named, Naming, Place
 
 SETTLED_TOGETHER = 64
@@ -327,10 +328,11 @@ class Freshness:
 
     def drop_domain(self, domain: str) -> None:
         """Drop all records of a domain: it was renamed, and what stands below was not reported."""
-        self._recent.add(_of_moved(domain))
         if not self._walk.goes_on:
             self._moved.clear()
-        self._moved.add(domain.encode(errors="replace"))
+        for form in filter(None, (domain, other_labels(domain))):
+            self._recent.add(_of_moved(form))
+            self._moved.add(form.encode(errors="replace"))
         self._walk.through(self._drop_moved)
 
     def _drop_moved(self, record: Record) -> None:
