@@ -192,7 +192,7 @@ class Feed:
                 self._hearing("sync", uri)
             elif isinstance(output, Changed):
                 added = persisting and output.state is State.ADD
-                self._freshness.changed(output.dn, output.uuid, output.attributes, added=added)
+                self._freshness.changed(output.dn, output.uuid, output.attributes, added=added, each=persisting)
             else:
                 await self._take(uri, output)
 
