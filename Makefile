@@ -31,8 +31,8 @@ RUN := $(VENV)/bin/python
 DEMO_PACKAGES := slapd ldap-utils gcc libc6-dev libldap-dev libsasl2-dev
 # Postfix delivers what the demo sends.
 MAIL_PACKAGES := $(DEMO_PACKAGES) postfix postfix-ldap
-# systemd-analyze checks the units, openssl makes certificates; nothing of them is started.
-TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl
+# systemd-analyze checks the units, openssl makes certificates, mandoc and man check the manual pages; none is started.
+TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl mandoc man-db
 # Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail.
 SYSTEM_PACKAGES := $(TEST_PACKAGES) libsasl2-modules procmail courier-authdaemon courier-authlib-ldap courier-imap \
     courier-pop roundcube-core roundcube-sqlite3 php-cli chromium chromium-driver

@@ -245,7 +245,7 @@ def test_a_password_file_that_cannot_be_used_is_a_problem(
 
 def test_two_passwords_are_a_problem(read) -> None:
     found = problems(read, MINIMAL + 'bind_dn = "cn=x"\nbind_pw = "a"\nbind_pw_file = "b"\n')
-    assert found == ["[directory] bind_pw_file: stands beside bind_pw; only one of the two may be set"]
+    assert found == ["[directory] bind_pw_file: and bind_pw are mutually exclusive: set one of the two"]
 
 
 def test_keys_of_a_preset_map_change_its_first_query_and_leave_the_rest(read) -> None:
@@ -285,7 +285,7 @@ def test_words_may_be_written_as_postfix_does(read) -> None:
         ('[maps.Virtual_alias_maps]\nquery_filter = "(a=b)"',
          "[maps.Virtual_alias_maps]: the same name stands here twice but for letter case, which is not significant"),
         ('[maps.own]\nquery_filter = "(a=b)"\nquery = [{query_filter = "(c=d)"}]',
-         "[maps.own] query_filter: belongs into one of the map's [[query]] tables"),
+         "[maps.own] query_filter: must be in one of the map's [[query]] tables"),
         ('[maps.own]\nquery = [{querry_filter = "(c=d)"}]',
          "[maps.own.query 1] querry_filter: unknown key; did you mean 'query_filter'?"),
         ("[maps]\nown = 3", "maps.own: must be a table, not a number"),

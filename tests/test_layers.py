@@ -32,6 +32,7 @@ LAYERS = (
     ("migration",),
     ("commands",),
     ("cli",),
+    ("manual",),
     ("__main__",),
 )
 SANS_IO = ("lookup", "errors", "wire", "tables")

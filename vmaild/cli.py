@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from vmaild import __version__, admin, daemon
 from vmaild.commands import session
+from vmaild.commands.texts import DESCRIPTIONS
 from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH
 from vmaild.errors import ConfigError
 from vmaild.process import open_log, systemd
@@ -38,7 +39,7 @@ DEMO_PORT = 10143
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         status: int = options.run(options)
     except ConfigError as error:
@@ -177,7 +178,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Any]
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="vmaild", description="Answers Postfix's lookups from OpenLDAP, cached.")
     parser.add_argument("--version", action="version", version=f"vmaild {__version__}")
     config_help = f"configuration ({DEFAULT_PATH})"
@@ -195,7 +196,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_asking(commands, [configured, as_json])
     _add_watching(commands, [configured, as_json])
     _add_moving(commands, configured)
+    _describe(commands, "")
     return parser
+
+
+def _describe(commands: Commands, before: str) -> None:
+    for name, one in commands.choices.items():
+        one.description = DESCRIPTIONS.get(before + name, "").replace("``", "").replace("%", "%%") or None
+        for action in one._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                _describe(action, f"{before}{name} ")
 
 
 def _add_checking(commands: Commands, parents: list[argparse.ArgumentParser]) -> None:
@@ -267,7 +277,9 @@ def _add_moving(commands: Commands, configured: argparse.ArgumentParser) -> None
     showing.set_defaults(run=_demo)
     moving = commands.add_parser("import-postfix", help="print a vmaild.toml made from the ldap: tables of a Postfix")
     moving.add_argument("directory", metavar="DIR", nargs="?", type=Path, default=Path("/etc/postfix"))
-    moving.add_argument("--listen", default=DEFAULT_LISTEN, metavar="ADDRESS", help=f"({DEFAULT_LISTEN})")
+    moving.add_argument(
+        "--listen", default=DEFAULT_LISTEN, metavar="ADDRESS", help=f"where vmaild shall listen ({DEFAULT_LISTEN})"
+    )
     moving.add_argument("--output", type=Path, metavar="FILE", help="write the vmaild.toml there")
     moving.add_argument("--diff", type=Path, metavar="FILE", help="write the diff of main.cf there")
     moving.set_defaults(run=_import_postfix)

@@ -20,6 +20,7 @@ from vmaild.config.section import Problems
 from vmaild.directory import Counters, PoolStatus, ServerStatus
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import NODATA, NOT_FOUND, Request, Status, found
+from vmaild.manual import FOLDER
 from vmaild.maps import MapCounters, Maps
 from vmaild.maps.counters import FlightCounters
 from vmaild.server import Latency, ServerCounters
@@ -28,7 +29,7 @@ from vmaild.wire import socketmap
 
 ALIAS = "virtual_alias_maps"
 MAILBOX = "virtual_mailbox_maps"
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = (FOLDER / "vmaild-metrics.7").read_text()
 
 
 class Clock:
@@ -276,6 +277,11 @@ def test_process_metrics_are_on_a_registry_of_the_daemons_own(daemon):
     assert float(daemon.samples()["process_resident_memory_bytes"]) > 1_000_000
 
 
+def test_each_metric_is_there_once(daemon):
+    names = [family.name for family in daemon.metrics.collect()]
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_names_follow_the_rules_of_prometheus(daemon):
     families = [family for family in daemon.families() if family.name.startswith("vmaild_")]
     assert len({family.name for family in families}) == len(families)
@@ -290,7 +296,7 @@ def test_names_follow_the_rules_of_prometheus(daemon):
             assert sample.name.endswith("_total") == (family.type == "counter")
 
 
-def test_the_table_in_the_readme_names_every_metric_with_its_labels(daemon):
+def test_the_manual_page_names_every_metric_with_its_labels(daemon):
     daemon.hit()
     exported = {}
     for family in daemon.families():
@@ -300,7 +306,7 @@ def test_the_table_in_the_readme_names_every_metric_with_its_labels(daemon):
             exported[name] = (family.type, labels)
     documented = {
         name: (kind, set(re.findall(r"\w+", labels)))
-        for name, kind, labels in re.findall(r"^\| `(vmaild_\w+)` \| (\w+) \| ([^|]*) \|", README, re.MULTILINE)
+        for name, kind, labels in re.findall(r"^\.It Li (vmaild_\w+) Pq (\w+);?(.*)$", PAGE, re.MULTILINE)
     }
     assert documented == exported
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from vmaild.admin.control import ControlProtocol
 from vmaild.admin.http import HttpProtocol, Readiness
 from vmaild.cache import CacheSettings
-from vmaild.config import Config, DaemonSettings, load
-from vmaild.config.maps import MAP_KEYS, QUERY_KEYS
+from vmaild.config import Config, DaemonSettings, keys, load
 from vmaild.directory import DirectorySettings
 from vmaild.errors import ConfigError, ProtocolError
 from vmaild.lookup import Reply, Request, Status, found
@@ -138,7 +137,7 @@ def settings(data: bytes) -> None:
     configuration(text.encode())
 
 
-_MAP_KEYS = (*MAP_KEYS, *QUERY_KEYS)
+_MAP_KEYS = (*keys.MAP, *keys.QUERY)
 _KEYS: dict[str, tuple[str, ...]] = {
     "": tuple(field.name for field in fields(DaemonSettings)),
     "[directory]": (*(field.name for field in fields(DirectorySettings)), "bind_pw_file"),

@@ -1,8 +1,8 @@
 """What the daemon has counted, for Prometheus and for ``vmaild stats``.
 
 The parts of the daemon count in plain integers; nothing is counted here. ``Metrics`` reads them when it is asked
-and makes the exposition for ``/metrics``, or a JSON-able dict for the control socket. The README has the
-table of all names.
+and makes the exposition for ``/metrics``, or a JSON-able dict for the control socket. vmaild-metrics(7)
+lists all names.
 
 The registry is the daemon's own, with the process metrics of prometheus_client beside the daemon's.
 """
@@ -220,7 +220,6 @@ class Metrics(Collector):
             evictions.add_metric([kind, reason], count)
         yield evictions
         yield from _plain(self._maps.flight_counters, _FLIGHTS)
-        yield _gauge("lookups_in_flight", "Keys that are being looked up", value=self._maps.in_flight)
 
     def _of_the_server(self) -> Iterator[Metric]:
         yield _gauge("connections", "Connections of clients", value=self._server.connections)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vmaild.config import keys
 from vmaild.config.section import Problems, Section
 from vmaild.config.table_files import Directories, directory_settings, read_entries
 from vmaild.lookup import Scope
@@ -40,21 +41,7 @@ _ATTRIBUTE_LISTS = (
     "terminal_result_attribute",
 )
 _LIMITS = ("size_limit", "expansion_limit", "recursion_limit")
-QUERY_KEYS = (
-    "search_base",
-    "scope",
-    "query_filter",
-    *_ATTRIBUTE_LISTS,
-    "result_format",
-    *_LIMITS,
-    "domain",
-    "localpart",
-    "one_value_per_entry",
-    "require_result",
-    "ignore_referrals",
-)
 _FLAGS = ("propagate_extension", "unique", "quoted_only", "mailbox_guard")
-MAP_KEYS = ("keys", *_FLAGS, "exists", "record", "canary", "query", "cf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,25 +113,25 @@ def merge(preset: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, An
         if below is None or not isinstance(values, Mapping):
             merged[name] = values
             continue
-        query = {key: value for key, value in values.items() if key in QUERY_KEYS}
-        rest = {key: value for key, value in values.items() if key not in QUERY_KEYS}
+        query = {key: value for key, value in values.items() if key in keys.QUERY}
+        rest = {key: value for key, value in values.items() if key not in keys.QUERY}
         if "query" in below and query and "query" not in rest:
             first, *others = below["query"]
             rest["query"] = [{**first, **query}, *others]
             query = {}
-        kept = {key: value for key, value in below.items() if not ("query" in rest and key in QUERY_KEYS)}
+        kept = {key: value for key, value in below.items() if not ("query" in rest and key in keys.QUERY)}
         merged[name] = {**kept, **query, **rest}
     return merged
 
 
 def _canaries(section: Section) -> tuple[str, ...]:
-    keys = section.values.get("keys", "address")
+    searched = section.values.get("keys", "address")
     found = section.strings("canary") or ()
     for key in found:
         localpart, at, domain = key.rpartition("@")
-        if keys == "address" and not (localpart and domain):
+        if searched == "address" and not (localpart and domain):
             section.problem("canary", f'{key!r} is no address: write one that must always be found, "you@example.com"')
-        elif keys == "domain" and (at or not domain):
+        elif searched == "domain" and (at or not domain):
             section.problem("canary", f'{key!r} is no domain: write one that must always be found, "example.com"')
         elif not key:
             section.problem("canary", "is empty: write a key that must always be found, or leave it out")
@@ -169,7 +156,7 @@ def _table(name: str, section: Section, common: Common, directories: Directories
 
 
 def _read_table(name: str, section: Section, common: Common, directories: Directories) -> Table:
-    section.only((*MAP_KEYS, *QUERY_KEYS))
+    section.only((*keys.MAP, *keys.QUERY))
     settings = TableSettings(
         keys=section.choice("keys", KEYS) or "address",
         recipient_delimiter=common.recipient_delimiter,
@@ -182,25 +169,25 @@ def _read_table(name: str, section: Section, common: Common, directories: Direct
     written = section.values.get("query")
     if written is None:
         return Table(name, [q] if (q := _query(section, common)) else [], settings)
-    for key in QUERY_KEYS:
+    for key in keys.QUERY:
         if key in section:
-            section.problem(key, "belongs into one of the map's [[query]] tables")
+            section.problem(key, "must be in one of the map's [[query]] tables")
     if not isinstance(written, list) or not written:
         section.problem("query", "must be a list of tables")
         return Table(name, [], settings)
     queries = []
     for number, value in enumerate(written, 1):
         part = Section(value, f"{section.name}.query {number}", section.problems)
-        part.only(QUERY_KEYS)
+        part.only(keys.QUERY)
         queries.append(_query(part, common))
     return Table(name, [query for query in queries if query], settings)
 
 
 def _file_queries(name: str, section: Section, common: Common, directories: Directories) -> list[Query]:
     """The queries of the map's table files; the directory of each is noted in ``directories``."""
-    for key in (*QUERY_KEYS, "query"):
+    for key in (*keys.QUERY, "query"):
         if key in section:
-            section.problem(key, "cannot stand beside cf: the table files say it")
+            section.problem(key, "and cf are mutually exclusive: the table files have the query")
     queries = []
     for table in read_entries(section, common.home, common.postfix):
         if table.query:
