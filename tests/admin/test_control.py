@@ -298,6 +298,7 @@ async def test_a_client_that_has_said_all_still_gets_its_answer(commands, tmp_pa
         writer.close()
 
 
+@pytest.mark.slow
 @on_each_loop
 async def test_an_answer_that_nobody_waits_for_any_more_is_cancelled(commands, tmp_path):
     slow = Slow()

@@ -34,6 +34,7 @@ async def test_a_half_closed_client_gets_ten_thousand_answers_and_then_the_end(s
     assert await client.rest() == ok(b"v:a") * REQUESTS
 
 
+@pytest.mark.slow
 async def test_twenty_thousand_clients_that_come_and_go_leave_nothing_behind(new_site):
     site = await new_site(max_connections=50)
     address = site.server.addresses[0]
