@@ -44,8 +44,16 @@ class CacheSettings:
     negative_ttl: float = 30.0
     """Life of a record that says "not found" for one of its maps, and the longest that "not found" serves after that
     while the directory fails."""
+    heard_ttl: float = 86400.0
+    """As ``ttl``, while the directory reports its changes, see vmaild-operations(7); where ``ttl`` is set and this is
+    not, ``ttl``."""
+    heard_negative_ttl: float = 86400.0
+    """As ``negative_ttl``, while the directory reports its changes; where ``negative_ttl`` is set and this is not,
+    ``negative_ttl``."""
     stale_ttl: float = 86400.0
     """How long an expired record may serve while the directory fails; 0 for not at all."""
+    stale_domains: float = 86400.0
+    """How long the set of hosted domains may serve while it cannot be read; 0 for no such set."""
     stale_answer_after: float = 1.8
     """How long the directory may take when an expired record is at hand, which then serves (RFC 8767, 5)."""
     failure_recheck: float = 5.0

@@ -78,15 +78,6 @@ POSTFIX: Keys = {
 }
 """``[postfix]``."""
 
-BESIDE_DIRECTORY: Keys = {
-    "bind_pw_file": Key(
-        "",
-        "File whose first line is the password; relative to vmaild.toml. systemd's credential ``bind_pw``, when there"
-        " is one, comes before it. ``bind_pw`` and ``bind_pw_file`` are mutually exclusive.",
-    ),
-}
-"""``[directory]`` beside what DirectorySettings has."""
-
 MAP: Keys = {
     "keys": Key('"address"', "Which keys are searched for, see below."),
     "propagate_extension": Key("false", "Append the extension to each address of the result, in lower case."),
@@ -141,7 +132,9 @@ QUERY: Keys = {
     "size_limit": Key("0", "As in ldap_table(5): most entries of one search; 0 for no limit. More is a failure."),
     "expansion_limit": Key("0", "As in ldap_table(5): most values of one result; 0 for no limit. More is a failure."),
     "recursion_limit": Key("1000", "As in ldap_table(5): how deep members are followed. Deeper is a failure."),
-    "domain": Key("", "As in ldap_table(5): only keys of these domains are searched for."),
+    "domain": Key(
+        "", "As in ldap_table(5): only keys of these domains are searched for. ``ldap:FILE`` looks a domain up there."
+    ),
     "localpart": Key("", "Only keys with one of these localparts are searched for."),
     "one_value_per_entry": Key("false", "Of several values of an entry only the one in its RDN, else the first."),
     "require_result": Key(

@@ -17,10 +17,17 @@ from vmaild.directory import tls
 from vmaild.directory.uri import Endpoint, parse
 
 BINDS = ("simple", "none", "sasl_external")
+CHANGES = ("auto", "sync", "poll", "none")
 
 # slapd's threads (16 by default) are shared by all its clients: more connections than that only wait there.
 MAX_POOL_SIZE = 256
 MAX_SECONDS = 3600.0
+
+MAX_ANSWER = 1024 * 1024
+"""A reply has at most 100,000 bytes, and a thousand entries of usual size stay below it."""
+
+MAX_VALUES = 10_000
+"""It takes 2 ms to parse them. An address takes ten bytes of a reply, which has 100,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,10 @@ class DirectorySettings:
     """The account of a simple bind."""
     bind_pw: str = field(default="", repr=False)
     """Its password. Better kept in a file of its own, see ``bind_pw_file``."""
+    bind_pw_file: str = ""
+    """File whose first line is the password; relative to vmaild.toml. It is read again when it changes. systemd's
+    credential ``bind_pw``, when there is one, comes before it. ``bind_pw`` and ``bind_pw_file`` are mutually
+    exclusive."""
     start_tls: bool = False
     """StartTLS on each ``ldap://`` connection. A server that refuses it is treated as down."""
     tls_ca_cert_file: str = ""
@@ -77,6 +88,21 @@ class DirectorySettings:
     once more when the last check is over a second old."""
     failback_after: float = 15.0
     """How long a preferred server must have been up before lookups fail back to it."""
+    changes: str = "auto"
+    """How vmaild learns what changed: ``"sync"`` (RFC 4533), ``"poll"`` (entryCSN), ``"none"``, or ``"auto"``: the
+    first of them that the server offers. See vmaild-operations(7)."""
+    require_context: bool = False
+    """A server that shows no contextCSN is treated as down, also before any has shown one: for a single replica that
+    may be loading."""
+    replica_grace: float = 3600.0
+    """When only servers are left whose data is older than what was seen before, how long their "not found" is answered
+    TEMP for an address that was known."""
+    max_answer: int = MAX_ANSWER
+    """Most bytes of one answer of a server. A longer one is thrown away unread, a failure. The default has room
+    for a thousand entries of usual size, or for one with 10,000 DNs; a reply has 100,000 bytes."""
+    max_values: int = MAX_VALUES
+    """Most values of one answer, and twice the values that one result is made of, its members apart. They cost time in
+    which nothing else is answered, 10,000 of them 2 milliseconds. An answer with more is thrown away unread."""
 
     @property
     def bind_method(self) -> str:
@@ -182,10 +208,13 @@ def _range_problems(settings: DirectorySettings) -> Iterator[tuple[str, str]]:
             yield key, f"must be more than 0 and at most {MAX_SECONDS:.0f} seconds"
     if not settings.max_lifetime > 0:
         yield "max_lifetime", "must be more than 0 seconds"
-    if not settings.failback_after >= 0:
-        yield "failback_after", "must not be negative"
+    for key in ("failback_after", "replica_grace"):
+        if not getattr(settings, key) >= 0:
+            yield key, "must not be negative"
     if not 1 <= settings.pool_size <= MAX_POOL_SIZE:
         yield "pool_size", f"must be 1 to {MAX_POOL_SIZE}"
+    if settings.changes not in CHANGES:
+        yield "changes", f"must be one of {', '.join(CHANGES)}"
     for key in ("max_waiting", "max_waiting_per_client"):
         if getattr(settings, key) < 1:
             yield key, "must be at least 1"

@@ -27,7 +27,6 @@ _TABLES: Mapping[str, tables.Keys] = {
     "http": tables.HTTP,
     "control": tables.CONTROL,
     "postfix": tables.POSTFIX,
-    "beside_directory": tables.BESIDE_DIRECTORY,
     "map": tables.MAP,
     "query": tables.QUERY,
 }
