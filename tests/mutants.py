@@ -24,7 +24,7 @@ PARTS = ("wire", "tables", "cache", "maps")
 ROOT = Path(__file__).parents[1]
 MUTMUT = Path(sys.executable).with_name("mutmut")
 
-CONFIGURATION = """
+CONFIGURATION = r"""
 [tool.mutmut]
 source_paths = ["vmaild"]
 only_mutate = ["vmaild/{part}/*"]
@@ -32,7 +32,7 @@ also_copy = ["benchmarks", "postfix-snippets", "systemd"]
 pytest_add_cli_args = ["--quick", "-m", "not slow and not system", "-p", "no:cacheprovider", "-r", "fE"]
 pytest_add_cli_args_test_selection = ["tests/{part}"]
 # What a message says is for its reader.
-do_not_mutate_patterns = ["raise [A-Z]", "Error\\(", "Failure\\(", "logger\\.", "_once\\.log"]
+do_not_mutate_patterns = ['raise [A-Z]', 'Error\(', 'Failure\(', 'logger\.', '_once\.log']
 mutate_only_covered_lines = true
 use_setproctitle = false
 track_dependencies = false
