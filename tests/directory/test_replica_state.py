@@ -74,6 +74,16 @@ def test_the_states_of_several_servers_are_merged_by_server_id():
     assert seen.at(4.0) == state(1, sid=1)
 
 
+def test_what_a_server_had_when_it_was_first_read_counts_at_once():
+    seen = Seen()
+    seen.add_old(state(3))
+    assert seen.at(-1000.0) == state(3)
+    seen.add(state(4), 10.0)
+    seen.add_old(state(9, sid=2))
+    assert seen.at(9.0) == state(3).merged(state(9, sid=2))
+    assert seen.at(10.0) == state(4).merged(state(9, sid=2))
+
+
 # --- a provider and its consumers -----------------------------------------------------------------------------------
 
 
@@ -167,3 +177,16 @@ async def test_a_server_that_stays_behind_is_taken_as_it_is_after_replica_grace(
             await until(lambda: site.pool.behind, 15)
             await until(lambda: not site.pool.behind, 15)
             assert site.pool.current_uri == other.uri
+
+
+async def test_a_server_that_is_behind_at_the_start_is_not_asked_while_another_is_not(
+    provider: Slapd, tmp_path: Path
+) -> None:
+    """A consumer that was restored from an old backup stands first in ``uri``."""
+    with Slapd(tmp_path / "old", ldif=tree(), syncprov=True, config=["serverID 1"]) as old:
+        await asyncio.to_thread(provider.add, account("new@domain1.example"))
+        for _ in range(5):
+            async with hearing([old.uri, provider.uri], timeout=1.0) as site:
+                assert (await site.find("new@domain1.example")).status is Status.FOUND
+                assert site.pool.current_uri == provider.uri
+                assert not site.pool.behind

@@ -129,6 +129,7 @@ QUERY: Keys = {
     "leaf_result_attribute": Key("", "As in ldap_table(5)."),
     "terminal_result_attribute": Key("", "As in ldap_table(5)."),
     "result_format": Key('"%s"', "As in ldap_table(5)."),
+    "result_filter": Key("", "The old name of ``result_format``."),
     "size_limit": Key("0", "As in ldap_table(5): most entries of one search; 0 for no limit. More is a failure."),
     "expansion_limit": Key("0", "As in ldap_table(5): most values of one result; 0 for no limit. More is a failure."),
     "recursion_limit": Key("1000", "As in ldap_table(5): how deep members are followed. Deeper is a failure."),

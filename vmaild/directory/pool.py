@@ -52,6 +52,9 @@ the other, and the second try must not meet another of them."""
 TIMER_SLACK = 0.001
 """Seconds added to a timer, so that the moment it was set for has passed on every clock."""
 
+GATHERING = 0.5
+"""Seconds at the start in which servers that neither answer nor fail are waited for before one of them is asked."""
+
 AGAIN = frozenset({BROKEN, PARTIAL})
 """Failures after which the same search is tried once more wherever it can be."""
 
@@ -96,6 +99,7 @@ class Pool:
         self._waiting: WaitQueue[_Attempt] = WaitQueue(settings.max_waiting)
         self._servers: list[LdapServer] = []
         self._standings: list[Standing] = []
+        self._started_at = NEVER
         self._current: int | None = None
         self._active: LdapServer | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -129,6 +133,7 @@ class Pool:
                 )
             )
         self._standings = [server.standing for server in self._servers]
+        self._started_at = self._clock()
         for server in self._servers:
             server.start()
 
@@ -269,6 +274,9 @@ class Pool:
                 server.take_out(unloaded())  # which comes back here
                 return
             server.standing.behind = server.state.behind
+        if self._current is None and (gathering := self._gathering(now)):
+            self._timer = self._loop.call_later(gathering + TIMER_SLACK, self._changed)
+            return
         index = choose(self._standings, self._current, now, after)
         if index is not None and index != self._current:
             self._change_to(index)
@@ -284,12 +292,16 @@ class Pool:
             self.counters.failed_fast += self._waiting.fail(why)
         self._hand_over()
 
+    def _gathering(self, now: float) -> float:
+        """Seconds to wait at the start for the other servers, which may show that the first is behind."""
+        if len(self._standings) == 1 or all(standing.up or standing.failing for standing in self._standings):
+            return 0.0
+        return max(0.0, self._started_at + GATHERING - now)
+
     def _see(self, active: LdapServer, now: float) -> None:
-        """Remember how far the server in use is, unless it is behind: then doubt it for ``replica_grace``."""
+        """Doubt the server in use for ``replica_grace`` when it is behind."""
         if not active.standing.behind:
             self._behind_since = None
-            if active.state.cookie is not None:
-                self.seen.add(active.state.cookie, active.state.read_at)
         elif self._behind_since is None:
             self._behind_since = now
             logger.warning("directory server %s is behind what was seen before", active.uri)

@@ -3,9 +3,10 @@
 - A server that should have a ``contextCSN`` and has none is not loaded yet: it is not up. Any server should, once one
   of them has shown it, and from the start with ``require_context``. (A consumer of OpenLDAP gets its ``contextCSN``
   when its first load is complete.)
-- A server is *behind* when it lacks what was seen ``LAG`` seconds ago on the server in use: its answers would go back
-  in time. It does not get lookups while another is not behind (``failover``). When only such are left, they serve, and
-  are doubted until they have caught up or ``replica_grace`` is over.
+- A server is *behind* when it lacks what was seen ``LAG`` seconds ago on any server: its answers would go back in
+  time. What a server has when it is first read may be as old as it likes, and counts at once. It does not get lookups
+  while another is not behind (``failover``). When only such are left, they serve, and are doubted until they have
+  caught up or ``replica_grace`` is over.
 
 The state is read on each new connection, and every ``INTERVAL`` seconds on a free one.
 """
@@ -38,13 +39,18 @@ class Seen:
 
     required: bool = False
     states: list[tuple[float, Cookie]] = field(default_factory=list)
-    """What the server in use had, and when: the last one older than ``LAG``, and what came since."""
+    """What the servers had, and when: the last one older than ``LAG``, and what came since."""
+
+    def add_old(self, cookie: Cookie) -> None:
+        """A server that was not read before has this state."""
+        self.states = [(seen_at, before.merged(cookie)) for seen_at, before in self.states] or [(NEVER, cookie)]
 
     def add(self, cookie: Cookie, now: float) -> None:
-        """The server in use has this state."""
+        """A server has this state."""
         newest = self.states[-1][1].merged(cookie) if self.states else cookie
         if not self.states or newest != self.states[-1][1]:
-            self.states.append((now, newest))
+            # Servers are read at different times.
+            self.states.append((max(now, self.states[-1][0]) if self.states else now, newest))
         while len(self.states) > 1 and self.states[1][0] <= now - LAG:
             del self.states[0]
 
@@ -71,6 +77,7 @@ class ReplicaState:
         self._suffix: str | None = None
         self.cookie: Cookie | None = None
         self.read_at = NEVER
+        self._is_new = True
 
     @property
     def due(self) -> bool:
@@ -102,6 +109,11 @@ class ReplicaState:
             self.cookie = None  # no server of OpenLDAP's kind
         self.read_at = began
         if self.cookie is not None:
+            if self._is_new:
+                self._seen.add_old(self.cookie)
+            else:
+                self._seen.add(self.cookie, began)
+            self._is_new = False
             self._seen.required = True
         elif self._seen.required:
             raise unloaded()
