@@ -11,6 +11,7 @@
 #   make chaos            five minutes of failing directory servers
 #   make soak             ten minutes of load, floods and outages, every answer checked, memory watched; SECONDS=...
 #   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
+#   make matrix           every test on each Python at hand and on the oldest libraries; DEBIAN="trixie", CELLS=..., ARGS=...
 #   make deb              dist/vmaild_VERSION_all.deb, on Debian 12's own Python and libraries
 #   make nspawn           that package under systemd as PID 1, in a container: reload, restart, kill, upgrade (as root)
 #   make lint             formatting, lint and types only
@@ -25,7 +26,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick coverage mutants manual release system chaos soak fuzz deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
+.PHONY: help demo test quick coverage mutants manual release system chaos soak fuzz matrix deb nspawn lint clean \
+    demo-packages mail-packages test-packages system-packages \
     deb-packages nspawn-packages
 
 PYTHON := python3
@@ -36,8 +38,9 @@ RUN := $(VENV)/bin/python
 DEMO_PACKAGES := slapd ldap-utils gcc libc6-dev libldap-dev libsasl2-dev
 # Postfix delivers what the demo sends.
 MAIL_PACKAGES := $(DEMO_PACKAGES) postfix postfix-ldap
-# systemd-analyze checks the units, openssl makes certificates, mandoc and man check the manual pages; none is started.
-TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl mandoc man-db
+# systemd-analyze checks the units, openssl makes certificates, mandoc and man check the manual pages, Prometheus scrapes;
+# nothing of them is started as a service.
+TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl mandoc man-db prometheus
 # Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail.
 SYSTEM_PACKAGES := $(TEST_PACKAGES) libsasl2-modules procmail courier-authdaemon courier-authlib-ldap courier-imap \
     courier-pop roundcube-core roundcube-sqlite3 php-cli chromium chromium-driver
@@ -106,6 +109,11 @@ fuzz: test-packages $(VENV)/fuzz
 	    rm $$log
 	done
 
+# DEBIAN: other Debians than this one, each with its own Python, slapd and Postfix, in a tree that is made once.
+# CELLS: only these (`$(PYTHON) -m tests.matrix --list`); ARGS: for pytest.
+matrix: test-packages $(if $(DEBIAN),nspawn-packages)
+	@$(PYTHON) -m tests.matrix $(CELLS:%=--cell=%) $(DEBIAN:%=--debian=%) --packages '$(TEST_PACKAGES) $(PYTHON_PACKAGES)' $(ARGS)
+
 deb: deb-packages
 	@systemd/debian/build dist
 
@@ -119,7 +127,7 @@ lint: test-packages $(VENV)/test
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage coverage.txt mutants-results
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage coverage.txt mutants-results matrix-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is made anew only when pyproject.toml or Python has changed.
@@ -178,6 +186,6 @@ demo-packages mail-packages test-packages system-packages deb-packages nspawn-pa
 	apt-get -q -y update > /dev/null
 	apt-get -q -y install --no-install-recommends $$missing > /dev/null
 	# Nor shall they start at the next boot.
-	for service in slapd postfix courier-authdaemon courier-imap courier-pop; do
+	for service in slapd postfix prometheus courier-authdaemon courier-imap courier-pop; do
 	    case "$$missing " in *" $$service "*) update-rc.d $$service disable > /dev/null;; esac
 	done

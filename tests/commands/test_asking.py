@@ -257,11 +257,12 @@ def test_check_sees_that_the_account_reads_passwords(vmaild, configured, slapd) 
     assert "userPassword: this account reads it" in err
 
 
-def test_check_notices_a_directory_that_a_socket_needs(vmaild, configured, daemon, tmp_path) -> None:
-    path = configured((str(daemon.address), f"unix:{tmp_path}/absent/socket"))
-    status, _, err = vmaild("check", "--offline", "-c", path)
+@pytest.mark.parametrize("table", ["[[listen]]", "[http]"])
+def test_check_notices_a_directory_that_a_socket_needs(vmaild, configured, daemon, http_port, tmp_path, table) -> None:
+    address = str(daemon.address) if table == "[[listen]]" else f"inet:127.0.0.1:{http_port}"
+    status, _, err = vmaild("check", "--offline", "-c", configured((address, f"unix:{tmp_path}/absent/socket")))
     assert status == 0
-    assert f"the directory '{tmp_path}/absent' is not there" in err
+    assert f"{table} address: the directory '{tmp_path}/absent' is not there" in err
 
 
 def test_check_as_json_lists_what_was_found(run) -> None:

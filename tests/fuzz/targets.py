@@ -142,7 +142,10 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "": tuple(field.name for field in fields(DaemonSettings)),
     "[directory]": (*(field.name for field in fields(DirectorySettings)), "bind_pw_file"),
     "[cache]": tuple(field.name for field in fields(CacheSettings)),
-    "[http]": ("address", "mode", "owner", "group", "allow", "allow_uid", "allow_gid"),
+    "[http]": (
+        *("address", "mode", "owner", "group", "allow", "allow_uid", "allow_gid"),
+        *("tls_cert_file", "tls_key_file", "token_file"),
+    ),
     "[control]": ("address",),
     "[maps.virtual_alias_maps]": _MAP_KEYS,
     "[maps.own]": _MAP_KEYS,

@@ -78,6 +78,8 @@ def searched_by(config: Config) -> set[str]:
 def _places(config: Config) -> Iterator[Finding]:
     """Directories that must be there before the daemon can listen in them."""
     named = [("[[listen]] address", parse_address(listen.address)) for listen in config.listen]
+    if config.http.address:
+        named.append(("[http] address", parse_address(config.http.address)))
     for key, address in named:
         if isinstance(address, UnixAddress) and not Path(address.path).parent.is_dir():
             parent = Path(address.path).parent

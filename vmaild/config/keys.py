@@ -60,6 +60,13 @@ LISTEN: Keys = {
 HTTP: Keys = {
     **ENDPOINT,
     "address": Key("", "As for ``[[listen]]``. Without it there are no pages."),
+    "tls_cert_file": Key("", "Certificate chain (PEM): the pages are served over TLS. Relative to vmaild.toml."),
+    "tls_key_file": Key("", "Its key (PEM), when it is in a file of its own."),
+    "token_file": Key(
+        "",
+        "File whose first line is a token. Every request must have it, as ``Authorization: Bearer TOKEN`` or as the"
+        " password of any user. systemd's credential ``http_token``, when there is one, comes before it.",
+    ),
 }
 """``[http]``."""
 
