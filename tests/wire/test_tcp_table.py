@@ -84,6 +84,25 @@ def test_no_failure_is_ever_500():
     assert tcp_table.encode_reply(permanent("no such map")) == b"400 no%20such%20map\n"
 
 
+def test_a_failure_without_a_reason_says_nothing():
+    assert tcp_table.encode_reply(temporary("")) == b"400 \n"
+
+
+def test_an_empty_line_after_a_whole_one_is_refused():
+    reader = tcp_table.TcpTableRequests(b"m")
+    reader.feed(b"get key\n\nget key\n")
+    assert reader.next() == Request(b"m", b"key")
+    with pytest.raises(ProtocolError, match="neither get nor put"):
+        reader.next()
+
+
+def test_a_client_refuses_a_reply_over_the_limit_also_in_one_piece():
+    reader = tcp_table.TcpTableReplies()
+    reader.feed(b"200 " + b"v" * (4097 - len(b"200 \n")) + b"\n")
+    with pytest.raises(ProtocolError, match="longer than 4096"):
+        reader.next()
+
+
 @given(st.sampled_from([Status.NOT_FOUND, Status.TEMPORARY, Status.PERMANENT, Status.FOUND]), st.binary(min_size=1))
 def test_the_text_of_every_status_is_quoted(status, text):
     line = tcp_table.encode_reply(Reply(status, text))
