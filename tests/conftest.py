@@ -15,6 +15,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import newer_slapd
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _slapd() -> Iterator[None]:
+    """That of this Debian, or the one that ``$VMAILD_TEST_DEBIAN`` names."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        script = newer_slapd.use(monkeypatch)
+        yield
+    if script:
+        shutil.rmtree(Path(script).parent)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="skip what runs another program")

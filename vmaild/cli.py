@@ -27,8 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vmaild import __version__, admin, daemon
-from vmaild.commands import session
-from vmaild.commands.texts import DESCRIPTIONS
+from vmaild.commands import around, session, texts
 from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH
 from vmaild.errors import ConfigError
 from vmaild.process import open_log, systemd
@@ -202,16 +201,9 @@ def parser() -> argparse.ArgumentParser:
     _add_asking(commands, [configured, as_json])
     _add_watching(commands, [configured, as_json])
     _add_moving(commands, configured)
-    _describe(commands, "")
+    around.add_to(commands, [configured, as_json])
+    texts.describe(commands)
     return parser
-
-
-def _describe(commands: Commands, before: str) -> None:
-    for name, one in commands.choices.items():
-        one.description = DESCRIPTIONS.get(before + name, "").replace("``", "").replace("%", "%%") or None
-        for action in one._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                _describe(action, f"{before}{name} ")
 
 
 def _add_checking(commands: Commands, parents: list[argparse.ArgumentParser]) -> None:
@@ -225,6 +217,8 @@ def _add_checking(commands: Commands, parents: list[argparse.ArgumentParser]) ->
     audit = commands.add_parser("audit", parents=parents, help="check the whole directory against the rules")
     audit.add_argument("--bind-dn", default="", metavar="DN", help="walk as this account, which may read more")
     audit.add_argument("--bind-pw-file", type=Path, metavar="FILE", help="its password")
+    audit.add_argument("--as", dest="as_dn", default="", metavar="DN", help="try what this tenant may write, by no-ops")
+    audit.add_argument("--as-pw-file", type=Path, metavar="FILE", help="its password")
     audit.set_defaults(run=_audit)
 
 

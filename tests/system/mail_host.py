@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.directory import mailbox_table
-from tests.support.postfix import Postfix
+from tests.support.snippets import services, snippet
 from vmaild.demo.ask import ask
 from vmaild.demo.daemon import DaemonProcess, Listen
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.process import free_port
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import access_rules, tree
@@ -40,16 +41,6 @@ HOST = "mail.myhosting.example"
 
 LOCAL_USER = "games"
 """A local user of every Debian machine, without a home that the test would write to."""
-
-_SUBMISSION = """\
-127.0.0.1:{port} inet n - n - 20 smtpd
-    -o smtpd_sasl_auth_enable=yes
-    -o smtpd_sasl_path=smtpd
-    -o smtpd_sender_login_maps=socketmap:{vmaild}:smtpd_sender_login_maps
-    -o smtpd_sender_restrictions=reject_sender_login_mismatch
-    -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
-local unix - n n - - local
-"""
 
 _SASL = """\
 pwcheck_method: authdaemond
@@ -78,7 +69,7 @@ class MailHost:
         self.courier_home = self.home / "courier"
         self.submission_port = free_port()
         mail_home = str(self.mail)
-        self.slapd = Slapd(
+        self.slapd: Slapd = Slapd(
             self.home / "slapd", ldif=tree(mail_home=mail_home), access=access_rules(mail_home=mail_home)
         )
         self.postfix: Postfix
@@ -87,12 +78,9 @@ class MailHost:
     def start(self) -> None:
         """Start slapd, vmaild and Postfix, in this order. Raises ``ProcessError`` when one does not start."""
         self.slapd.start()
-        vmaild = f"inet:127.0.0.1:{free_port()}"
-        cache = f"[cache]\nttl = {CACHE_SECONDS}\nnegative_ttl = {CACHE_SECONDS}\n"
-        self.daemon = DaemonProcess(self.home, [self.slapd.uri], [Listen(vmaild)], tables=cache)
-        self.daemon.start()
+        self._start_daemon()
         self._make_local()
-        self.postfix = self._postfix(vmaild)
+        self.postfix = self._make_postfix()
         self.postfix.start()
 
     def close(self) -> None:
@@ -170,7 +158,16 @@ class MailHost:
         """Whether a line of the mail log holds all these words."""
         return any(all(word in line for word in words) for line in self.postfix.log_text().splitlines())
 
-    def _postfix(self, vmaild: str) -> Postfix:
+    def _start_daemon(self) -> None:
+        listen = Listen(f"inet:127.0.0.1:{free_port()}")
+        self.daemon = DaemonProcess(self.home, [self.slapd.uri], [listen], tables=self._cache())
+        self.daemon.start()
+
+    def _cache(self) -> str:
+        return f"[cache]\nttl = {CACHE_SECONDS}\nnegative_ttl = {CACHE_SECONDS}\n"
+
+    def _make_postfix(self) -> Postfix:
+        vmaild = str(self.daemon.address)
         maps = ("virtual_mailbox_domains", "virtual_mailbox_maps", "virtual_alias_maps")
         # Debian's smtpd(8) looks below its own configuration, whatever cyrus_sasl_config_path says.
         sasl = self.home / "postfix/config/sasl"
@@ -186,7 +183,22 @@ class MailHost:
             self.home / "postfix",
             settings,
             mailbox_table=mailbox_table(self.home, self.slapd),
-            services=_SUBMISSION.format(port=self.submission_port, vmaild=vmaild),
+            services=self._submission("cyrus", "smtpd") + "local unix - n n - - local\n",
+        )
+
+    def _submission(self, sasl_type: str, sasl_path: str) -> str:
+        """The service of the snippet, without TLS, on a port of its own."""
+        return services(
+            snippet(
+                "master.cf.submission",
+                {
+                    "submission inet n       -       y": f"127.0.0.1:{self.submission_port} inet n - n",
+                    "security_level=encrypt": "security_level=none",
+                    "sasl_type=dovecot": f"sasl_type={sasl_type}",
+                    "sasl_path=private/auth": f"sasl_path={sasl_path}",
+                    "inet:127.0.0.1:10143": str(self.daemon.address),
+                },
+            )
         )
 
     def _make_local(self) -> None:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
+from typing import Any
 
 DESCRIPTIONS: Mapping[str, str] = {
     "serve": (
@@ -25,7 +27,8 @@ DESCRIPTIONS: Mapping[str, str] = {
         " their postmaster and abuse addresses, accounts whose mailbox is shared or outside their domain, passwords"
         " in clear text, addresses that occur twice, alias loops and aliases that lead nowhere. slapd's size limit"
         ' must let the account read everything (``limits dn.exact="..." size.prtotal=unlimited``), or ``--bind-dn``'
-        " names one that may. Exit status: 0; 1 something is wrong; 75 the directory cannot be read."
+        " names one that may. With ``--as`` the server also judges what that tenant may write and should not; the"
+        " No-Op control keeps all of it from being written. Exit status: 0; 1 something is wrong; 75 the directory cannot be read."
     ),
     "query": (
         "Print one answer of the running daemon. Exit status: 0 found; 1 not found; 64 there is no such map; 69 no"
@@ -57,6 +60,22 @@ DESCRIPTIONS: Mapping[str, str] = {
     ),
     "cache list": "Print the records that were stored last.",
     "cache show": "Print what the running daemon has cached for a key. Exit status: 0; 1 nothing.",
+    "domains": (
+        "Print the hosted domains that the running daemon knows, when they were read, and which of them are missing"
+        " in the directory. ``--confirm`` makes missing domains count as gone at once. Exit status: 0; 64 there is"
+        " no set of domains; 69 no daemon answers."
+    ),
+    "snippets": (
+        "Without NAME, list the configuration that there is for Postfix, Dovecot, Courier, slapd, systemd,"
+        " Prometheus and Grafana. With NAME, print that one, filled in from vmaild.toml: listeners, LDAP servers,"
+        " bases, accounts; never a password. Exit status: 0; 64 there is no such snippet; 69 they were not"
+        " installed."
+    ),
+    "benchmark": (
+        "Measure a vmaild, or what else Postfix can ask: ``vmaild benchmark --help`` prints the experiments. It"
+        " needs the packages of the ``bench`` extra. Exit status: the benchmark's own, or 69 when it was not"
+        " installed."
+    ),
     "demo": (
         "Run a private slapd with the tree of a small hosting company, and vmaild in front of it; print a table of"
         " lookups, and stay until interrupted. Exit status: 0, or 69 when it cannot run here."
@@ -72,3 +91,13 @@ DESCRIPTIONS: Mapping[str, str] = {
     ),
 }
 """By the words of the command."""
+
+
+def describe(commands: argparse._SubParsersAction[Any], before: str = "") -> None:
+    """Give each parser of ``commands`` its description; ``before`` are the words before theirs."""
+    for name, one in commands.choices.items():
+        text = DESCRIPTIONS.get(before + name, "").replace("``", "")
+        one.description = text.replace("%", "%%") or None
+        for action in one._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                describe(action, f"{before}{name} ")
