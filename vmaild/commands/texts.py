@@ -28,7 +28,8 @@ DESCRIPTIONS: Mapping[str, str] = {
         " in clear text, addresses that occur twice, alias loops and aliases that lead nowhere. slapd's size limit"
         ' must let the account read everything (``limits dn.exact="..." size.prtotal=unlimited``), or ``--bind-dn``'
         " names one that may. With ``--as`` the server also judges what that tenant may write and should not; the"
-        " No-Op control keeps all of it from being written. Exit status: 0; 1 something is wrong; 75 the directory cannot be read."
+        " No-Op control keeps all of it from being written. Exit status: 0; 1 something is wrong; 75 the directory"
+        " cannot be read."
     ),
     "query": (
         "Print one answer of the running daemon. Exit status: 0 found; 1 not found; 64 there is no such map; 69 no"
