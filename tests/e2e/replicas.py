@@ -22,8 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.population import ALIASES, DOMAINS, MAILBOXES, PER_DOMAIN, address, alias, domain_of, ldif, mailbox
-
+from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES, PER_DOMAIN, address, alias, domain_of, ldif, mailbox
 from tests.directory.proxy import Mode, Proxy
 from tests.soak.oracle import Question, alias_entry
 from tests.support import ldap_client
