@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES, PER_DOMAIN, address, alias, domain_of, ldif, mailbox
 from tests.directory.proxy import Mode, Proxy
@@ -284,7 +285,7 @@ def wait(happens: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def stats(daemon: DaemonProcess) -> dict:
+def stats(daemon: DaemonProcess) -> dict[Any, Any]:
     """What the daemon counts."""
     return admin.stats(str(daemon.home / CONTROL_SOCKET))
 

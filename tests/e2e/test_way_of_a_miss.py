@@ -56,7 +56,7 @@ async def traced(slapd: Slapd) -> Way:
     maps = Maps(read_maps("courier", {}, Common(SEARCH_BASE), Problems("test")).groups, Cache(), pool, timeout=10)
     server = Server(maps, [ListenSettings("inet:127.0.0.1:0")])
     await server.start()
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.addresses[0].port)  # type: ignore[union-attr]
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.addresses[0].port)
 
     *first, last = (netstring.encode(b"virtual_mailbox_maps user%d@domain2.example" % number) for number in (1, 3, 2))
     try:

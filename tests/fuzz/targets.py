@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from tests.fuzz import sync_targets
 from vmaild.admin.control import ControlProtocol
@@ -29,7 +30,7 @@ class Target:
     seeds: tuple[bytes, ...]
 
 
-def read_all(reader: Reader, data: bytes, size: int) -> tuple[list[object], bool]:
+def read_all(reader: Reader[Any], data: bytes, size: int) -> tuple[list[object], bool]:
     """The items in ``data``, fed ``size`` bytes at a time, and whether it ended in a protocol error that stays."""
     items: list[object] = []
     try:

@@ -90,7 +90,7 @@ class World:
         self.cache = Cache(settings, clock=self.loop.time, jitter=rng.random)
         self.maps = Maps(groups, self.cache, self, timeout=TIMEOUT, clock=self.loop.time)
         # Samples of what was found lately take searches of their own: see test_samples.
-        self.maps._suspicion.of = lambda _: None
+        self.maps._suspicion.of = lambda _: None  # type: ignore[assignment]
         self.prefix = self.maps._maps[MAILBOX].prefix
         self.servers = (new_schema(), new_schema(b"( 9.9 NAME 'more' )"), new_schema())
         self.schema = self.servers[0]

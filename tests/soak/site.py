@@ -104,7 +104,7 @@ class PipedDaemon(DaemonProcess):
     def pipe_to(self, pipe: LogPipe, environment: dict[str, str]) -> None:
         """Call it before ``start``."""
         plain = self._process
-        self._process = _PipedProcess(plain._command, pipe.path, environment={**plain._environment, **environment})
+        self._process = _PipedProcess(plain._command, pipe.path, environment={**plain._environment, **environment})  # type: ignore[dict-item]
         self._process.collected = pipe.collected
 
     def signal(self, number: int) -> None:
