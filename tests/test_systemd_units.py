@@ -89,7 +89,7 @@ def test_each_socket_comes_with_the_listen_address_that_vmaild_finds_it_by() -> 
 
 @pytest.mark.parametrize("name", ["vmaild.service", "vmaild@.service"])
 def test_a_crash_is_restarted_for_ever_and_a_broken_configuration_is_not(name: str) -> None:
-    """Starts that the socket triggers come without the pause: those of three seconds must still be told apart."""
+    """Starts that the socket triggers come without the pause; those of a busy machine take up to three seconds."""
     text = (UNITS / name).read_text()
     seconds = {key: int(value) for key, value in re.findall(r"^(\w+(?:Sec|Burst))=(\d+)s?$", text, re.MULTILINE)}
     share = seconds["StartLimitIntervalSec"] / seconds["StartLimitBurst"]

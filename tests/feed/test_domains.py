@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -39,21 +39,22 @@ class Hosting(Site):
             hosted, self.maps, self.hear(), self._read, stale=stale, canaries=canaries, clock=now
         )
 
-    async def _read(self, search: Search, *, deadline: float) -> list[Entry]:
+    async def _read(self, search: Search) -> AsyncIterator[Entry]:
         assert search.base == BASE
         if self.directory.failure is not None:
             raise self.directory.failure
-        return self.reads
+        for one in self.reads:
+            yield one
 
 
-def groups(preset: str = "courier", **maps: object) -> Any:
+def groups(preset: str = "courier", **maps: object):
     problems = Problems("test")
     read = read_maps(preset, maps, Common(BASE), problems)
     assert problems.found == []
     return read.groups
 
 
-def test_the_preset_allows_it_for_all_of_its_maps() -> None:
+def test_the_preset_allows_it_for_all_of_its_maps():
     hosted = hosted_domains(groups())
     assert hosted is not None
     assert (hosted.base, len(hosted.groups)) == (BASE, len(groups()))
@@ -67,13 +68,13 @@ def test_the_preset_allows_it_for_all_of_its_maps() -> None:
         ("own", {"query_filter": "(cn=%s)", "keys": "exact"}, 3),
     ],
 )
-def test_maps_that_look_elsewhere_are_left_out(name: str, changed: Any, count: int) -> None:
+def test_maps_that_look_elsewhere_are_left_out(name, changed, count):
     hosted = hosted_domains(groups(**{name: changed}))
     assert (0 if hosted is None else len(hosted.groups)) == count
 
 
 @in_fake_time
-async def test_an_address_of_no_hosted_domain_costs_no_search_and_no_place() -> None:
+async def test_an_address_of_no_hosted_domain_costs_no_search_and_no_place():
     site = Hosting("d.example")
     await site.domains.once()
     for name in (MAILBOX, ALIAS):
@@ -87,14 +88,14 @@ async def test_an_address_of_no_hosted_domain_costs_no_search_and_no_place() -> 
 
 
 @in_fake_time
-async def test_before_the_set_is_known_everything_is_looked_for() -> None:
+async def test_before_the_set_is_known_everything_is_looked_for():
     site = Hosting("d.example")
     assert await site.find("x@foreign.example") == NOT_FOUND
     assert site.directory.asked == 1
 
 
 @in_fake_time
-async def test_a_key_beyond_ascii_is_left_to_the_server() -> None:
+async def test_a_key_beyond_ascii_is_left_to_the_server():
     site = Hosting("d.example")
     await site.domains.once()
     await site.find("x@bücher.example")
@@ -102,7 +103,7 @@ async def test_a_key_beyond_ascii_is_left_to_the_server() -> None:
 
 
 @in_fake_time
-async def test_in_an_outage_the_set_serves_for_stale_domains() -> None:
+async def test_in_an_outage_the_set_serves_for_stale_domains():
     site = Hosting("d.example", stale=100)
     task = asyncio.ensure_future(site.domains.run())
     await asyncio.sleep(1)
@@ -115,7 +116,7 @@ async def test_in_an_outage_the_set_serves_for_stale_domains() -> None:
 
 
 @in_fake_time
-async def test_a_domain_that_the_feed_tells_of_is_hosted_at_once() -> None:
+async def test_a_domain_that_the_feed_tells_of_is_hosted_at_once():
     site = Hosting("d.example")
     await site.domains.once()
     site.freshness.changed(f"o=new.example,{BASE}", bytes(16), {"o": (b"new.example",)}, added=True)
@@ -124,7 +125,7 @@ async def test_a_domain_that_the_feed_tells_of_is_hosted_at_once() -> None:
 
 
 @in_fake_time
-async def test_domains_that_vanish_are_looked_for_until_that_is_confirmed(caplog: pytest.LogCaptureFixture) -> None:
+async def test_domains_that_vanish_are_looked_for_until_that_is_confirmed(caplog):
     caplog.set_level(logging.WARNING)
     site = Hosting("d.example", "e.example")
     await site.domains.once()
@@ -143,7 +144,7 @@ async def test_domains_that_vanish_are_looked_for_until_that_is_confirmed(caplog
 
 
 @in_fake_time
-async def test_a_reading_without_the_canary_is_not_used() -> None:
+async def test_a_reading_without_the_canary_is_not_used():
     site = Hosting("d.example", "e.example", canaries=("d.example",))
     await site.domains.once()
     site.reads = [domain("e.example")]
@@ -154,7 +155,7 @@ async def test_a_reading_without_the_canary_is_not_used() -> None:
 
 
 @in_fake_time
-async def test_an_administrator_says_that_missing_domains_are_hosted_no_more() -> None:
+async def test_an_administrator_says_that_missing_domains_are_hosted_no_more():
     site = Hosting("d.example", "e.example")
     await site.domains.once()
     site.reads = [domain("d.example")]
@@ -169,7 +170,7 @@ async def test_an_administrator_says_that_missing_domains_are_hosted_no_more() -
 
 
 @in_fake_time
-async def test_an_administrator_says_that_a_reading_without_the_canary_is_right() -> None:
+async def test_an_administrator_says_that_a_reading_without_the_canary_is_right():
     site = Hosting("d.example", "e.example", canaries=("d.example",))
     await site.domains.once()
     site.reads = [domain("f.example")]
@@ -181,7 +182,7 @@ async def test_an_administrator_says_that_a_reading_without_the_canary_is_right(
 
 
 @in_fake_time
-async def test_an_empty_set_tells_nothing() -> None:
+async def test_an_empty_set_tells_nothing():
     site = Hosting()
     await site.domains.once()
     assert not site.domains.known
@@ -190,7 +191,7 @@ async def test_an_empty_set_tells_nothing() -> None:
 
 
 @in_fake_time
-async def test_domains_that_only_the_snapshot_has_are_looked_for_until_that_is_confirmed() -> None:
+async def test_domains_that_only_the_snapshot_has_are_looked_for_until_that_is_confirmed():
     site = Hosting("d.example")
     await site.domains.once()
     site.domains.restore(["d.example", "e.example"], 10.0)
@@ -202,15 +203,15 @@ async def test_domains_that_only_the_snapshot_has_are_looked_for_until_that_is_c
 
 
 @in_fake_time
-async def test_a_set_that_is_too_large_to_be_read_is_not_used() -> None:
+async def test_a_set_that_is_too_large_to_be_read_is_not_used():
     site = Hosting("d.example")
-    site.directory.failure = DataError("11000 values")  # type: ignore[assignment]
+    site.directory.failure = DataError("11000 values")
     assert await site.domains.once() == INTERVAL
     assert not site.domains.known
 
 
 @in_fake_time
-async def test_while_a_canary_of_the_map_is_missing_nothing_is_not_found_for_its_domain() -> None:
+async def test_while_a_canary_of_the_map_is_missing_nothing_is_not_found_for_its_domain():
     site = Hosting("d.example")
     await site.domains.once()
     site.maps.canaries.missing["virtual_mailbox_maps"] = ("x@d.example",)

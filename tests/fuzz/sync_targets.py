@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import tempfile
@@ -80,9 +81,9 @@ async def _tell(outputs: list[Output]) -> None:
             freshness.age_all()
         elif isinstance(output, Moved):
             assert Cookie.parse(bytes(output.cookie)) == output.cookie
-    await freshness.close()
 
 
+@functools.cache
 def _freshness() -> Freshness:
     cache = Cache(_SMALL)
     maps = Maps(_GROUPS, cache, None, timeout=1.0)

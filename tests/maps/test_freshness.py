@@ -26,8 +26,8 @@ DOMAINS = b"virtual_mailbox_domains"
 class Heard(Site):
     """A site whose directory tells each change at once: ``put`` and ``remove`` by a name of the test's own."""
 
-    def __init__(self, settings: CacheSettings = SETTINGS) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: CacheSettings = SETTINGS, maps: dict[str, dict[str, object]] | None = None) -> None:
+        super().__init__(settings, **(maps or {}))
         self.freshness = self.hear()
         self.freshness.heard("")
         self.tree: dict[str, Entry] = {}

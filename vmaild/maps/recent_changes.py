@@ -48,6 +48,10 @@ class RecentChanges:
         before = self.of(token)
         self.add(token, digest if before is None or before[1] == digest else UNKNOWN)
 
+    def overtake_all(self) -> None:
+        """Something changed that is not told: every search that began up to now counts as overtaken."""
+        self._known_since = self.last_at
+
     def of(self, token: int) -> tuple[float, int] | None:
         """When a token changed last, if not long ago, and the digest of the entry."""
         return self._now.get(token) or self._before.get(token)
