@@ -146,7 +146,7 @@ clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage coverage.txt mutants-results matrix-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# An environment is made anew only when pyproject.toml or Python has changed.
+# An environment is made again only when pyproject.toml or Python has changed.
 $(VENV)/demo: WANTED := .
 $(VENV)/test: WANTED := .[dev,bench]
 $(VENV)/fuzz: WANTED := .[dev,fuzz]

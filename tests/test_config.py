@@ -290,7 +290,7 @@ def test_words_may_be_written_as_postfix_does(read: Any) -> None:
          " domains out"),
         ('[maps."a b"]\nquery_filter = "(a=b)"', "[maps.a b]: a map's name is printable ASCII without spaces"),
         ('[maps.Virtual_alias_maps]\nquery_filter = "(a=b)"',
-         "[maps.Virtual_alias_maps]: the same name stands here twice but for letter case, which is not significant"),
+         "[maps.Virtual_alias_maps]: the same name is here twice; letter case is not significant"),
         ('[maps.own]\nquery_filter = "(a=b)"\nquery = [{query_filter = "(c=d)"}]',
          "[maps.own] query_filter: must be in one of the map's [[query]] tables"),
         ('[maps.own]\nquery = [{querry_filter = "(c=d)"}]',

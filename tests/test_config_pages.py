@@ -103,7 +103,7 @@ def test_a_token_over_the_network_in_clear_is_warned_of(read: Callable[..., Conf
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('tls_key_file = "key.pem"', "tls_key_file: stands without tls_cert_file"),
+        ('tls_key_file = "key.pem"', "tls_key_file: needs tls_cert_file"),
         ('tls_cert_file = "cert.pem"', "tls_cert_file: '{}/cert.pem': holds no certificate, or no key, in PEM format"),
         ('tls_cert_file = "absent"', "tls_cert_file: '{}/absent': No such file or directory"),
         ('tls_cert_file = "cert.pem"\ntls_key_file = "absent"',

@@ -33,7 +33,7 @@ from vmaild.server.listener import Plan
 from vmaild.watching import Watching
 
 POLL_INTERVAL = 0.02
-"""Seconds between two looks at what is waited for. A reload is rare, and may take a second."""
+"""Seconds between two checks of what is waited for. A reload is rare, and may take a second."""
 
 ANSWER_TIME = 1.0
 """Seconds beyond ``lookup_timeout`` that lookups in flight have before their directory is closed."""

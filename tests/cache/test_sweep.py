@@ -1,4 +1,4 @@
-"""Many records are forgotten: at once for whoever asks, and a few in a turn of the loop."""
+"""Many records are forgotten: at once for every reader, and a few in a turn of the loop."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def by_mail(address: str, *attributes: str, base: str = SEARCH_BASE, size_limit:
 class Stalls:
     """The longest time that the loop was held up: seconds, without the time that the machine gave to others.
 
-    The test run's own objects are kept from the garbage collector meanwhile, as the daemon keeps its own.
+    The test run's own objects are kept from the garbage collector during that, as the daemon keeps its own.
     """
 
     def __init__(self) -> None:

@@ -81,7 +81,7 @@ def down() -> Standing:
         ([down(), down()], None, None),
         ([Standing(), up()], None, 1),
         ([down(), up()], 0, 1),
-        ([up(well_since=95.0), up()], 1, 1),  # well for five seconds only
+        ([up(well_since=95.0), up()], 1, 1),  # up for five seconds only
         ([up(well_since=90.0), up()], 1, 0),
         ([up(well_since=99.0), down()], 1, 0),  # better than nothing
         ([up(), up(well_since=99.0)], 0, 0),

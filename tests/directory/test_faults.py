@@ -1,4 +1,4 @@
-"""What the directory answers while servers and networks fail: in time, never wrong, and well again by itself.
+"""What the directory answers while servers and networks fail: in time, never wrong, and up again by itself.
 
 ``running`` adds to each test: the event loop was not held up, nothing was left behind.
 """

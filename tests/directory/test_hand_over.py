@@ -31,7 +31,7 @@ async def test_many_whose_time_is_over_when_a_connection_is_free_all_fail_in_tim
         for _ in range(MANY):
             directory.begin(by_mail("user1@domain1.example"), loop.time() + 0.05, ended.append)
         assert directory.waiting == MANY
-        time.sleep(0.2)  # noqa: ASYNC251 - nothing runs meanwhile
+        time.sleep(0.2)  # noqa: ASYNC251 - nothing else runs
         await until(lambda: len(ended) == MANY + 1)
         failures = [how for how in ended if isinstance(how, DirectoryFailure)]
         assert [failure.kind for failure in failures] == ["timeout"] * MANY

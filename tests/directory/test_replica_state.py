@@ -131,7 +131,7 @@ async def test_with_require_context_it_is_not_up_from_the_start(tmp_path: Path) 
 
 
 async def test_reads_never_go_back_in_time_across_failover_and_failback(provider: Slapd, tmp_path: Path) -> None:
-    """A provider and two consumers, one of which lags: what was found stays found, whoever answers."""
+    """A provider and two consumers, one of which lags: what was found stays found, whichever server answers."""
     with consumer(tmp_path / "one", provider, 2) as one, consumer(tmp_path / "two", provider, 3) as two:
         async with hearing([one.uri, two.uri, provider.uri], failback_after=0.5, timeout=2.0) as site:
             for server in range(3):

@@ -252,7 +252,7 @@ async def test_quoted_keys_match_what_slapd_holds_and_nothing_else(make_slapd: A
             answer = await ask(directory, search)
             assert answer.entries is not None, key
             found = {entry.values("mail")[0] for entry in answer.entries}
-            # slapd compares mail without regard to outer spaces, and ends an IA5 string at a NUL: whoever asks
+            # slapd compares mail without regard to outer spaces, and ends an IA5 string at a NUL: who asks
             # for a key with a NUL in it must not get here.
             compared = key.partition("\0")[0].strip()
             expected = {holders[compared]} if compared in holders else set()

@@ -378,7 +378,7 @@ def _config(slapd: Slapd, change: str) -> None:
 
 
 def lagging(site: Site, changes: str, *, seconds: float) -> tuple[int, list[str]]:
-    """The own consumer comes back without what happened meanwhile: how many answers were seen, and those gone back."""
+    """The own consumer comes back without what happened in between: how many answers were seen, and those gone back."""
     own = site.consumer(f"own-{time.monotonic_ns()}", 2)
     daemon = site.daemon([own.slapd.uri, site.provider.uri], changes)
     client = Client(daemon.address.port)

@@ -1,4 +1,4 @@
-"""The hosted domains as a set: what it answers, and when it is not believed. In fake time."""
+"""The hosted domains as a set: what it answers, and when a reading does not count. In fake time."""
 
 from __future__ import annotations
 

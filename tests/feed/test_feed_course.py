@@ -143,8 +143,8 @@ async def test_a_stream_begins_where_the_last_ended_whichever_server_it_was_of(m
 
 @in_fake_time
 async def test_of_a_server_that_lags_is_heard_from_where_it_is_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seen by reading: a stream to it that ended was begun anew with its state of then. What it had told meanwhile was
-    never reported, and what was made from its older state served for a day."""
+    """Seen by reading: a stream to it that ended was begun again with its state of then. What it had reported in
+    between was lost, and what was made from its older state served for a day."""
     feed, site, start = starting(monkeypatch)
     start(ONE, state(10))
     assert start(OTHER, state(5)) == state(5)

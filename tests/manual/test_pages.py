@@ -43,7 +43,7 @@ def test_a_page_is_what_the_program_makes_it(page: Path) -> None:
 @ALL
 def test_mandoc_has_nothing_to_say(page: Path) -> None:
     found = subprocess.run(["mandoc", "-T", "lint", page], capture_output=True, text=True, check=False).stdout
-    # Other packages' pages, and these before they are installed, are on nobody's path here.
+    # Other packages' pages, and these before they are installed, are not on the path here.
     assert [line for line in found.splitlines() if "referenced manual not found" not in line] == []
 
 

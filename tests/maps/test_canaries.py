@@ -79,7 +79,7 @@ async def test_a_not_found_from_before_the_canary_was_missed_does_not_come_back_
     ann = account("ann@d.example", "d.example/ann/")
     entries = [*site.directory.entries, ann, role("d.example", ann.dn)]
     site.directory.entries[:] = entries
-    assert await site.find("postmaster@d.example") == NOT_FOUND, "who stands behind the role is not asked for yet"
+    assert await site.find("postmaster@d.example") == NOT_FOUND, "who occupies the role is not asked for yet"
     site.directory.entries.clear()
     await site.maps.canaries.check()
     site.directory.entries[:] = [*entries, account("postmaster@d.example", "d.example/postmaster/")]

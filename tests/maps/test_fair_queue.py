@@ -1,4 +1,4 @@
-"""Whoever has fewest lookups goes first; where too many wait, whoever has most loses one."""
+"""The client with fewest lookups goes first; where too many wait, the client with most loses one."""
 
 from __future__ import annotations
 

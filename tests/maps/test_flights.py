@@ -108,7 +108,7 @@ async def test_many_who_find_the_answer_expired_share_one_search_and_its_failure
     assert site.cache.counters.shared == 9
 
 
-# --- a newer search found something meanwhile -----------------------------------------------------------------------
+# --- a newer search found something in between ----------------------------------------------------------------------
 
 ANN = "ann@d.example"
 
@@ -167,7 +167,7 @@ async def test_what_a_search_says_of_another_key_does_not_come_after_a_newer_rec
 
 
 async def with_role(settings: CacheSettings = SETTINGS) -> Site:
-    """A site that knows that postmaster has no mailbox, and not yet who stands behind the role."""
+    """A site that knows that postmaster has no mailbox, and not yet who occupies the role."""
     site = Site(settings)
     ann = account(ANN, "d.example/ann/")
     site.directory.entries += [role("d.example", ann.dn), ann]
@@ -196,7 +196,7 @@ async def test_a_further_search_is_never_left_to_a_record_that_expired_meanwhile
     site.directory.takes = 0
     site.directory.entries.append(account("postmaster@d.example", "d.example/postmaster/"))
     assert await site.find("postmaster@d.example") == found(b"d.example/postmaster/")
-    assert await further == NODATA, "as the record says that came meanwhile"
+    assert await further == NODATA, "as the record says that was stored in between"
     assert site.cached("postmaster@d.example", ALIAS) == NODATA
 
 

@@ -222,7 +222,7 @@ async def test_a_stale_answer_serves_while_the_directory_is_down() -> None:
     site.directory.failure = DirectoryFailure("down")
     await asyncio.sleep(900)
     assert await site.find("a@d.example") == found(b"d.example/a/")
-    # The mailbox stands behind this "not found", so it may serve as long.
+    # The mailbox is there for this "not found", so it may serve as long.
     assert await site.find("a@d.example", ALIAS) == NODATA
 
 

@@ -132,7 +132,7 @@ class Client(threading.Thread):
 
 @contextmanager
 def load(what: str) -> Iterator[list[Client]]:
-    """Clients that look up meanwhile; none may lose a lookup."""
+    """Clients that look up during that; none may lose a lookup."""
     clients = [Client() for _ in range(CLIENTS)]
     for client in clients:
         client.start()

@@ -1,4 +1,4 @@
-"""The log: what a line looks like, and that nobody waits for whoever reads it."""
+"""The log: what a line looks like, and that nobody waits for its reader."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ async def test_a_segment_that_looks_like_a_cached_request_may_be_the_rest_of_ano
 
 
 @pytest.mark.parametrize(("listener", "question", "answer"), EITHER)
-async def test_a_value_learnt_for_a_key_does_not_answer_bytes_that_only_look_like_it(
+async def test_a_value_stored_for_a_key_does_not_answer_bytes_that_only_look_like_it(
     site: Any, listener: Any, question: Any, answer: Any
 ) -> None:
     # Keys that, written raw into a line or a segment, would read as something else.

@@ -230,7 +230,7 @@ def test_a_line_that_is_none_raises_value_error(line: bytes) -> None:
 
 @in_fake_time
 async def test_records_are_of_their_maps_whatever_numbers_a_reload_gave_these(tmp_path: Path) -> None:
-    """Seen by reading: keys were written with the numbers of the running daemon, and a restart counts anew."""
+    """Seen by reading: keys had the numbers of the running daemon, and a restart begins to count again."""
     site = await written(tmp_path)
     (_, one), (addresses, three) = site.snapshot._groups[:2]
     site.snapshot._places = {b"7 ": b"1 ", addresses: b"0 "}  # as after a reload with the maps in another order

@@ -75,7 +75,7 @@ _LDAP = (
     ("retries", "ldap_retries", "Searches tried a second time"),
     ("failed_fast", "ldap_failed_fast", "Searches failed at once because no server was up"),
     ("waited", "ldap_waited", "Searches that had to wait for a connection"),
-    ("cancelled", "ldap_cancelled", "Searches given up by whoever asked"),
+    ("cancelled", "ldap_cancelled", "Searches given up because their caller had gone"),
     ("connects", "ldap_connects", "LDAP connections made"),
     ("lost", "ldap_connections_lost", "LDAP connections that broke"),
     ("retired", "ldap_connections_retired", "LDAP connections closed because of their age"),

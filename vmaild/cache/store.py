@@ -104,7 +104,7 @@ class Records(Room):
         """Keep what the directory said just now for ``key``, in place of what it said before.
 
         ``place`` is that of the map that was asked; ``derived`` tells that no entry is of the key itself, and ``heard``
-        that it will be told of changes.
+        that changes of it will be reported.
         """
         now = self._clock()
         kinds, weight = survey(known)

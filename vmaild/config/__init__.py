@@ -115,7 +115,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
 
 
 def control_address(path: Path) -> str:
-    """Where the daemon of ``path`` is told what to do, whatever else is wrong in the file; empty for nowhere."""
+    """Where the daemon of ``path`` takes commands, whatever else is wrong in the file; empty for nowhere."""
     try:
         address = tomllib.loads(path.read_bytes().decode())["control"]["address"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -266,7 +266,7 @@ class _Reader:
         try:
             return path if path is not None and path.read_bytes().strip() else None
         except OSError:
-            # Whoever reads the password says what is wrong.
+            # The reader of the password reports what is wrong.
             return path
 
     def _warn_if_readable(self, path: Path, text: str) -> None:

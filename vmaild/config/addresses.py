@@ -83,7 +83,7 @@ class AddressReader:
         text = section.string("address")
         if text == "":
             return text
-        # The default may be absent, so it takes nobody's place.
+        # The default may be absent, so it takes no other's place.
         address = self._address(section, text)
         if isinstance(address, InetAddress):
             section.problem("address", "must be a unix: address")

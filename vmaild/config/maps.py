@@ -132,7 +132,7 @@ def _check_name(name: str, section: Section, tables: Mapping[str, Table]) -> Non
     if not name or not name.isascii() or any(not 32 < ord(letter) < 127 for letter in name):
         section.problem("", "a map's name is printable ASCII without spaces")
     elif name.lower() in tables:
-        section.problem("", "the same name stands here twice but for letter case, which is not significant")
+        section.problem("", "the same name is here twice; letter case is not significant")
 
 
 def _table(name: str, section: Section, common: Common, directories: Directories) -> Table:

@@ -2,7 +2,7 @@
 
 Field names are the keys of the table; where ldap_table(5) has a parameter of the same meaning, its name is used. The
 string below a field is its text in vmaild.toml(5) (``python -m vmaild.manual``).
-``problems`` finds everything that is wrong at once and never raises; it looks at certificate files, but does not
+``problems`` finds everything that is wrong at once and never raises; it reads certificate files, but does not
 connect to anything.
 """
 

@@ -1,7 +1,7 @@
 """Which way changes are heard of the server in use, and for how long what is known may be trusted.
 
 In this order: **sync** (a ``SyncStream``), **poll** (``vmaild.feed.poll``), **none**. A stream that ended is opened
-again with the last cookie, so that what happened meanwhile is reported exactly. While nothing is heard for ``GRACE``
+again with the last cookie, so that what happened in between is reported exactly. While nothing is heard for ``GRACE``
 seconds, all lives are capped to those without a feed, counted from when changes were last heard.
 
 Each server is heard by itself: when lookups go to another one, the feed goes along, with the cookie of what was heard
@@ -64,7 +64,7 @@ RETRY = 30.0
 """Seconds after which a server that offers no changes is asked again whether it does."""
 
 LOOK = 0.1
-"""Seconds between two looks at which server lookups go to."""
+"""Seconds between two checks of which server lookups go to."""
 
 SILENCE = INTERVAL + ANSWER
 """Seconds for which a server that hangs may have been silent before that is noticed."""
@@ -149,7 +149,7 @@ class Feed:
                 pause = RETRY
             except Exception as error:
                 # What it was may come again each time: that must not fill the log.
-                logger.error("hearing of changes failed by a bug", exc_info=error)
+                logger.error("following changes failed by a bug", exc_info=error)
                 self._lost(f"a bug: {type(error).__name__}")
                 pause = RETRY
             if self._clock() - began > GRACE:
@@ -264,7 +264,7 @@ class Feed:
     def _set(self, mode: Mode, uri: str, why: str) -> None:
         before = self.counters
         if (before.mode, before.server, before.why) != (mode, uri, why):
-            text = f"changes of {uri} are heard by {mode}" if uri else f"changes are not heard: {why}"
+            text = f"changes of {uri} arrive by {mode}" if uri else f"changes do not arrive: {why}"
             logger.info("%s", text)
         before.mode, before.server, before.why = mode, uri, why
 
@@ -285,4 +285,4 @@ async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     (outcome,) = await asyncio.gather(task, return_exceptions=True)
     if isinstance(outcome, Exception):
-        logger.error("hearing of changes failed by a bug", exc_info=outcome)
+        logger.error("following changes failed by a bug", exc_info=outcome)

@@ -46,7 +46,7 @@ def pages() -> Sequence[Path]:
 
 
 def filled(page: str) -> str:
-    """``page`` with its made parts written anew. A part of an unknown kind or name raises KeyError."""
+    """``page`` with its made parts written again. A part of an unknown kind or name raises KeyError."""
 
     def made(part: re.Match[str]) -> str:
         lines = _KINDS[part["kind"]](part["name"])

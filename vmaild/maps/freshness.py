@@ -8,7 +8,7 @@
   (``user+tag@domain``), or for the DN (a role whose member did not exist);
 - every "not found" of its domain, where it is new or what was known of it has changed.
 
-What cannot be told ages everything: it is served, and renewed at its next use. It is never emptied.
+What cannot be determined ages everything: it is served, and renewed at its next use. It is never emptied.
 
 A search that began before a change was heard must not be stored after it. So the last changes are remembered for as
 long as a search may take, and each record is compared with them when what it was made from is noted (``settle``). That
@@ -37,7 +37,7 @@ LONGEST_KEY = 400
 """Bytes. No address is as long (RFC 5321, 4.5.3.1); what is known of longer keys lives as if no changes were heard."""
 
 MANY_VALUES = 500
-"""Values of an entry that are looked at one by one, a third of a millisecond: of an entry with more, all that may be
+"""Values of an entry that are compared one by one, a third of a millisecond: of an entry with more, all that may be
 named in its place is dropped. A tenant may write 10,000 addresses into an entry."""
 
 NOTED = 100
@@ -78,7 +78,7 @@ class Freshness:
         self._cache = cache
         self._groups = [(prefix, group, Naming(group)) for prefix, group in groups]
         self.named: dict[Group, Callable[[str], None]] = {}
-        """Who is to be told of the keys that entries name in a group."""
+        """Who is called with the keys that entries name in a group."""
         self._dependents = Dependents(lambda key: cache.get(key))
         self._recent = RecentChanges(longest)
         self._aged_at = NEVER
@@ -100,7 +100,7 @@ class Freshness:
         self.attributes = frozenset[str](("entryuuid",)).union(*(group.attributes for _, group in groups))
         """What every search asks for, so that what a change shows can be compared with it."""
         self.heard_attributes = (*sorted(self.attributes), SUBORDINATES)
-        """What ``changed`` is to be told of an entry."""
+        """What ``changed`` is called with for an entry."""
         for _, group in groups:
             group.ask_also(self.attributes)
 
@@ -382,7 +382,7 @@ class Freshness:
         self.server = server
         self.hears = True
         if self._idle:
-            # What was stored meanwhile is not known to come from anywhere.
+            # What was stored in between is not known to come from anywhere.
             self._idle = False
             self.age_all()
 
