@@ -49,7 +49,7 @@ class Serving:
     hearing: Hearing
 
     async def close(self) -> None:
-        """End hearing, maps and directory. Can be called twice."""
+        """End feeds, maps and directory. Can be called twice."""
         await self.hearing.close()
         await self.maps.close()
         await self.directory.close()

@@ -1,4 +1,4 @@
-"""What a directory server sends to one who hears of its changes, and the snapshot's file: what reads either."""
+"""What a directory server sends to one who follows its changes, and the snapshot's file: what reads either."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ TTL, NEGATIVE_TTL = 10.0, 4.0
 """Seconds; short, so that a run of minutes sees every record expire many times."""
 
 HEARD_TTL = 60.0
-"""Seconds, while changes are heard: so long that a change which is not heard is found out (``verdict.HEARD``)."""
+"""Seconds, while changes arrive: so long that a change which does not arrive is found out (``verdict.HEARD``)."""
 
 CACHE = {
     "ttl": TTL,

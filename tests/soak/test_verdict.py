@@ -101,7 +101,7 @@ def test_a_run_in_which_changes_were_not_heard_is_found() -> None:
     assert run.problems() == []
     for one in run.samples:
         one.told = {"changes": {"mode": "poll"}}
-    assert "not heard by sync" in run.problems()[0]
+    assert "not arrive by sync" in run.problems()[0]
 
 
 def test_a_client_that_was_never_answered_and_a_wrong_answer_are_found() -> None:

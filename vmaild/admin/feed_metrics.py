@@ -22,8 +22,8 @@ _COUNTERS = (
 
 
 class FeedMetrics:
-    """``feeds`` and ``freshness`` are those of the directories whose changes are to be heard; ``domains`` is None where
-    the maps have no set of domains."""
+    """``feeds`` and ``freshness`` are those of the directories whose changes are followed; ``domains`` is None where the
+    maps have no set of domains."""
 
     def __init__(
         self, feeds: Sequence[Feed] = (), freshness: Sequence[Freshness] = (), domains: HostedDomains | None = None
@@ -62,7 +62,7 @@ class FeedMetrics:
         return sum(getattr(one.counters, field) for one in self._freshness)
 
     def state(self) -> dict[str, Any]:
-        """How changes are heard now, for ``vmaild status``: ``mode`` is the least of the directories'."""
+        """How changes arrive now, for ``vmaild status``: ``mode`` is the least of the directories'."""
         if not self._feeds:
             return {"mode": "none", "why": 'changes = "none" is configured'} | self._known_domains()
         least = max(self._feeds, key=lambda feed: MODES.index(feed.counters.mode)).counters

@@ -95,7 +95,7 @@ class _Process(ProcessCollector):
 
 
 class Metrics(Collector):
-    """Reads the counters of the four parts, and what is heard of changes. Nothing here blocks or waits."""
+    """Reads the counters of the four parts, and the changes that arrive. Nothing here blocks or waits."""
 
     def __init__(
         self,

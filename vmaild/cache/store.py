@@ -44,7 +44,7 @@ LONG_LIFE = 1000.0
 COARSE = 16
 
 HEARD = 2 * POSITIVE
-"""Beside the kinds of answers: changes of what they were made from are heard, so that they live longer."""
+"""Beside the kinds of answers: changes of what they were made from arrive, so that they live longer."""
 
 _new_record = object.__new__
 
@@ -135,7 +135,7 @@ class Records(Room):
         self._keep(record, *survey(record.known), derived=False, now=self._clock())
 
     def cap(self, record: Record, since: float) -> None:
-        """Let ``record`` live no longer than if changes had not been heard since then."""
+        """Let ``record`` live no longer than if changes had not arrived since then."""
         if not record.retired:
             refresh_at, expires_at = self._ages(survey(record.known)[0], since)
             record.refresh_at = min(record.refresh_at, refresh_at)

@@ -279,7 +279,7 @@ class _Reader:
         values = section.fields(CacheSettings)
         section.within(RANGES["cache"], values)
         for key in ("ttl", "negative_ttl"):
-            # Who sets a life wants that one, whether changes are heard or not.
+            # Who sets a life wants that one, whether changes arrive or not.
             if key in values:
                 values.setdefault(f"heard_{key}", values[key])
         return CacheSettings(**values)

@@ -1,6 +1,6 @@
 """The hosted domains as a set, so that an address of no other domain costs a search or a place in the cache.
 
-The set is read at the start, again every ``INTERVAL`` seconds (``HEARD_INTERVAL`` while changes are heard), and grows
+The set is read at the start, again every ``INTERVAL`` seconds (``HEARD_INTERVAL`` while changes arrive), and grows
 with each domain that the feed tells of. It never shrinks at once: a domain that is missing stays for ``CONFIRM``
 seconds, in which it is searched for as before, so that an emptied directory, a replica that is not loaded or an access
 rule does not make domains vanish. A reading that lacks a canary does not count at all. An administrator's word

@@ -1,8 +1,8 @@
-"""Which way changes are heard of the server in use, and for how long what is known may be trusted.
+"""Which way changes of the server in use arrive, and for how long what is known may be trusted.
 
 In this order: **sync** (a ``SyncStream``), **poll** (``vmaild.feed.poll``), **none**. A stream that ended is opened
-again with the last cookie, so that what happened in between is reported exactly. While nothing is heard for ``GRACE``
-seconds, all lives are capped to those without a feed, counted from when changes were last heard.
+again with the last cookie, so that what happened in between is reported exactly. While nothing arrives for ``GRACE``
+seconds, all lives are capped to those without a feed, counted from when changes last arrived.
 
 Each server is heard by itself: when lookups go to another one, the feed goes along, with the cookie of what was heard
 so far. Records that another server than the one that is heard has answered live as if nothing was heard.

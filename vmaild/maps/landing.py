@@ -47,7 +47,7 @@ class Landing:
         self._tasks: set[asyncio.Task[None]] = set()
         self._suspicion = suspicion
         self.freshness: dict[Group, Freshness] = {}
-        """Where changes are heard: it is told what each record of the group was made from."""
+        """Where changes arrive: it is called with what each record of the group was made from."""
         self.flights = Flights(directory, self.landed, cache.counters, cache.clock, limits=limits)
 
     async def close(self) -> None:

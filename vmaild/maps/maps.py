@@ -224,7 +224,7 @@ class Maps:
             more = record if now < record.expires_at and record.more is not None else None
             self._flights.join(record.key, waiter, more)
 
-    # --- changes that are heard ---------------------------------------------------------------------------------------
+    # --- changes that arrive ------------------------------------------------------------------------------------------
 
     @property
     def groups(self) -> list[tuple[bytes, Group]]:

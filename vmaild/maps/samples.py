@@ -3,7 +3,7 @@
 An access rule may hide entries, or a directory was emptied. So ``ASKED`` of the keys that were found last, of as many
 domains as there are, are looked up past the cache, at most once a second for a map and only while it says "not found"
 (``SharedProbe``). When most of them are gone, no "not found" of the map is trusted, until they are back or that has
-lasted ``CONFIRM`` seconds. Keys whose record is gone are no samples: a change was heard that dropped it.
+lasted ``CONFIRM`` seconds. Keys whose record is gone are no samples: a change arrived that dropped it.
 """
 
 from __future__ import annotations
