@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES, PER_DOMAIN, address, alias, domain_of, ldif, mailbox
 from tests.directory.proxy import Mode, Proxy
@@ -284,7 +285,7 @@ def wait(happens: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def stats(daemon: DaemonProcess) -> dict:
+def stats(daemon: DaemonProcess) -> dict[Any, Any]:
     """What the daemon counts."""
     return admin.stats(str(daemon.home / CONTROL_SOCKET))
 
@@ -377,7 +378,7 @@ def _config(slapd: Slapd, change: str) -> None:
 
 
 def lagging(site: Site, changes: str, *, seconds: float) -> tuple[int, list[str]]:
-    """The own consumer comes back without what happened meanwhile: how many answers were seen, and those gone back."""
+    """The own consumer comes back without what happened in between: how many answers were seen, and those gone back."""
     own = site.consumer(f"own-{time.monotonic_ns()}", 2)
     daemon = site.daemon([own.slapd.uri, site.provider.uri], changes)
     client = Client(daemon.address.port)

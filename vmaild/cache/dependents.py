@@ -223,7 +223,7 @@ class Dependents:
         return taken
 
     def entries(self) -> Iterator[int]:
-        """The tokens of all entries that a record depends on. Those that come or go meanwhile may or may not come."""
+        """The tokens of all entries that a record depends on. Those that come or go during that may be left out."""
         for number in range(TABLES):
             table = self._tables[number]
             if table is not None:

@@ -1,4 +1,4 @@
-"""What a change in the directory drops from the cache, and what hearing of changes does to the ages of the rest.
+"""What a change in the directory drops from the cache, and what following changes does to the ages of the rest.
 
 ``changed``, ``deleted``, ``present`` and ``age_all`` say what happened. A change drops
 
@@ -8,9 +8,9 @@
   (``user+tag@domain``), or for the DN (a role whose member did not exist);
 - every "not found" of its domain, where it is new or what was known of it has changed.
 
-What cannot be told ages everything: it is served, and renewed at its next use. It is never emptied.
+What cannot be determined ages everything: it is served, and renewed at its next use. It is never emptied.
 
-A search that began before a change was heard must not be stored after it. So the last changes are remembered for as
+A search that began before a change arrived must not be stored after it. So the last changes are remembered for as
 long as a search may take, and each record is compared with them when what it was made from is noted (``settle``). That
 is done for several records at once, before the next change, and in a short time for those alone that a change
 overtook.
@@ -35,10 +35,10 @@ SETTLED_TOGETHER = 64
 """Records whose origin is noted at once: a third of a millisecond of work."""
 
 LONGEST_KEY = 400
-"""Bytes. No address is as long (RFC 5321, 4.5.3.1); what is known of longer keys lives as if no changes were heard."""
+"""Bytes. No address is as long (RFC 5321, 4.5.3.1); what is known of longer keys lives as if no changes arrived."""
 
 MANY_VALUES = 500
-"""Values of an entry that are looked at one by one, a third of a millisecond: of an entry with more, all that may be
+"""Values of an entry that are compared one by one, a third of a millisecond: of an entry with more, all that may be
 named in its place is dropped. A tenant may write 10,000 addresses into an entry."""
 
 NOTED = 100
@@ -62,7 +62,7 @@ Made = tuple[bytes, KeyLookup, float, str]
 
 @dataclass(slots=True)
 class FreshnessCounters:
-    """Changes heard, those that changed nothing for the maps, records dropped, and how often everything was aged."""
+    """Changes that arrived, those without effect on the maps, records dropped, and how often everything was aged."""
 
     changes: int = 0
     unchanged: int = 0
@@ -74,7 +74,7 @@ class FreshnessCounters:
 
 class Freshness:
     """``groups`` are those of the maps, with what their records' keys begin with. ``longest`` is how long a lookup may
-    take in the directory: seconds. ``server`` is whose changes are heard, by URI: what another says is kept as if no
+    take in the directory: seconds. ``server`` is whose changes arrive, by URI: what another says is kept as if no
     changes were heard.
     """
 
@@ -82,7 +82,7 @@ class Freshness:
         self._cache = cache
         self._groups = [(prefix, group, Naming(group)) for prefix, group in groups]
         self.named: dict[Group, Callable[[str], None]] = {}
-        """Who is to be told of the keys that entries name in a group."""
+        """Who is called with the keys that entries name in a group."""
         self._dependents = Dependents(lambda key: cache.get(key))
         self._recent = RecentChanges(longest)
         self._aged_at = NEVER
@@ -98,14 +98,14 @@ class Freshness:
         self.counters = FreshnessCounters()
         self.server = ""
         self.hears = False
-        """Whether changes are heard: then what does not change lives longer."""
+        """Whether changes arrive: then what does not change lives longer."""
         self._idle = False
         self.made: list[Made] = []
         """Records whose origin is not noted yet: key, lookup, when its search began, and who answered."""
         self.attributes = frozenset[str](("entryuuid",)).union(*(group.attributes for _, group in groups))
         """What every search asks for, so that what a change shows can be compared with it."""
         self.heard_attributes = (*sorted(self.attributes), SUBORDINATES)
-        """What ``changed`` is to be told of an entry."""
+        """What ``changed`` is called with for an entry."""
         for _, group in groups:
             group.ask_also(self.attributes)
 
@@ -120,7 +120,7 @@ class Freshness:
 
     @property
     def changed_at(self) -> float:
-        """When the last change was heard, by the cache's clock; minus infinity for never."""
+        """When the last change arrived, by the cache's clock; minus infinity for never."""
         return self._recent.last_at
 
     @property
@@ -140,7 +140,7 @@ class Freshness:
     # --- what records were made from ----------------------------------------------------------------------------------
 
     def note(self, key: bytes, lookup: KeyLookup, began: float, origin: str) -> None:
-        """A record was stored: remember what it was made from; at once where a change was heard since."""
+        """A record was stored: remember what it was made from; at once where a change has arrived since."""
         if self._idle:
             return
         self.made.append((key, lookup, began, origin))
@@ -398,17 +398,17 @@ class Freshness:
     # --- ages ---------------------------------------------------------------------------------------------------------
 
     def hears_from_now(self) -> None:
-        """What happens from now on will be heard, and what happened before was not."""
+        """What happens from now on will arrive, and what happened before has not."""
         self._reported.clear()
         self._hears_since = self._cache.clock()
 
     def heard(self, server: str) -> None:
-        """Changes of ``server`` are heard from now on, and all that happened before was."""
+        """Changes of ``server`` arrive from now on, and all that happened before has."""
         self.settle()
         self.server = server
         self.hears = True
         if self._idle:
-            # What was stored meanwhile is not known to come from anywhere.
+            # What was stored in between is not known to come from anywhere.
             self._idle = False
             self.age_all()
 
@@ -418,7 +418,7 @@ class Freshness:
         self._idle = True
 
     def lost(self, since: float) -> None:
-        """Changes are heard no more, by the cache's clock since ``since``."""
+        """Changes arrive no more, by the cache's clock since ``since``."""
         if self.hears:
             self.settle()
             self.hears = False
