@@ -1,0 +1,164 @@
+"""A mail host: Postfix, vmaild and a slapd on one machine, and the other servers that vmaild asks when its own fails."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.machines.company import DELIVERY_DN, DELIVERY_PW
+from tests.machines.network import Machine
+from tests.machines.slapds import PORT, MachineSlapd
+from tests.support.directory import SNIPPETS
+from tests.support.postfix import Postfix
+from vmaild.demo.ask import ask
+from vmaild.demo.daemon import DaemonProcess, Listen
+from vmaild.demo.tree import READER_DN
+from vmaild.errors import ProtocolError
+from vmaild.listening import parse_address
+from vmaild.lookup import Reply
+
+SMTP_PORT = 25
+VMAILD = "inet:127.0.0.1:10143"
+HTTP = "inet:127.0.0.1:9143"
+OWN_URI = f"ldap://127.0.0.1:{PORT}"
+
+MAPS = ("virtual_mailbox_domains", "virtual_mailbox_maps", "virtual_alias_maps")
+
+_SETTINGS = {name: f"socketmap:{VMAILD}:{name}" for name in MAPS}
+
+
+class Daemon(DaemonProcess):
+    """vmaild, which counts as started once it answers anything: the directory may be away."""
+
+    def __init__(self, home: Path, uris: Sequence[str]) -> None:
+        with _environment({"STATE_DIRECTORY": str(home), **_code()}):
+            http = f'[http]\naddress = "{HTTP}"\n'
+            super().__init__(home, uris, [Listen(VMAILD)], directory="allow_cleartext_bind = true\n", tables=http)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+
+    def _answers(self) -> bool:
+        try:
+            ask(self.address, "virtual_mailbox_domains", "domain1.example")
+        except (OSError, ProtocolError):
+            return False
+        return True
+
+
+class MailHost:
+    """The services of ``machine`` below ``home``. ``others`` are the LDAP servers behind its own, in order."""
+
+    def __init__(self, machine: Machine, home: Path, slapd: MachineSlapd, others: Sequence[str]) -> None:
+        home.mkdir()
+        home.chmod(0o755)
+        self.machine = machine
+        self.slapd = slapd
+        self.home = home
+        self._uris = [OWN_URI, *others]
+        self._new_daemon()
+        self.postfix = Postfix(
+            home / "postfix",
+            _SETTINGS,
+            mailbox_table=self._mailbox_table(),
+            services=f"{machine.net}:{SMTP_PORT} inet n - n - 200 smtpd\n",
+        )
+
+    def start(self) -> None:
+        """Start vmaild and Postfix; slapd runs already."""
+        self.start_daemon()
+        with self.machine.inside():
+            self.postfix.start()
+
+    def start_daemon(self) -> None:
+        """Start vmaild alone."""
+        with self.machine.inside():
+            self.daemon.start()
+
+    def restart_daemon(self) -> None:
+        """Stop vmaild and start it again: what it keeps on disk stays."""
+        self.daemon.stop()
+        self.start_daemon()
+
+    def forget(self) -> None:
+        """Stop vmaild, and start it without anything that it kept on disk."""
+        self.daemon.stop()
+        self._new_daemon()
+        self.start_daemon()
+
+    def close(self) -> None:
+        """Stop all three, in the order of those who ask."""
+        self.postfix.stop()
+        self.daemon.stop()
+        self.slapd.stop()
+
+    def lose(self) -> None:
+        """The machine is gone at once, and its disk but for the mail: the queue and the mailboxes."""
+        self.machine.kill_all()
+        self.slapd.kill()
+        self.daemon.kill()
+        self.postfix.stop()
+        self.slapd.empty()
+        self._new_daemon()
+
+    def ask(self, map_name: str, key: str) -> Reply:
+        """One lookup, as Postfix makes it."""
+        with self.machine.inside():
+            return ask(parse_address(VMAILD), map_name, key)
+
+    def stats(self) -> dict[str, Any]:
+        """What vmaild says of itself on its HTTP port, as JSON where it does; empty when it does not answer."""
+        where = f"http://{HTTP.removeprefix('inet:')}/ready"
+        with self.machine.inside(), contextlib.suppress(OSError, ValueError):
+            with urllib.request.urlopen(where, timeout=5.0) as answer:
+                return dict(json.load(answer))
+        return {}
+
+    def stop_slapd(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Stop its slapd."""
+        if number == signal.SIGKILL:
+            self.slapd.kill()
+        else:
+            self.slapd.stop()
+
+    def _new_daemon(self) -> None:
+        home = self.home / "vmaild"
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir()
+        self.daemon = Daemon(home, self._uris)
+
+    def _mailbox_table(self) -> str:
+        """virtual(8)'s own tables. It believes every server, and asks first the one that is never behind."""
+        return ",".join(self._snippet(name) for name in ("ldap-mailbox.cf", "ldap-mailbox-wait.cf"))
+
+    def _snippet(self, name: str) -> str:
+        lines = (SNIPPETS / name).read_text().replace("CHANGE-ME", DELIVERY_PW).replace(READER_DN, DELIVERY_DN)
+        servers = " ".join([*self._uris[2:], *self._uris[:2]])
+        file = self.home / name
+        file.write_text(lines.replace("ldap://127.0.0.1:389", servers).replace("timeout          = 5", "timeout = 2"))
+        return f"ldap:{file}"
+
+
+def _code() -> dict[str, str]:
+    """Where the daemon's code is, when it is not this one's: an older or newer vmaild in the same system."""
+    other = os.environ.get("VMAILD_CODE")
+    return {"PYTHONPATH": other, "PYTHONSAFEPATH": "1"} if other else {}
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
