@@ -5,6 +5,7 @@
 #   make demo MAIL=1      with Postfix too: a message along each row, and where it landed (as root)
 #   make test             formatting, lint, types and every test, against real slapd and Postfix
 #   make system           the HOWTO's whole system: slapd, Postfix, vmaild, Courier, procmail, webmail in a browser (as root)
+#   make machines         three machines in network namespaces, one fault after the other, and what became of the mail (as root)
 #   make chaos            five minutes of failing directory servers
 #   make soak             ten minutes of load, floods and outages, every answer checked, memory watched; SECONDS=...
 #   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
@@ -20,8 +21,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test system chaos soak fuzz deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
-    deb-packages nspawn-packages
+.PHONY: help demo test system machines chaos soak fuzz deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
+    machines-packages deb-packages nspawn-packages
 
 PYTHON := python3
 VENV := .venv
@@ -36,6 +37,8 @@ TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl
 # Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail.
 SYSTEM_PACKAGES := $(TEST_PACKAGES) libsasl2-modules procmail courier-authdaemon courier-authlib-ldap courier-imap \
     courier-pop roundcube-core roundcube-sqlite3 php-cli chromium chromium-driver
+# ip(8), tc(8), nsenter(1) and unshare(1).
+MACHINES_PACKAGES := $(TEST_PACKAGES) iproute2 util-linux
 # What debian/control asks for, and a Debian in a folder.
 DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling
 NSPAWN_PACKAGES := $(DEB_PACKAGES) debootstrap systemd-container procps
@@ -45,7 +48,7 @@ PYTHON_PACKAGES := python3 python3-venv python3-dev
 PYTHON_COMPLETE := import ensurepip, pathlib, sysconfig; pathlib.Path(sysconfig.get_path('include'), 'Python.h').stat()
 
 help:
-	@sed -n '3,13s/^# *//p' Makefile
+	@sed -n '3,14s/^# *//p' Makefile
 
 demo: $(if $(MAIL),mail,demo)-packages $(VENV)/demo
 	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(MAIL),--mail) $(if $(PORT),--port $(PORT))
@@ -56,6 +59,9 @@ test: test-packages lint
 # The marker system is what `make test` leaves out; here everything of the folder runs.
 system: system-packages $(VENV)/test
 	$(RUN) -m pytest -q -m '' --durations=0 --durations-min=1 tests/system
+
+machines: machines-packages $(VENV)/test
+	$(RUN) -m pytest -q -m '' tests/machines
 
 chaos: test-packages $(VENV)/test
 	$(RUN) -m tests.directory.chaos --seconds 300
@@ -109,9 +115,10 @@ demo-packages: PACKAGES := $(DEMO_PACKAGES)
 mail-packages: PACKAGES := $(MAIL_PACKAGES)
 test-packages: PACKAGES := $(TEST_PACKAGES)
 system-packages: PACKAGES := $(SYSTEM_PACKAGES)
+machines-packages: PACKAGES := $(MACHINES_PACKAGES)
 deb-packages: PACKAGES := $(DEB_PACKAGES)
 nspawn-packages: PACKAGES := $(NSPAWN_PACKAGES)
-demo-packages mail-packages test-packages system-packages deb-packages nspawn-packages:
+demo-packages mail-packages test-packages system-packages machines-packages deb-packages nspawn-packages:
 	@command -v dpkg-query > /dev/null || exit 0
 	wanted="$(PACKAGES)"
 	$(PYTHON) -c "$(PYTHON_COMPLETE)" 2>/dev/null || wanted="$$wanted $(PYTHON_PACKAGES)"

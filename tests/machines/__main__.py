@@ -9,7 +9,7 @@ import sys
 
 from tests.machines.faults import FAULTS
 from tests.machines.trials import run_all
-from tests.machines.verdict import table
+from tests.machines.verdict import report
 
 
 def main(words: list[str]) -> int:
@@ -18,10 +18,10 @@ def main(words: list[str]) -> int:
     rows = []
     for row in run_all(faults, lambda text: print(text, file=sys.stderr, flush=True)):
         rows.append(row)
-        print(table([row]).splitlines()[1], row.changes_text(), file=sys.stderr, flush=True)
+        print(report([row]).splitlines()[1], file=sys.stderr, flush=True)
         for failure in row.failures[:20]:
             print(f"    {failure}", file=sys.stderr, flush=True)
-    print(table(rows))
+    print(report(rows))
     return int(any(row.failures for row in rows))
 
 

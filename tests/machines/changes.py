@@ -13,7 +13,7 @@ from tests.support.ldap_client import dn, removed, replaced
 from vmaild.errors import ProtocolError
 from vmaild.lookup import Status
 
-GIVE_UP = 40.0
+GIVE_UP = 15.0
 """Seconds after which a change counts as never seen."""
 
 DOMAIN = 1

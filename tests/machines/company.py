@@ -140,6 +140,16 @@ def alias(mail: str, maildrop: str) -> str:
     )
 
 
+_newcomers = itertools.count()
+
+
+def newcomer() -> Case:
+    """An account that does not exist yet, every second one in a domain with a catch-all."""
+    number = next(_newcomers)
+    name = domain_of(number % DOMAINS)
+    return Case("account created just now", f"newcomer{number}@{name}", (f"{name}/newcomer{number}/",))
+
+
 def catch_all(name: str, maildrop: str) -> str:
     """LDIF of a domain's catch-all."""
     return alias(f"@{name}", maildrop)

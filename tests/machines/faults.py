@@ -5,20 +5,26 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.machines import changes
-from tests.machines.company import BY_DOMAIN, BY_LEVEL
+from tests.machines.company import BY_DOMAIN, BY_LEVEL, account, newcomer
 from tests.machines.hosts import MailHost
+from tests.machines.sending import Message
 from tests.machines.site import Site, wait_for
 from tests.machines.slapds import MachineSlapd, Slow
 from vmaild.demo.process import ProcessError
 
 FIRST_LOAD_RATE = "4mbit"
 """What the provider sends at most while a consumer loads: it takes half a minute then, as a larger tree would."""
+
+NEWCOMERS = 4
+"""Accounts, half of them in domains with a catch-all, that are created at each measurement of changes."""
+
+PROMISE = 1.0
+"""Seconds within which a change shows."""
 
 NOWHERE = "ldap://127.0.0.1:9"
 """A provider that is not there."""
@@ -29,6 +35,7 @@ class Trial:
     """A site under load, and what was noted."""
 
     site: Site
+    messages: list[Message]
     noted: list[tuple[str, float]] = field(default_factory=list)
 
     def rest(self, seconds: float) -> None:
@@ -37,8 +44,19 @@ class Trial:
 
     def seen(self, what: str, slapd: MachineSlapd | None = None, hosts: Sequence[MailHost] = ()) -> None:
         """Make changes at ``slapd``, and note how long they took to show on ``hosts``; by default everywhere."""
-        longest = changes.measure(slapd or self.site.writable, hosts or self.site.hosts)
-        self.noted.append((what, longest))
+        where = slapd or self.site.writable
+        self.noted.append((what, changes.measure(where, hosts or self.site.hosts)))
+        if not hosts:
+            self.newcomers(where)
+
+    def newcomers(self, slapd: MachineSlapd) -> None:
+        """Create accounts, and ``PROMISE`` seconds later send mail to them by each host."""
+        cases = [newcomer() for _ in range(NEWCOMERS)]
+        slapd.add("".join(account(case.recipient) for case in cases))
+        self.rest(PROMISE)
+        for case in cases:
+            for _ in self.site.hosts:
+                self.site.sender.submit(case, self.messages)
 
 
 def nothing(trial: Trial) -> None:
@@ -58,7 +76,7 @@ def provider_down(trial: Trial) -> None:
     except ProcessError:
         pass
     provider.start()
-    trial.seen("provider just back")
+    trial.seen("provider just back, made up for")
 
 
 def consumer_down(trial: Trial) -> None:
@@ -140,6 +158,19 @@ def _catch_up(trial: Trial, slapd: MachineSlapd) -> None:
     trial.site.settle_directories()
     trial.rest(3)
     trial.seen("caught up")
+
+
+def stops_following(trial: Trial) -> None:
+    """One host no longer reaches the provider. Its own consumer runs, and hears nothing; the other host's does."""
+    site = trial.site
+    machine = site.machines[0]
+    machine.ip("route", "add", "blackhole", f"{site.provider_machine.lan}/32")
+    trial.rest(8)
+    trial.seen("not following")
+    machine.ip("route", "del", "blackhole", f"{site.provider_machine.lan}/32")
+    site.settle_directories()
+    trial.rest(3)
+    trial.seen("following")
 
 
 def cut_off_from_the_lan(trial: Trial) -> None:
@@ -262,7 +293,7 @@ def one_of_two_providers(trial: Trial) -> None:
     """One of two providers crashes, and comes back."""
     site = trial.site
     slapd, other = (host.slapd for host in site.hosts)
-    site.hosts[0].stop_slapd(signal.SIGKILL)
+    slapd.kill()
     trial.rest(8)
     trial.seen("one provider down", other)
     slapd.start()
@@ -274,7 +305,7 @@ def one_of_two_providers(trial: Trial) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A row of the table, on which kind of site. ``bound``: seconds within which changes show."""
+    """A row of the table, on which kind of site."""
 
     name: str
     run: Callable[[Trial], None]
@@ -291,6 +322,7 @@ FAULTS = (
     Fault("consumer in its first load, by entry ID", first_load),
     Fault("consumer days behind", behind),
     Fault("consumer days behind, vmaild started then", behind_from_the_start),
+    Fault("consumer cut off from its provider", stops_following),
     Fault("host cut off from the other servers", cut_off_from_the_lan),
     Fault("host cut off from everybody", cut_off),
     Fault("host lost and rebuilt", lost),

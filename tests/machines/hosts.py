@@ -1,16 +1,12 @@
-"""A mail host: Postfix, vmaild and a slapd on one machine, and the other servers that vmaild asks when its own fails."""
+"""A mail host: Postfix, vmaild and a slapd on one machine, and the servers that vmaild asks when its own fails."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
-import signal
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from tests.machines.company import DELIVERY_DN, DELIVERY_PW
 from tests.machines.network import Machine
@@ -26,7 +22,6 @@ from vmaild.lookup import Reply
 
 SMTP_PORT = 25
 VMAILD = "inet:127.0.0.1:10143"
-HTTP = "inet:127.0.0.1:9143"
 OWN_URI = f"ldap://127.0.0.1:{PORT}"
 
 MAPS = ("virtual_mailbox_domains", "virtual_mailbox_maps", "virtual_alias_maps")
@@ -39,8 +34,7 @@ class Daemon(DaemonProcess):
 
     def __init__(self, home: Path, uris: Sequence[str]) -> None:
         with _environment({"STATE_DIRECTORY": str(home), **_code()}):
-            http = f'[http]\naddress = "{HTTP}"\n'
-            super().__init__(home, uris, [Listen(VMAILD)], directory="allow_cleartext_bind = true\n", tables=http)
+            super().__init__(home, uris, [Listen(VMAILD)], directory="allow_cleartext_bind = true\n")
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -113,21 +107,6 @@ class MailHost:
         """One lookup, as Postfix makes it."""
         with self.machine.inside():
             return ask(parse_address(VMAILD), map_name, key)
-
-    def stats(self) -> dict[str, Any]:
-        """What vmaild says of itself on its HTTP port, as JSON where it does; empty when it does not answer."""
-        where = f"http://{HTTP.removeprefix('inet:')}/ready"
-        with self.machine.inside(), contextlib.suppress(OSError, ValueError):
-            with urllib.request.urlopen(where, timeout=5.0) as answer:
-                return dict(json.load(answer))
-        return {}
-
-    def stop_slapd(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Stop its slapd."""
-        if number == signal.SIGKILL:
-            self.slapd.kill()
-        else:
-            self.slapd.stop()
 
     def _new_daemon(self) -> None:
         home = self.home / "vmaild"

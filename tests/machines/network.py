@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -98,12 +99,11 @@ class Machine(Namespace):
         self.net = NET.format(number)
 
     def take_over(self, other: Machine) -> None:
-        """Answer at the address that ``other`` has on the lan, too."""
+        """Answer at the address that ``other`` has on the lan, too, and tell all others of it, as VRRP does."""
         self.ip("address", "add", f"{other.lan}/24", "dev", "lan")
-
-    def give_back(self, other: Machine) -> None:
-        """Answer there no more."""
-        self.ip("address", "del", f"{other.lan}/24", "dev", "lan")
+        with self.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+            wire.bind(("lan", 0))
+            wire.send(_announcement(wire.getsockname()[4], socket.inet_aton(other.lan)))
 
 
 class Network:
@@ -132,8 +132,6 @@ class Network:
         """Another machine, connected to both networks."""
         machine = Machine(name, number, self._home)
         self._start(machine)
-        # An address that moves to another machine is told to all others.
-        machine.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/arp_notify")
         for network, address in NETWORKS.items():
             port = _port(machine, network)
             link = ["name", port, "type", "veth", "peer", "name", network, "netns", str(machine.pid)]
@@ -155,6 +153,12 @@ class Network:
     def _start(self, namespace: Namespace) -> None:
         self._stack.callback(namespace.close)
         namespace.start()
+
+
+def _announcement(hardware: bytes, address: bytes) -> bytes:
+    """A gratuitous ARP request (RFC 5227, 3) in its Ethernet frame."""
+    frame = b"\xff" * 6 + hardware + b"\x08\x06"
+    return frame + b"\x00\x01\x08\x00\x06\x04\x00\x01" + hardware + address + bytes(6) + address
 
 
 def _port(machine: Machine, network: str) -> str:

@@ -69,7 +69,7 @@ class Sender:
         """One message for each case, to each host in turn, and wait until all are taken or refused."""
         with self._running() as messages:
             for case in cases:
-                self._submit(case, messages)
+                self.submit(case, messages)
             self.wait(seconds)
         return messages
 
@@ -110,10 +110,11 @@ class Sender:
     def _produce(self, per_second: float, end: threading.Event, messages: list[Message]) -> None:
         due = time.monotonic()
         while not end.wait(max(0.0, due - time.monotonic())):
-            self._submit(self._addresses.next(), messages)
+            self.submit(self._addresses.next(), messages)
             due += 1.0 / per_second
 
-    def _submit(self, case: Case, messages: list[Message]) -> None:
+    def submit(self, case: Case, messages: list[Message]) -> None:
+        """One message more, at once, while ``load`` runs."""
         message = Message(next(self._numbers), case)
         messages.append(message)
         self._put(time.monotonic(), 0, message)

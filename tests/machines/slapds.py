@@ -118,4 +118,3 @@ class Slow(AbstractContextManager["Slow"]):
             self._end.wait(self.REST)
             self._slapd.resume()
             self._end.wait(self.WORK)
-

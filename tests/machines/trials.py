@@ -18,8 +18,8 @@ BEFORE, AFTER = 2.0, 3.0
 
 def run(site: Site, fault: Fault) -> Row:
     """Break it under load, and judge."""
-    trial = Trial(site)
     with site.sender.load(PER_SECOND) as messages:
+        trial = Trial(site, messages)
         trial.rest(BEFORE)
         fault.run(trial)
         trial.rest(AFTER)

@@ -120,7 +120,8 @@ def put_off_or_returned(logs: Iterable[str]) -> dict[str, str]:
         for line in log.splitlines():
             if found := _ID.search(line):
                 numbers[found[1]] = found[2]
-            elif (found := _STATUS.search(line)) and (number := numbers.get(found[1])):
+            elif (found := _STATUS.search(line)) and found[1] in numbers:
+                number = numbers[found[1]]
                 if not said.get(number, "").startswith("bounced"):
                     said[number] = f"{found[2]} {found[3]}"
     return said
@@ -130,11 +131,16 @@ def _lines(file: Path) -> list[str]:
     return file.read_text(errors="replace").splitlines()
 
 
-def table(rows: Iterable[Row]) -> str:
-    """The rows in aligned columns."""
+def report(rows: Iterable[Row]) -> str:
+    """The rows in aligned columns, each with how long changes took to show."""
+    rows = list(rows)
     lines = [HEADINGS, *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))])
-        for line in lines
-    )
+    texts = [_line(line, widths) for line in lines]
+    notes = ["changes seen after", *(row.changes_text() for row in rows)]
+    return "\n".join(f"{text}  {note}" for text, note in zip(texts, notes, strict=True))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join([first.strip().ljust(widths[0]), *rest])
