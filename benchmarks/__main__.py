@@ -1,4 +1,4 @@
-"""``python -m benchmarks COMMAND ...``: the commands are load, keys, compare, growth, interference and miss."""
+"""``python -m benchmarks COMMAND ...``: load, keys, compare, growth, interference, miss and freshness."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from benchmarks import compare, growth, interference, keys_command, load_command, miss
+from benchmarks import compare, freshness, growth, interference, keys_command, load_command, miss
 
 EXIT_INTERRUPTED = 130
 """As a shell reports a process that ended by SIGINT."""
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status is described in ``benchmarks/README.md``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (load_command, keys_command, compare, growth, interference, miss):
+    for command in (load_command, keys_command, compare, growth, interference, miss, freshness):
         command.add_to(commands)
     arguments = parser.parse_args(argv)
     try:

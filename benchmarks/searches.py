@@ -15,7 +15,7 @@ ESTABLISHED = "01"
 _SEARCH = re.compile(r'SRCH base="([^"]*)" scope=(\d)')
 _ACCEPT = re.compile(r"\bACCEPT from\b")
 
-_CHECKED = {SEARCH_BASE, BASE, "cn=Subschema"}
+_CHECKED = {SEARCH_BASE, BASE, "cn=Subschema", ""}
 """Asked for by themselves only to see that a server still holds them, or what its schema is, and not for a message."""
 
 

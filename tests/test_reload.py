@@ -81,19 +81,20 @@ class Client:
         self._sock.close()
 
 
-def searches(daemon: DaemonProcess) -> int:
-    count: int = admin.stats(control(daemon))["directory"]["searches"]
-    return count
+def misses(daemon: DaemonProcess) -> int:
+    """Lookups that the cache did not answer."""
+    counted: int = admin.stats(control(daemon))["cache"]["misses"]
+    return counted
 
 
 def test_a_reload_closes_no_connection_and_keeps_the_records(daemon) -> None:
     with Client(daemon) as client:
         assert client.ask() == REPLY
-        before = searches(daemon)
+        before = misses(daemon)
         edit(daemon, 'recipient_delimiter = "+"', 'recipient_delimiter = "+"\nlog_level = "debug"')
         assert "0 forgotten" in admin.reload(control(daemon))
         assert client.ask() == REPLY
-        assert searches(daemon) == before
+        assert misses(daemon) == before
     until(lambda: "reloaded" in daemon.last_words())
 
 
@@ -103,11 +104,11 @@ def test_records_of_a_map_that_means_something_else_are_forgotten(daemon) -> Non
     assert ask(daemon.address, "other", KEY).text == b"domain1.example/user1/"
     with Client(daemon) as client:
         assert client.ask() == REPLY
-        before = searches(daemon)
+        before = misses(daemon)
         edit(daemon, 'result_attribute = "mailbox"', 'result_attribute = "mail"')
         assert "1 forgotten" in admin.reload(control(daemon))
         assert client.ask() == REPLY
-        assert searches(daemon) == before
+        assert misses(daemon) == before
     assert KEY.encode() in ask(daemon.address, "other", KEY).text
 
 
@@ -124,12 +125,12 @@ def test_records_of_several_directories_stay_while_all_are_the_same(daemon, slap
         assert len(admin.stats(control(daemon))["directory"]["servers"]) == 2
         assert client.ask() == REPLY
         assert ask(daemon.address, "filed", KEY).text == b"domain1.example/user1/"
-        before = searches(daemon)
+        before = misses(daemon)
         edit(daemon, 'recipient_delimiter = "+"', 'recipient_delimiter = "+"\nlog_level = "debug"')
         assert "0 forgotten" in admin.reload(control(daemon))
         assert client.ask() == REPLY
         assert ask(daemon.address, "filed", KEY).text == b"domain1.example/user1/"
-        assert searches(daemon) == before
+        assert misses(daemon) == before
 
 
 def test_a_broken_file_is_refused_with_every_problem_and_the_old_one_goes_on(
@@ -244,3 +245,32 @@ def test_certificates_are_read_again(tmp_path: Path) -> None:
         trusted.write_bytes(authority.ca.read_bytes())
         assert "reloaded" in admin.reload(control(daemon))
         assert daemon.stop() == 0
+
+
+def change_mailbox(slapd: Slapd, user: str, mailbox: str) -> None:
+    slapd.modify(
+        f"dn: mail={user}@domain1.example,o=domain1.example,{SEARCH_BASE}\nchangetype: modify\n"
+        f"replace: mailbox\nmailbox: domain1.example/{mailbox}/\n"
+    )
+
+
+def test_changes_are_heard_on_after_a_reload_and_what_did_not_change_stays(tmp_path: Path) -> None:
+    other = "user2@domain1.example"
+    with Slapd(tmp_path / "slapd", ldif=tree(), syncprov=True) as slapd:
+        running = DaemonProcess(tmp_path, [slapd.uri], [Listen(f"inet:127.0.0.1:{free_port()}")])
+        running.start()
+        until(lambda: admin.stats(control(running))["changes"]["mode"] == "sync")
+        with Client(running) as client:
+            assert client.ask() == REPLY
+            assert ask(running.address, "virtual_mailbox_maps", other).text == b"domain1.example/user2/"
+            edit(running, 'recipient_delimiter = "+"', 'recipient_delimiter = "+"\nlog_level = "debug"')
+            assert "0 forgotten" in admin.reload(control(running))
+            # Nobody has asked for it since, and what it was made from was noted before the reload.
+            change_mailbox(slapd, "user1", "elsewhere")
+            until(lambda: admin.stats(control(running))["changes"]["changes_heard"] == 1)
+            assert client.ask() == netstring.encode(b"OK domain1.example/elsewhere/")
+            before = misses(running)
+            assert ask(running.address, "virtual_mailbox_maps", other).text == b"domain1.example/user2/"
+            assert misses(running) == before
+            assert admin.stats(control(running))["changes"]["cache_aged"] == 0
+        assert running.stop() == 0

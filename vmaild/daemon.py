@@ -28,7 +28,7 @@ from vmaild.directory import Directories
 from vmaild.errors import ConfigError
 from vmaild.maps import Maps
 from vmaild.process import GcTuning, Log, LogOnce, descriptors, resources_in_use, systemd
-from vmaild.reload import Parts, close_all, serving, take_over
+from vmaild.reload import Parts, close_all, serving, state_directory, take_over
 from vmaild.server import Server
 from vmaild.watching import Watching
 
@@ -87,18 +87,20 @@ class Daemon:
         self._reloading = asyncio.Lock()
         self._reload_is_waiting = False
         self.cache = Cache(config.cache)
-        self._serving = serving(config, self.cache)
+        self._serving = serving(config, self.cache, state=state_directory(config, environ))
         self.server = Server(
             self.maps, config.listen, max_connections=places(config), recent_size=self.cache.max_requests_size
         )
         self.cache.on_forget = self.server.forget_recent
         log_dropped = (lambda: log.dropped) if log is not None else (lambda: 0)
         self.metrics = Metrics(
-            cache=self.cache, server=self.server, directory=self.directory, maps=self.maps, log_dropped=log_dropped
-        )
+            cache=self.cache, server=self.server, directory=self.directory, maps=self.maps,
+            feed=self._serving.hearing.metrics, log_dropped=log_dropped,
+        )  # fmt: skip
         self._report = StatusReport(
             *(self.cache, self.server, self.directory, self.maps, self.metrics),
             log_dropped=log_dropped,
+            feed=lambda: self._serving.hearing.metrics.state(),
         )
         self.console = Console(self.maps, self.cache, self.directory, self._report.status)
         self._watching = Watching(config, self.metrics, self._ready, self, self.console)
@@ -155,6 +157,8 @@ class Daemon:
                 logger.info("stopping")
                 self._notifier.stopping("answering what was asked")
                 await self.server.drain(self.config.daemon.drain_timeout)
+                if (snapshot := self._serving.hearing.snapshot) is not None:
+                    await snapshot.write()
             logger.info("stopped")
         finally:
             # The loop gives signals back their default when it closes, and that of SIGHUP would end the process.
@@ -176,6 +180,7 @@ class Daemon:
         await self._watching.start(passed)
         self._refuse(passed)
         self._begin(self._watch_canaries())
+        self._serving.hearing.start(restore=True)
         if interval := systemd.watchdog_interval(self._environ):
             self._begin(systemd.feed_watchdog(self._notifier, interval))
         addresses = " ".join(str(address) for address in self.server.addresses)
@@ -223,7 +228,7 @@ class Daemon:
                 self._notifier.ready(status)
 
     async def _follow(self, config: Config) -> str:
-        parts = Parts(self.cache, self.server, self.metrics, self._watching, self._inherited)
+        parts = Parts(self.cache, self.server, self.metrics, self._watching, self._inherited, self._environ)
         taken = await take_over(self._serving, config, parts, max_connections=places(config))
         old, self._serving = self._serving, taken.serving
         self.console.use(self.maps, self.directory)

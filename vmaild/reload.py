@@ -16,16 +16,17 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from vmaild.admin import Metrics
 from vmaild.cache import Cache
 from vmaild.config import Config
 from vmaild.directory import Directories, DirectorySettings
-from vmaild.directory.counters import Counters
 from vmaild.errors import ConfigError
+from vmaild.hearing import Hearing
 from vmaild.maps import Limits, Maps
 from vmaild.server import Server
 from vmaild.server.listener import Plan
@@ -45,9 +46,11 @@ class Serving:
     config: Config
     directory: Directories
     maps: Maps
+    hearing: Hearing
 
     async def close(self) -> None:
-        """End maps and directory. Can be called twice."""
+        """End hearing, maps and directory. Can be called twice."""
+        await self.hearing.close()
         await self.maps.close()
         await self.directory.close()
 
@@ -63,9 +66,10 @@ class Serving:
             await self.close()
 
 
-def serving(config: Config, cache: Cache, counters: Counters | None = None, before: Serving | None = None) -> Serving:
-    """What answers by ``config`` over ``cache``, not started; ``before``: what it will replace."""
-    directory = Directories(config.directories, counters=counters)
+def serving(config: Config, cache: Cache, before: Serving | None = None, state: Path | None = None) -> Serving:
+    """What answers by ``config`` over ``cache``, not started; ``before``: what it will replace. ``state``: where the
+    snapshot is kept."""
+    directory = Directories(config.directories, counters=None if before is None else before.directory.counters)
     maps = Maps(
         config.maps.groups,
         cache,
@@ -81,7 +85,13 @@ def serving(config: Config, cache: Cache, counters: Counters | None = None, befo
         before=None if before is None else before.maps,
         keep_records=before is not None and same_directories(before.config.directories, config.directories),
     )
-    return Serving(config, directory, maps)
+    return Serving(config, directory, maps, Hearing(config, cache, directory, maps, state))
+
+
+def state_directory(config: Config, environ: Mapping[str, str]) -> Path | None:
+    """Where what is kept over a restart is: the setting, else the first of systemd's ``$STATE_DIRECTORY``."""
+    name = config.daemon.state_directory or environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(name) if name else None
 
 
 def same_directory(one: DirectorySettings, other: DirectorySettings) -> bool:
@@ -96,9 +106,9 @@ def same_directories(before: Sequence[DirectorySettings], now: Sequence[Director
     return len(before) == len(now) and all(map(same_directory, before, now))
 
 
-async def make(before: Serving, config: Config, cache: Cache) -> Serving:
+async def make(before: Serving, config: Config, parts: Parts) -> Serving:
     """What is to replace ``before``, started. Raises ConfigError when it cannot."""
-    new = serving(config, cache, before.directory.counters, before)
+    new = serving(config, parts.cache, before, state_directory(config, parts.environ))
     try:
         await new.directory.start()
         if (
@@ -132,13 +142,15 @@ def _no_server(config: Config, directory: Directories) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What stays when another configuration is taken over. ``inherited``: the sockets that systemd passed."""
+    """What stays when another configuration is taken over. ``inherited``: the sockets that systemd passed; ``environ``:
+    what it passes other things in."""
 
     cache: Cache
     server: Server
     metrics: Metrics
     watching: Watching
     inherited: list[socket.socket]
+    environ: Mapping[str, str]
 
 
 class Taken(NamedTuple):
@@ -154,7 +166,7 @@ async def take_over(old: Serving, config: Config, parts: Parts, *, max_connectio
 
     Raises ConfigError, and nothing has changed then, when it cannot be.
     """
-    new = await make(old, config, parts.cache)
+    new = await make(old, config, parts)
     try:
         plan = await _listen(config, parts)
     except OSError as error:
@@ -165,8 +177,12 @@ async def take_over(old: Serving, config: Config, parts: Parts, *, max_connectio
         raise
     # From here on nothing can fail, and nothing waits before all of it is in force.
     forgotten = new.maps.take_over(old.maps)
+    old.hearing.stop()
+    if same_directories(old.config.directories, config.directories):
+        new.hearing.follow(old.hearing)
+    new.hearing.start()
     parts.server.forget_recent()
-    parts.metrics.use(new.directory, new.maps)
+    parts.metrics.use(new.directory, new.maps, new.hearing.metrics)
     parts.cache.use(config.cache)
     logging.getLogger("vmaild").setLevel(config.daemon.log_level.upper())
     await parts.server.follow(plan, new.maps, max_connections, parts.cache.max_requests_size)

@@ -11,7 +11,8 @@ from tests.directory.rig import ABSENT, ADDRESS, ask, by_mail, is_right, running
 from tests.support.loops import on_each_loop
 from vmaild.demo.tree import SEARCH_BASE
 from vmaild.directory import connection as of_connection
-from vmaild.directory.connection import MAX_VALUES, LdapConnection
+from vmaild.directory.connection import LdapConnection
+from vmaild.directory.settings import MAX_VALUES
 from vmaild.errors import DataError
 
 FLOOD = "flood@domain1.example"
@@ -72,12 +73,21 @@ async def test_the_values_of_all_entries_count(flooded, parsed):
 
 
 @on_each_loop
-async def test_the_bytes_of_all_messages_count(flooded, monkeypatch):
-    monkeypatch.setattr(of_connection, "MAX_ANSWER", 150_000)
-    async with running(flooded.uri, pool_size=1, timeout=5.0) as directory:
+async def test_the_bytes_of_all_messages_count(flooded):
+    async with running(flooded.uri, pool_size=1, timeout=5.0, max_answer=150_000) as directory:
         with pytest.raises(DataError, match="150000 bytes"):
             await directory.search(by_mail("many@domain1.example", "maildrop"))
         assert is_right(await ask(directory))
+
+
+async def test_more_is_read_where_the_settings_allow_it(flooded):
+    async with running(flooded.uri, pool_size=1, timeout=5.0, max_values=13_000) as directory:
+        assert len(await directory.search(by_mail("many@domain1.example", "maildrop"))) == 3
+        with pytest.raises(DataError, match="more than 1048576 bytes or 13000 values"):
+            await directory.search(by_mail(FLOOD, "maildrop"))
+    async with running(flooded.uri, pool_size=1, timeout=5.0, max_values=40_000, max_answer=2**21) as directory:
+        (entry,) = await directory.search(by_mail(FLOOD, "maildrop"))
+        assert len(entry.values("maildrop")) == 30_000
 
 
 @on_each_loop

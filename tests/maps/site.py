@@ -10,7 +10,7 @@ from vmaild.cache import Answer, Cache, CacheSettings, Record
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
 from vmaild.lookup import Reply, Request
-from vmaild.maps import Maps
+from vmaild.maps import Freshness, Maps
 
 MAILBOX, ALIAS, LOGIN = b"virtual_mailbox_maps", b"virtual_alias_maps", b"smtpd_sender_login_maps"
 
@@ -28,6 +28,12 @@ class Site:
         self.directory = FakeDirectory()
         self.cache = Cache(settings, clock=clock, jitter=lambda: jitter)
         self.maps = Maps(read.groups, self.cache, self.directory, timeout=timeout, canaries=read.canaries, clock=clock)
+
+    def hear(self) -> Freshness:
+        """From now on it can be told of changes."""
+        self.freshness = Freshness(self.cache, self.maps.groups, 2 * self.maps.timeout)
+        self.maps.hear(self.freshness, [group for _, group in self.maps.groups])
+        return self.freshness
 
     async def find(self, key: bytes | str, name: bytes = MAILBOX) -> Reply:
         return await self.maps.find(Request(name, key if isinstance(key, bytes) else key.encode()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from vmaild.maps.flight import TURN, Flights, Waiter
 from vmaild.maps.maps import Map
 
 GROUP = read_maps("courier", {}, Common("o=x"), Problems("test")).groups[0]
-DOMAINS = Map("virtual_mailbox_domains", GROUP, 0, b"0 ", MapCounters())
+DOMAINS = Map("virtual_mailbox_domains", GROUP, 0, b"0 ", MapCounters(), deque())
 
 
 class Directory:

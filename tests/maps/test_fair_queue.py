@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import Any
 
 from vmaild.cache import CacheCounters
@@ -16,7 +17,7 @@ from vmaild.maps.flight import Flight, Flights, Waiter
 from vmaild.maps.maps import Map
 
 GROUP = read_maps("courier", {}, Common("o=x"), Problems("test")).groups[0]
-DOMAINS = Map("virtual_mailbox_domains", GROUP, 0, b"0 ", MapCounters())
+DOMAINS = Map("virtual_mailbox_domains", GROUP, 0, b"0 ", MapCounters(), deque())
 FOREVER = float("inf")
 
 

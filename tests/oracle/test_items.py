@@ -216,7 +216,8 @@ def test_vmaild_answers_as_postfix_does(service_home: Path, slapd: Slapd, name: 
     [
         ({"domain": "$mydestination"}, "domain: '$mydestination'"),
         ({"domain": "static:all"}, "domain: 'static:all'"),
-        ({"domain": "ldap:/etc/postfix/domains.cf"}, "domain: 'ldap:/etc/postfix/domains.cf'"),
+        ({"domain": "!ldap:/etc/postfix/domains.cf"}, "domain: 'ldap:/etc/postfix/domains.cf'"),
+        ({"domain": "mysql:/etc/postfix/domains.cf"}, "domain: 'mysql:/etc/postfix/domains.cf'"),
         ({"domain": "hash:/etc/postfix/domains"}, "domain: 'hash:/etc/postfix/domains'"),
         ({"query_filter": "(&(mail=%s)(host=$myhostname))"}, "query_filter: "),
         ({"dereference": "3"}, "dereference: "),

@@ -14,9 +14,11 @@ from pathlib import Path
 
 from tests.oracle.answer import TEMP, Answer
 from vmaild import daemon
+from vmaild.cache import Cache
 from vmaild.config import Config, load
 from vmaild.errors import ConfigError
 from vmaild.lookup import Reply, Request, Status
+from vmaild.reload import serving
 
 
 class Refused(Exception):
@@ -27,6 +29,22 @@ def answers(table: Path, keys: Sequence[str]) -> list[Answer]:
     """vmaild's answer to each key. Raises ``Refused``."""
     config = _configured(table)
     return asyncio.run(_ask(config, keys))
+
+
+def searches(table: Path, keys: Sequence[str]) -> int:
+    """How many searches it takes to answer the keys."""
+    return asyncio.run(_count(_configured(table), keys))
+
+
+async def _count(config: Config, keys: Sequence[str]) -> int:
+    own = serving(config, Cache(config.cache))
+    await own.directory.start()
+    try:
+        for key in keys:
+            await own.maps.find(Request(b"oracle", os.fsencode(key)))
+        return own.directory.counters.searches
+    finally:
+        await own.close()
 
 
 def _configured(table: Path) -> Config:

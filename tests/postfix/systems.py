@@ -172,5 +172,4 @@ recipient_delimiter = +
         ),
     ],
     keys=["k.example", "ann@k.example", "b@k.example", "staff@k.example", "all@k.example", "ann@other.example", "ann"],
-    stays=("is asked for the domain of every key",),
 )

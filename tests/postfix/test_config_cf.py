@@ -70,6 +70,20 @@ def test_a_directory_of_ones_own_may_be_the_same(home: Path) -> None:
     assert config.directory.pool_size == 9
 
 
+def test_directory_may_hold_the_bounds_of_the_files_and_nothing_else(home: Path) -> None:
+    config = read(home, f"[directory]\npool_size = 9\nmax_values = 30000\n{MAP.replace('groups', 'elsewhere')}")
+    assert [(one.pool_size, one.max_values, one.timeout) for one in config.directories] == [(9, 30000, 4.0)] * 2
+    assert config.maps.tables["virtual_alias_maps"].queries[0].expansion.most_values == 15000
+    assert problems(home, f"[directory]\npool_size = 0\n{MAP}").endswith("pool_size: must be 1 to 256, not 0")
+    assert "[directory] uri: is missing" in problems(home, f'[directory]\nbind_dn = "cn=x"\n{MAP}')
+
+
+def test_the_bounds_of_a_directory_of_ones_own_hold_for_files_too(home: Path) -> None:
+    own = '[directory]\nuri = ["ldap://127.0.0.1:3892"]\nsearch_base = "dc=example"\nmax_answer = 200000\n'
+    config = read(home, own + MAP)
+    assert [one.max_answer for one in config.directories] == [200000, 200000]
+
+
 def test_each_file_is_asked_where_it_says(home: Path) -> None:
     config = read(home, MAP.replace("groups", "elsewhere"))
     assert len(config.directories) == 2

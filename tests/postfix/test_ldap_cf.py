@@ -143,7 +143,7 @@ def test_result_filter_is_the_old_name_of_result_format() -> None:
 
 PROBLEMS = [
     ("domain = $mydestination", "domain", "no $name"),
-    ("domain = ldap:/etc/postfix/domains.cf", "domain", "ldap:/etc/postfix/domains.cf"),
+    ("domain = !ldap:/etc/postfix/domains.cf", "domain", "ldap:/etc/postfix/domains.cf"),
     ("domain = static:all", "domain", "every domain"),
     ("domain = hash:/etc/postfix/domains", "domain", "indexed"),
     ("domain = mysql:/etc/postfix/domains.cf", "domain", "mysql:"),

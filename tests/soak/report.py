@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ def _answers(outcome: Outcome) -> str:
     rows = []
     for worker in outcome.workers:
         tally = worker.tally
-        temporary = tally.temporary.total() + sum(n for name, n in tally.counts.items() if name.endswith(": TEMP"))
+        floods = sum(number for name, number in tally.counts.items() if name.endswith(": TEMP"))
+        temporary = tally.temporary.total() + floods + tally.counts["TEMP in a train"]
         rows.append([worker.name, f"{tally.answers:,}", f"{temporary:,}", f"{len(tally.old):,}", f"{tally.wrong:,}"])
     return table(["client", "answers", "TEMP", "stale or cached", "wrong"], rows)
 
@@ -34,7 +34,7 @@ def _growth(outcome: Outcome) -> str:
     half, rows = outcome.second_half(), []
     lines = outcome.lines()
     for name, (value, allowed) in FLAT.items():
-        unit, ending = (MIB, " MiB") if name == "resident" else (1, "")
+        unit, ending = (MIB, " MiB") if name.startswith("resident") else (1, "")
         seen = [value(sample) / unit for sample in half]
         if not seen:
             continue
@@ -107,10 +107,12 @@ def _draw(outcome: Outcome, path: Path) -> None:
     memory, numbers, cache, latency = figure.subplots(4, 1, sharex=True)
     began, at = outcome.began, [sample.at - outcome.began for sample in outcome.samples]
     memory.plot(at, [sample.resident / MIB for sample in outcome.samples], label="resident")
-    memory.plot(at, [sample.private / MIB for sample in outcome.samples], label="private dirty")
-    if line := outcome.lines().get("resident"):
+    beside = FLAT["resident beside cache"][0]
+    memory.plot(at, [beside(sample) / MIB for sample in outcome.samples], label="resident beside the cache")
+    memory.plot(at, [sample.cached / MIB for sample in outcome.samples], ":", label="cache")
+    if line := outcome.lines().get("resident beside cache"):
         half = outcome.second_half()
-        mean = sum(sample.resident for sample in half) / len(half) / MIB
+        mean = sum(beside(sample) for sample in half) / len(half) / MIB
         ends = [half[0].at - began, half[-1].at - began]
         rise = line.rise / MIB / 2
         label = f"fitted: {line.an_hour / MIB:+.1f} ± {line.error / MIB:.1f} MiB/h"
@@ -120,7 +122,6 @@ def _draw(outcome: Outcome, path: Path) -> None:
     numbers.plot(at, [sample.threads for sample in outcome.samples], label="threads")
     cache.plot(at, [sample.records for sample in outcome.samples], label="records")
     cache.plot(at, [sample.connections for sample in outcome.samples], label="clients")
-    _sizes(outcome, cache, at)
     for worker in outcome.workers:
         if worker.waited:
             times = [one.at - began for one in worker.waited]
@@ -134,16 +135,6 @@ def _draw(outcome: Outcome, path: Path) -> None:
     latency.set_xlabel("seconds; red: something is down, blue: a flood or else")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
-
-
-def _sizes(outcome: Outcome, axis: Any, at: list[float]) -> None:
-    names = Counter(name for sample in outcome.samples for name in sample.sizes)
-    if names:
-        other = axis.twinx()
-        other.set_ylabel("MiB")
-        for name in names:
-            other.plot(at, [sample.sizes.get(name, 0) / MIB for sample in outcome.samples], ":", label=name)
-        other.legend(loc="upper right", fontsize=7)
 
 
 def _shade(axis: Any, windows: list[Window], began: float) -> None:

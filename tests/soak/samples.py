@@ -32,13 +32,9 @@ class Sample:
     told: dict[str, Any] = field(repr=False)
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """What the cache tells of its bytes."""
-        return {
-            name: value
-            for name, value in self.told.get("cache", {}).items()
-            if isinstance(value, int) and ("bytes" in name or "size" in name)
-        }
+    def cached(self) -> int:
+        """Bytes that the cache says it holds, those remembered by raw request included."""
+        return sum(self.told.get("cache", {}).get("bytes", {}).values())
 
 
 class Sampler:

@@ -8,6 +8,7 @@ the daemon have counted, ``StatusReport`` has the state of the moment, and ``pag
 
 from vmaild.admin.console import Console, as_json, server_errors
 from vmaild.admin.control import ControlError, ControlServer, UsageError, ask, flush, reload, stats
+from vmaild.admin.feed_metrics import FeedMetrics
 from vmaild.admin.http import HttpServer, HttpSettings, Readiness, readiness
 from vmaild.admin.metrics import Metrics
 from vmaild.admin.page import html
@@ -22,6 +23,7 @@ __all__ = [
     "Console",
     "ControlError",
     "ControlServer",
+    "FeedMetrics",
     "HttpServer",
     "HttpSettings",
     "Metrics",

@@ -20,6 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 import vmaild
+from vmaild.admin.feed_metrics import FeedMetrics
 from vmaild.directory import KINDS
 from vmaild.lookup import Status
 from vmaild.maps import LATENCY_BOUNDS, Latency
@@ -94,7 +95,7 @@ class _Process(ProcessCollector):
 
 
 class Metrics(Collector):
-    """Reads the counters of the four parts. Nothing here blocks or waits."""
+    """Reads the counters of the four parts, and what is heard of changes. Nothing here blocks or waits."""
 
     def __init__(
         self,
@@ -103,10 +104,12 @@ class Metrics(Collector):
         server: Server,
         directory: Directories,
         maps: Maps,
+        feed: FeedMetrics | None = None,
         log_dropped: Callable[[], int] = lambda: 0,
     ) -> None:
         """``log_dropped``: how many log lines were dropped (``vmaild.process.Log.dropped``)."""
         self._log_dropped = log_dropped
+        self._feed = feed or FeedMetrics()
         self._cache = cache
         self._server = server
         self._directory = directory
@@ -115,9 +118,10 @@ class Metrics(Collector):
         self.registry.register(self)
         _Process(registry=self.registry)
 
-    def use(self, directory: Directories, maps: Maps) -> None:
+    def use(self, directory: Directories, maps: Maps, feed: FeedMetrics | None = None) -> None:
         """Read these from now on."""
         self._directory = directory
+        self._feed = feed or FeedMetrics()
         self._maps = maps
 
     def exposition(self) -> bytes:
@@ -136,6 +140,7 @@ class Metrics(Collector):
         yield _counter(
             "log_lines_dropped", "Log lines dropped because the log was not read fast enough", value=self._log_dropped()
         )
+        yield from self._feed.collect()
 
     def lookups(self) -> Counter[tuple[str, str]]:
         """Replies so far, by map and status (``found``, ``not_found``, ``temporary``, ``permanent``)."""
@@ -166,6 +171,7 @@ class Metrics(Collector):
                 "lookups_in_flight": self._maps.in_flight,
             },
             "flights": _as_dict(self._maps.flight_counters),
+            "changes": self._feed.stats(),
             "server": _as_dict(self._server.counters) | {"connections": self._server.connections},
             "log": {"dropped": self._log_dropped()},
             "directory": _as_dict(self._directory.counters)
@@ -248,14 +254,16 @@ class Metrics(Collector):
 def _of_servers(servers: Iterable[ServerStatus]) -> Iterator[Metric]:
     up = _gauge("ldap_server_up", "Whether lookups can be sent to the server, 1 or 0", "server")
     current = _gauge("ldap_server_current", "Whether lookups go to the server now, 1 or 0", "server")
+    behind = _gauge("ldap_server_behind", "Whether the server's data is older than what was seen elsewhere", "server")
     connections = _gauge("ldap_connections", "LDAP connections", "server", "state")
     for server in servers:
         up.add_metric([server.uri], server.up)
         current.add_metric([server.uri], server.current)
+        behind.add_metric([server.uri], server.behind)
         connections.add_metric([server.uri, "idle"], server.connections - server.in_use)
         connections.add_metric([server.uri, "in_use"], server.in_use)
         connections.add_metric([server.uri, "opening"], server.opening)
-    yield from (up, current, connections)
+    yield from (up, current, behind, connections)
 
 
 def _hits(cache: Cache) -> Counter[tuple[str, str, str]]:

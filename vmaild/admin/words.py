@@ -60,7 +60,8 @@ def feed_in_words(feed: Mapping[str, Any]) -> str:
     """How the directory's changes are followed."""
     mode = feed["mode"]
     if mode == "none":
-        return "not followed; records age by their TTL"
+        why = f" ({feed['why']})" if feed.get("why") else ""
+        return f"not followed{why}; records age by their TTL"
     more = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in feed.items() if name != "mode")
     return f"followed by {mode}{f': {more}' if more else ''}"
 

@@ -15,10 +15,14 @@ stored, never a failure to ask it; data that must not be used is remembered as t
 
 In the order of reading: ``record``, ``store``, ``cache``; then what makes room: ``room``, with ``weight`` and
 ``ghosts``; and ``sweep``, by which many records are forgotten.
+While the directory's changes are heard, lives are ``heard_ttl`` and ``heard_negative_ttl``; from when they are heard no
+more they are capped (``cap``) to what they would be without, counted from when they were last heard.
+``dependents`` knows which records a change concerns.
 """
 
 from vmaild.cache.cache import Cache
 from vmaild.cache.counters import CacheCounters, Tally
+from vmaild.cache.dependents import Dependents
 from vmaild.cache.record import NEVER, Answer, Known, Record, reply_of
 from vmaild.cache.settings import LEAST_MAX_SIZE, PREFETCH_SHARE, CacheSettings
 
@@ -30,6 +34,7 @@ __all__ = [
     "Cache",
     "CacheCounters",
     "CacheSettings",
+    "Dependents",
     "Known",
     "Record",
     "Tally",

@@ -36,6 +36,10 @@ class Cache:
         self.store = records.store
         self.complete = records.complete
         self.newest = records.newest
+        self.keep = records.keep
+        self.cap = records.cap
+        self.all = records.all
+        self.reserve = records.reserve
         self.on_forget: Callable[[], None] = _nothing
         """Called before many records are forgotten: answers that are remembered elsewhere must not serve any more."""
 

@@ -84,6 +84,10 @@ class Record:
         if self.marks >> PLACE_SHIFT == place & PLACES:
             self.marks |= ASKED
 
+    def age(self, now: float) -> None:
+        """Have the record renewed at its next use, which it still serves."""
+        self.refresh_at = min(self.refresh_at, now)
+
     def retire(self) -> None:
         """Serve no longer, and hold nothing any more, wherever the record is still held."""
         self.refresh_at = self.expires_at = self.retry_at = NEVER

@@ -48,6 +48,7 @@ class Room(ABC):
         counters: CacheCounters,
     ) -> None:
         self._counters = counters
+        self._reserved = 0
         self.use(settings)
         self._large = LargeValues()
         self.records: dict[bytes, Record] = {}
@@ -79,11 +80,17 @@ class Room(ABC):
         entries = settings.max_entries
         size = int(settings.max_size * (1 - REQUESTS_SHARE))
         self._ghosts = Ghosts(entries, size)
-        self.size = size = size - self._ghosts.size
+        size -= self._ghosts.size
+        self.size = size - self._reserved
         """Most bytes of all records."""
         self._heaviest = int(size * RECORD_SHARE)
         self._size_shares = [int(size * share) for share in (NEGATIVE_SHARE, NEW_SHARE, 0, DERIVED_SHARE)]
         self._count_shares = [0, max(1, int(entries * NEW_SHARE)), 0, max(1, int(entries * DERIVED_SHARE))]
+
+    def reserve(self, more: int) -> None:
+        """Leave so many bytes more to what is noted beside the records (``vmaild.cache.dependents``)."""
+        self._reserved += more
+        self.size -= more
 
     def replace(self, old: Record, record: Record) -> None:
         """Put ``record`` in the place of ``old``, whose queue its marks name."""

@@ -39,8 +39,14 @@ class CacheSettings:
     """Life of an answer that an entry stands behind."""
     negative_ttl: float = 30.0
     """Life of a "not found", and the longest that one may serve after that."""
+    heard_ttl: float = 86400.0
+    """Life of an answer that an entry stands behind, while the directory's changes are heard."""
+    heard_negative_ttl: float = 86400.0
+    """Life of a "not found" then."""
     stale_ttl: float = 86400.0
     """How long an expired answer may serve while the directory fails; 0 for not at all."""
+    stale_domains: float = 86400.0
+    """How long the set of hosted domains may serve while it cannot be read; 0 for not using such a set at all."""
     stale_answer_after: float = 1.8
     """How long the directory may take when an expired answer is at hand (RFC 8767, 5)."""
     failure_recheck: float = 5.0

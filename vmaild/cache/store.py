@@ -38,6 +38,13 @@ INSTANTS_PER_SECOND = 8
 INSTANTS = 4800
 """Moments remembered for that: those of ten minutes."""
 
+LONG_LIFE = 1000.0
+"""Seconds: the ages of records that live longer are kept to ``COARSE`` seconds, so that these too share few moments."""
+
+COARSE = 16
+
+HEARD = 2 * POSITIVE
+"""Beside the kinds of answers: changes of what they were made from are heard, so that they live longer."""
 
 _new_record = object.__new__
 
@@ -81,17 +88,28 @@ class Records(Room):
     def use(self, settings: CacheSettings) -> None:
         """Follow these settings from now on; records keep the ages that they were given when they were stored."""
         super().use(settings)
-        self._ttl = settings.ttl
-        self.lives = [_life(settings, kinds) for kinds in range(2 * POSITIVE)]
+        self.lives = [_life(settings, kinds) for kinds in range(2 * HEARD)]
         """Seconds that a record is good for, by the kinds of its answers: as long as the least certain of them."""
 
-    def store(self, key: bytes, known: Sequence[Known], more: Any, *, place: int = 0, derived: bool = False) -> Record:
+    def store(
+        self,
+        key: bytes,
+        known: Sequence[Known],
+        more: Any,
+        *,
+        place: int = 0,
+        derived: bool = False,
+        heard: bool = False,
+    ) -> Record:
         """Keep what the directory said just now for ``key``, in place of what it said before.
 
-        ``place`` is that of the map that was asked; ``derived`` tells that no entry is of the key itself.
+        ``place`` is that of the map that was asked; ``derived`` tells that no entry is of the key itself, and ``heard``
+        that it will be told of changes.
         """
         now = self._clock()
         kinds, weight = survey(known)
+        if heard:
+            kinds |= HEARD
         refresh_at, expires_at = self._ages(kinds, now)
         if more is None:
             # As ``Record.__init__``, whose call would take as long as all of it.
@@ -112,11 +130,28 @@ class Records(Room):
         """The ``count`` records that came last, the newest first."""
         return list(itertools.islice(reversed(self.records.values()), count))
 
-    def complete(self, record: Record, known: Sequence[Known], more: Any, *, derived: bool = False) -> None:
+    def keep(self, record: Record) -> None:
+        """Keep ``record`` as it is, in place of what there was for its key."""
+        self._keep(record, *survey(record.known), derived=False, now=self._clock())
+
+    def cap(self, record: Record, since: float) -> None:
+        """Let ``record`` live no longer than if changes had not been heard since then."""
+        if not record.retired:
+            refresh_at, expires_at = self._ages(survey(record.known)[0], since)
+            record.refresh_at = min(record.refresh_at, refresh_at)
+            record.expires_at = min(record.expires_at, expires_at)
+
+    def all(self) -> list[Record]:
+        """Every record, for those who walk through them in small steps: 5 ns for each."""
+        return list(self.records.values())
+
+    def complete(
+        self, record: Record, known: Sequence[Known], more: Any, *, derived: bool = False, heard: bool = False
+    ) -> None:
         """Put ``known`` in the place of what ``record`` knows. It lasts no longer for that."""
         now = self._clock()
         kinds, weight = survey(known)
-        end = now + self.lives[kinds]
+        end = now + self.lives[kinds | HEARD if heard else kinds]
         ends = min(record.refresh_at, end), min(record.expires_at, end)
         completed = (Record if more is None else UnfinishedRecord)(record.key, known, *ends, more)
         completed.marks = record.marks
@@ -186,14 +221,18 @@ class Records(Room):
         else:
             self._second, self._in_this_second = second, 1
         share = JITTER_SHARE
+        life = self.lives[kinds]
         # More in this second than twice what so many records bring on average: they would all be renewed together.
-        if self._in_this_second > BURST and self._in_this_second * self._ttl > 2 * len(self.records):
+        if self._in_this_second > BURST and self._in_this_second * life > 2 * len(self.records):
             share = BURST_JITTER_SHARE
-        life = self.lives[kinds] * (1 - share * self._jitter())
+        life *= 1 - share * self._jitter()
         # Both a little earlier, and as objects that many records share: two of their own take 64 bytes.
         shared = self.shared_instants
         refresh = int((now + life * (1 - PREFETCH_SHARE)) * INSTANTS_PER_SECOND)
         expiry = int((now + life) * INSTANTS_PER_SECOND)
+        if life > LONG_LIFE:
+            refresh -= refresh % (COARSE * INSTANTS_PER_SECOND)
+            expiry -= expiry % (COARSE * INSTANTS_PER_SECOND)
         if refresh not in shared or expiry not in shared:
             if len(shared) >= INSTANTS - 1:
                 shared.clear()
@@ -203,9 +242,9 @@ class Records(Room):
 
 
 def _life(settings: CacheSettings, kinds: int) -> float:
-    life = settings.ttl
+    life = settings.heard_ttl if kinds & HEARD else settings.ttl
     if kinds & UNKNOWN:
-        life = min(life, settings.negative_ttl)
+        life = min(life, settings.heard_negative_ttl if kinds & HEARD else settings.negative_ttl)
     if kinds & UNUSABLE:
         life = min(life, settings.failure_recheck)
     return life

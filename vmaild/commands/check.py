@@ -19,6 +19,7 @@ from vmaild.commands.output import Style, escape, style_for
 from vmaild.commands.session import configuration, print_json
 from vmaild.config import Config
 from vmaild.directory.examine import Finding, Level, examine
+from vmaild.feed.diagnosis import describe
 from vmaild.listening import UnixAddress, parse_address
 from vmaild.lookup import Scope
 
@@ -58,7 +59,10 @@ async def _ask(config: Config) -> list[Finding]:
     indexed = searched_by(config)
     every = [(settings, uri) for settings in config.directories for uri in settings.uri]
     try:
-        reports = await asyncio.gather(*(examine(settings, uri, indexed) for settings, uri in every))
+        reports = await asyncio.gather(
+            *(examine(settings, uri, indexed) for settings, uri in every),
+            *(describe(uri, settings) for settings, uri in every if settings.changes != "none"),
+        )
     except OSError as error:
         return [Finding(str(config.path), Level.ERROR, f"[directory] tls: {error.strerror or error}")]
     return [finding for report in reports for finding in report]

@@ -19,8 +19,8 @@ from vmaild.config.addresses import DEFAULT_LISTEN, AddressReader
 from vmaild.config.maps import Common, MapSet, read_maps
 from vmaild.config.ranges import RANGES
 from vmaild.config.section import Problems, Section
-from vmaild.config.table_files import Directories
-from vmaild.directory import DirectorySettings
+from vmaild.config.table_files import BOUNDS, Directories
+from vmaild.directory import DirectorySettings, password_in
 from vmaild.directory import problems as directory_problems
 from vmaild.errors import ConfigError
 from vmaild.postfix.domains import read_domains
@@ -46,8 +46,6 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 # The credential that systemd hands over with LoadCredential=bind_pw:..., systemd.exec(5).
 CREDENTIAL = "bind_pw"
-# A password longer than this is a wrong file.
-MAX_PASSWORD = 4096
 
 _TABLES = ("directory", "listen", "cache", "http", "control", "postfix", "maps")
 
@@ -66,6 +64,8 @@ class DaemonSettings:
     """Seconds that lookups under way get to finish when the daemon is stopped."""
     max_connections: int = MAX_CONNECTIONS
     """Clients at one time, over all listeners, or fewer where the process may not have so many open files."""
+    state_directory: str = ""
+    """Where the snapshot is kept; empty for systemd's ``$STATE_DIRECTORY``, and without that for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,7 @@ class _Reader:
         daemon = self._daemon()
         written = None if self._files_only() else self._directory()
         base = written.search_base if written else ""
+        bounds = {name: getattr(written, name) for name in BOUNDS} if written else self._bounds()
         addresses = AddressReader(self._document, self._problems)
         # As in Postfix's own programs, postconf(1).
         postfix = Path(self._environ.get("MAIL_CONFIG", CONFIG_DIRECTORY))
@@ -135,7 +136,7 @@ class _Reader:
             base, daemon.recipient_delimiter, daemon.owner_request_special, self._mydestination(), self._path.parent,
             postfix,
         )  # fmt: skip
-        asked = Directories([written] if written else [])
+        asked = Directories([written] if written else [], bounds)
         maps = read_maps(daemon.preset, self._document.get("maps", {}), common, self._problems, asked)
         directories = asked.different or (DirectorySettings((), ""),)
         return Config(
@@ -179,15 +180,17 @@ class _Reader:
 
     def _directory(self) -> DirectorySettings:
         section = self._section("directory")
-        section.only((*(f.name for f in fields(DirectorySettings)), "bind_pw_file"))
+        section.only(f.name for f in fields(DirectorySettings))
         values = section.fields(DirectorySettings)
         before = len(self._problems.found)
         for key, empty in (("uri", ()), ("search_base", "")):
             if key not in section:
                 section.problem(key, "is missing")
             values.setdefault(key, empty)
-        if password := self._password(section, values):
+        password, file = self._password(section, values)
+        if password:
             values["bind_pw"] = password
+        values["bind_pw_file"] = file
         self._check_dn(section, values["search_base"])
         section.within(RANGES["directory"], values)
         settings = DirectorySettings(**values)
@@ -196,6 +199,13 @@ class _Reader:
             if f"[directory] {key}" not in told:
                 section.problem(key, text)
         return settings
+
+    def _bounds(self) -> dict[str, Any]:
+        """Of a [directory] that says no more than how much, while table files say the rest."""
+        section = self._section("directory")
+        values = section.fields(DirectorySettings)
+        section.within(RANGES["directory"], values)
+        return values
 
     def _check_dn(self, section: Section, text: str) -> None:
         try:
@@ -208,14 +218,16 @@ class _Reader:
             )
 
     def _files_only(self) -> bool:
-        """Whether table files say it all: then [directory] may be left out."""
+        """Whether table files say all but bounds: then [directory] may have these alone, or be left out."""
         maps = self._document.get("maps")
         described = maps.values() if isinstance(maps, dict) else ()
         without = any(not (isinstance(values, dict) and "cf" in values) for values in described)
-        return bool(described) and not without and not ({"directory", "preset"} & self._document.keys())
+        directory = self._document.get("directory", {})
+        asked = "preset" in self._document or not isinstance(directory, dict) or not directory.keys() <= set(BOUNDS)
+        return bool(described) and not without and not asked
 
-    def _password(self, section: Section, values: Mapping[str, Any]) -> str:
-        """The password from a credential or bind_pw_file; bind_pw in the file itself needs no help.
+    def _password(self, section: Section, values: Mapping[str, Any]) -> tuple[str, str]:
+        """The password from a credential or bind_pw_file, and that file; bind_pw in the file itself needs no help.
 
         The credential comes first: a file that only root can read serves commands run by hand, and the service gets
         the same as a credential.
@@ -225,19 +237,19 @@ class _Reader:
             if file:
                 section.problem("bind_pw_file", "stands beside bind_pw; only one of the two may be set")
             self._warn_if_readable(self._path, "holds bind_pw and can be read by every user")
-            return ""
+            return "", ""
         simple = values.get("bind_dn") and values.get("bind", "simple") == "simple"
         passed = self._credential() if simple else None
         path = passed or (self._path.parent / file if file else None)
         if path is None:
-            return ""
+            return "", ""
         try:
             if passed is None:
                 self._warn_if_readable(path, "can be read by every user")
-            return _first_line(path.read_bytes())
+            return password_in(path.read_bytes()), str(path)
         except (OSError, ValueError) as error:
             section.problem("bind_pw_file", f"{str(path)!r}: {getattr(error, 'strerror', None) or error}")
-            return ""
+            return "", ""
 
     def _credential(self) -> Path | None:
         """The credential, unless it is blank, as the unit has it where there is no file for it."""
@@ -257,13 +269,8 @@ class _Reader:
         section.only(f.name for f in fields(CacheSettings))
         values = section.fields(CacheSettings)
         section.within(RANGES["cache"], values)
+        for key in ("ttl", "negative_ttl"):
+            # Who sets a life wants that one, whether changes are heard or not.
+            if key in values:
+                values.setdefault(f"heard_{key}", values[key])
         return CacheSettings(**values)
-
-
-def _first_line(content: bytes) -> str:
-    if len(content) > MAX_PASSWORD:
-        raise ValueError("is too long for a password")
-    password = content.decode().split("\n", 1)[0].rstrip("\r")
-    if not password:
-        raise ValueError("is empty")
-    return password

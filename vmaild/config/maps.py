@@ -13,10 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vmaild.config.canaries import read_canaries
+from vmaild.config.domain_list import read_domain_list
 from vmaild.config.section import Problems, Section
-from vmaild.config.table_files import Directories, directory_settings, read_entries
+from vmaild.config.table_files import Directories, directory_settings, read_entries, read_tables
+from vmaild.directory.settings import MAX_VALUES
 from vmaild.lookup import Scope
-from vmaild.postfix.domains import read_domains
+from vmaild.postfix.domains import DomainList
 from vmaild.postfix.files import CONFIG_DIRECTORY
 from vmaild.postfix.filters import canonical
 from vmaild.tables import dn
@@ -100,7 +103,7 @@ def read_maps(
     for name, section in sections.items():
         _check_name(name, section, tables)
         table = tables[name.lower()] = _table(name.lower(), section, common, directories)
-        canaries[name.lower()] = _canaries(section)
+        canaries[name.lower()] = read_canaries(section)
         # No record of the file's can have the name of one that a map has to itself.
         records.setdefault(section.string("record") or f" {name}", []).append((section, table))
     if not tables:
@@ -137,20 +140,6 @@ def merge(preset: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def _canaries(section: Section) -> tuple[str, ...]:
-    keys = section.values.get("keys", "address")
-    found = section.strings("canary") or ()
-    for key in found:
-        localpart, at, domain = key.rpartition("@")
-        if keys == "address" and not (localpart and domain):
-            section.problem("canary", f'{key!r} is no address: write one that must always be found, "you@example.com"')
-        elif keys == "domain" and (at or not domain):
-            section.problem("canary", f'{key!r} is no domain: write one that must always be found, "example.com"')
-        elif not key:
-            section.problem("canary", "is empty: write a key that must always be found, or leave it out")
-    return tuple(key.lower() for key in found)
-
-
 def _check_name(name: str, section: Section, tables: Mapping[str, Table]) -> None:
     if not name or not name.isascii() or any(not 32 < ord(letter) < 127 for letter in name):
         section.problem("", "a map's name is printable ASCII without spaces")
@@ -181,7 +170,7 @@ def _read_table(name: str, section: Section, common: Common, directories: Direct
         return Table(name, _file_queries(name, section, common, directories), settings)
     written = section.values.get("query")
     if written is None:
-        return Table(name, [q] if (q := _query(section, common)) else [], settings)
+        return Table(name, [q] if (q := _query(section, common, directories)) else [], settings)
     for key in QUERY_KEYS:
         if key in section:
             section.problem(key, "belongs into one of the map's [[query]] tables")
@@ -192,7 +181,7 @@ def _read_table(name: str, section: Section, common: Common, directories: Direct
     for number, value in enumerate(written, 1):
         part = Section(value, f"{section.name}.query {number}", section.problems)
         part.only(QUERY_KEYS)
-        queries.append(_query(part, common))
+        queries.append(_query(part, common, directories))
     return Table(name, [query for query in queries if query], settings)
 
 
@@ -204,13 +193,14 @@ def _file_queries(name: str, section: Section, common: Common, directories: Dire
     queries = []
     for table in read_entries(section, common.home, common.postfix):
         if table.query:
-            query = _query(Section(table.query, f"{section.name}.cf {table.name}", section.problems), common)
-            number = directories.add(name, directory_settings(section, table))
+            part = Section(table.query, f"{section.name}.cf {table.name}", section.problems)
+            number = directories.add(name, directory_settings(section, table, directories.bounds))
+            query = _query(part, common, directories)
             queries += [replace(query, directory=number)] if query else []
     return queries
 
 
-def _query(section: Section, common: Common) -> Query | None:
+def _query(section: Section, common: Common, directories: Directories) -> Query | None:
     """One query; None when it cannot be used, which has been noted then."""
     base = _search_base(section, common)
     text = section.string("query_filter")
@@ -221,20 +211,22 @@ def _query(section: Section, common: Common) -> Query | None:
         query_filter = FilterTemplate(canonical(text)) if text is not None else None
     except ValueError as error:
         section.problem("query_filter", f"{text!r}: {error}")
-    expansion = _expansion(section)
+    expansion = _expansion(section, directories.bounds.get("max_values", MAX_VALUES) // 2)
     limit = _limit(section, "size_limit" if "size_limit" in section else "expansion_limit")
     scope = Scope(section.choice("scope", [scope.value for scope in Scope]) or "sub")
-    domain, localpart = _domains(section), _lower(section, "localpart")
+    domain, localpart = read_domain_list(section), _lower(section, "localpart")
     if base is None or query_filter is None or expansion is None:
         return None
     return Query(
-        *(base, scope, query_filter, expansion, frozenset(domain), frozenset(localpart), limit or 0),
+        *(base, scope, query_filter, expansion, frozenset(domain.names), frozenset(localpart), limit or 0),
+        excluded=frozenset(domain.excluded),
+        domain_tables=_domain_tables(section, domain, common, directories),
         require_result=section.flag("require_result") or False,
         ignore_referrals=section.flag("ignore_referrals") or False,
     )
 
 
-def _expansion(section: Section) -> Expansion | None:
+def _expansion(section: Section, most_values: int) -> Expansion | None:
     lists: dict[str, Any] = {key: _lower(section, key) for key in _ATTRIBUTE_LISTS if key in section}
     lists.setdefault("result_attribute", DEFAULT_RESULT_ATTRIBUTE)
     result_format = _template(section, "result_format", "%s")
@@ -244,6 +236,7 @@ def _expansion(section: Section) -> Expansion | None:
     one = section.flag("one_value_per_entry") or False
     if result_format is None:
         return None
+    limits["most_values"] = most_values
     return Expansion(**lists, **limits, result_format=result_format, one_value_per_entry=one)
 
 
@@ -264,16 +257,19 @@ def _is_dn(text: str) -> bool:
     return True
 
 
-def _domains(section: Section) -> tuple[str, ...]:
-    """The domains that may be asked for, with exclusions and files read as Postfix reads them."""
-    if "domain" not in section:
-        return ()
-    found = read_domains(" ".join(section.words("domain") or ()), lambda path: Path(path).read_text())
-    for text in found.problems:
-        section.problem("domain", text)
-    for text in found.warnings:
-        section.warn("domain", text)
-    return tuple(found.names)
+def _domain_tables(
+    section: Section, domains: DomainList, common: Common, directories: Directories
+) -> tuple[Query, ...]:
+    """The tables in a ``domain`` list."""
+    found = []
+    for table in read_tables(section, "domain", domains.tables, common.home, common.postfix):
+        part = Section(table.query, f"{section.name}.domain {table.name}", section.problems)
+        if "domain" in part:
+            part.problem("domain", "a table with a domain list finds no bare domain; take the list out of it")
+        elif table.query and (query := _query(part, common, directories)) is not None:
+            number = directories.number(directory_settings(section, table, directories.bounds, "domain"))
+            found.append(replace(query, directory=number))
+    return tuple(found)
 
 
 def _template(section: Section, key: str, default: str) -> Template | None:

@@ -53,14 +53,22 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "check_interval": Range(0.01, HOUR, "seconds"),
         "max_lifetime": Range(1, 30 * DAY, "seconds"),
         "failback_after": Range(0, DAY, "seconds"),
+        "replica_grace": Range(0, 30 * DAY, "seconds"),
         "pool_size": Range(1, 256),
         "max_waiting": Range(1, 1_000_000),
         "max_waiting_per_client": Range(1, 1_000_000),
+        # An entry of usual size, with an eye to the names of what it is a member of; libldap's own bound is 4 GiB.
+        "max_answer": Range(65_536, 2**30, "bytes"),
+        # A million take 0.2 s of the loop.
+        "max_values": Range(100, 1_000_000),
     },
     "cache": {
         "ttl": Range(0, 30 * DAY, "seconds"),
         "negative_ttl": Range(0, DAY, "seconds"),
+        "heard_ttl": Range(0, 30 * DAY, "seconds"),
+        "heard_negative_ttl": Range(0, 30 * DAY, "seconds"),
         "stale_ttl": Range(0, 30 * DAY, "seconds"),
+        "stale_domains": Range(0, 30 * DAY, "seconds"),
         "stale_answer_after": Range(0, HOUR, "seconds"),
         "failure_recheck": Range(0, HOUR, "seconds"),
         "max_size": Range(LEAST_MAX_SIZE, 2**40, "bytes"),

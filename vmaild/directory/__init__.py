@@ -5,6 +5,7 @@ In the order of reading:
 ==================  ================================================================================
 pool                what the rest calls: searches, on whichever server is up
 server              one server: its connections, kept up in the background, and its checks
+replica_state       how far a server's data is: not loaded yet, or behind what was seen before
 failover            which server serves: the order of the URIs, failing over and back
 backoff             when a server that fails is tried again, and when one that hangs is taken out
 base_check          whether a server still holds the search base, so that its empty answers count
@@ -23,6 +24,7 @@ failures            bonsai's exceptions and LDAP's result codes as ``DirectoryFa
 transport           the way to a server: directly, or through the relay
 relay               TLS and remote servers, so that libldap never blocks the loop
 dial                name resolution, TCP connect, and whether an LDAP server answers there
+secrets             password and certificates, read again when they change
 tls                 the TLS context, made and checked
 uri                 LDAP URIs as vmaild accepts them
 several             several directories as one
@@ -44,26 +46,58 @@ os.environ.setdefault("LDAPNOINIT", "1")
 from vmaild.directory.counters import Counters, PoolStatus, ServerStatus
 from vmaild.directory.failures import KINDS, LIMIT, NO_BASE, REFUSED, in_words
 from vmaild.directory.pool import Ended, Found, Pool
+from vmaild.directory.secrets import password_in
 from vmaild.directory.settings import DirectorySettings, problems
 from vmaild.directory.several import Directories
 from vmaild.directory.shared_probe import RENEWAL, TRUST, SharedProbe
+from vmaild.directory.sync_context import Context, read_context, read_cookie
+from vmaild.directory.sync_cookie import Cookie
+from vmaild.directory.sync_events import State
+from vmaild.directory.sync_phases import AgeAll, Changed, Deleted, Moved, Persisting, Present
+from vmaild.directory.sync_phases import Ended as StreamEnded
+from vmaild.directory.sync_requests import SyncSearch, present
+from vmaild.directory.sync_stream import ANSWER, INTERVAL, Refused, SyncStream
+from vmaild.directory.sync_way import open_stream, reader
+from vmaild.directory.uuid_set import UuidSet
 
 __all__ = [
+    "ANSWER",
+    "INTERVAL",
     "KINDS",
     "LIMIT",
     "NO_BASE",
     "REFUSED",
     "RENEWAL",
     "TRUST",
+    "AgeAll",
+    "Changed",
+    "Context",
+    "Cookie",
     "Counters",
+    "Deleted",
     "Directories",
     "DirectorySettings",
     "Ended",
     "Found",
+    "Moved",
+    "Persisting",
     "Pool",
     "PoolStatus",
+    "Present",
+    "Refused",
     "ServerStatus",
     "SharedProbe",
+    "State",
+    "StreamEnded",
+    "SyncSearch",
+    "SyncStream",
+    "UuidSet",
     "in_words",
+    "open_stream",
+    "password_in",
+    "present",
     "problems",
+    "read_context",
+    "read_cookie",
+    "reader",
 ]

@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 FIRST_PAUSE = 0.2
 """Seconds after the first failure: slapd restarts in less."""
 
-LONGEST_PAUSE = 5.0
-"""Seconds: the longest that a server which is back waits to be noticed."""
+LONGEST_PAUSE = 0.7
+"""Seconds: with ``SPREAD`` and the time of a connect a server that is back is noticed within one. A try that is refused
+costs less than a search."""
+
+LONGEST_REFUSED = 5.0
+"""Seconds: the same for one that refuses the password. Many wrong ones make some servers lock the account."""
 
 FACTOR = 2.0
 SPREAD = 0.3
@@ -41,10 +45,10 @@ class Backoff:
         """True from a failure to the next success: then one try at a time."""
         return self.failures > 0
 
-    def failed(self, now: float) -> None:
+    def failed(self, now: float, longest: float = LONGEST_PAUSE) -> None:
         """Note a failure: the next try is a longer pause away."""
         # The exponent is bounded because failures go on for days, and floats do not.
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * FACTOR ** min(self.failures, 16))
+        pause = min(longest, FIRST_PAUSE * FACTOR ** min(self.failures, 16))
         self.failures += 1
         self.next_try = now + pause * (1 + SPREAD * (2 * self.chance() - 1))
 

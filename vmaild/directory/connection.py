@@ -47,6 +47,7 @@ from vmaild.directory.failures import (
     result_failure,
 )
 from vmaild.directory.large_message import Gathered, Skipped, available, feed
+from vmaild.directory.settings import MAX_ANSWER, MAX_VALUES
 from vmaild.errors import DataError, DirectoryFailure
 from vmaild.lookup import Entry, Scope, Search
 
@@ -59,14 +60,6 @@ ANY_ENTRY = Entry("", {})
 """What one entry is enough of brought more of: which, is not known."""
 WINDOW = 2048
 """Bytes looked at in the socket's buffer at a time: an entry of usual size and the result code behind it."""
-
-MAX_ANSWER = 1024 * 1024
-"""Bytes of all messages of one answer. A reply has at most 100,000 bytes, and a thousand entries of usual size stay
-below it."""
-
-MAX_VALUES = 10_000
-"""Values of one answer, since they are what it costs to parse it, in one go: 2 ms. An address takes ten bytes of a
-reply, which has 100,000."""
 
 MAX_LATE = 64 * 1024 * 1024
 """Bytes that may come late, of abandoned searches, before the connection is given up: slapd ends an abandoned search
@@ -124,6 +117,7 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
         self._unfinished: Gathered | Skipped | None = None
         """A message of which a part came, taken from the socket here and not by libldap."""
         self.max_answer = MAX_ANSWER
+        self.max_values = MAX_VALUES
         self._done: Callable[[Outcome], None] | None = None
         self._end_at = 0.0
         self._deadline = DeadlineTimer(self._expire)
@@ -354,10 +348,10 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
         """Count the values of a message: whether the answer has too many of them."""
         # The tag of each value is an octet 4. Text has no others, so that there is no need to count twice.
         count = data.count(4, 0, size)
-        if self._values + count > MAX_VALUES:
-            count = ber.values(data[:size], MAX_VALUES)
+        if self._values + count > self.max_values:
+            count = ber.values(data[:size], self.max_values)
         self._values += count
-        return self._values > MAX_VALUES
+        return self._values > self.max_values
 
     def _gathered(self, message: bytes) -> bool:
         """A message of the pending search that came in pieces is whole: libldap gets it."""
@@ -367,7 +361,7 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
 
     def _refuse(self, head: bytes, rest: int) -> bool:
         """The answer is too large: no more of it is parsed. ``rest`` bytes of the message are still to come."""
-        bounds = f"more than {self.max_answer} bytes or {MAX_VALUES} values"
+        bounds = f"more than {self.max_answer} bytes or {self.max_values} values"
         why = DataError(f"{ber.entry_name(head)}: the answer has {bounds}")
         self._unfinished = Skipped(rest) if rest else None
         self._abandon()

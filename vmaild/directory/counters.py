@@ -54,6 +54,7 @@ class ServerStatus:
 
     ``last_failure`` is a kind, empty when it never failed; ``last_error`` is the same in words, ``failed_ago`` how many
     seconds ago it was, and ``state_for`` for how many seconds the server has been up, or down, as it is now.
+    ``behind``: its data is older than what was seen elsewhere.
     """
 
     uri: str
@@ -67,6 +68,7 @@ class ServerStatus:
     last_error: str = ""
     failed_ago: float | None = None
     state_for: float = 0.0
+    behind: bool = False
 
 
 @dataclass(frozen=True, slots=True)

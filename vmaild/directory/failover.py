@@ -17,13 +17,15 @@ class Standing:
     """How one server stands. Times are by the clock that the caller uses.
 
     ``up``: has a live connection. ``well_since``: since when it is up without a break; ``NEVER`` for one that had none
-    yet. ``lost_at``: when it lost its last connection. ``failing``: a connect failed after that.
+    yet. ``lost_at``: when it lost its last connection. ``failing``: a connect failed after that. ``behind``: its data
+    is older than what was seen elsewhere (``replica_state``).
     """
 
     up: bool = False
     failing: bool = False
     well_since: float = NEVER
     lost_at: float = NEVER
+    behind: bool = False
 
     def went_up(self, now: float) -> None:
         """A new connection is there."""
@@ -50,16 +52,19 @@ def choose(standings: Sequence[Standing], current: int | None, now: float, failb
     """The index of the server to use now, None when there is none.
 
     The current one is kept as long as it is up or returning; a preferred one takes over again after
-    ``failback_after`` seconds without a failure.
+    ``failback_after`` seconds without a failure. One that is behind serves only while no other is up that is not.
     """
+    another = any(standing.up and not standing.behind for standing in standings)
+    good = [not (standing.behind and another) for standing in standings]
     if current is not None:
         for index in range(current):
             standing = standings[index]
-            if standing.up and now - standing.well_since >= failback_after:
+            # One that is behind does not get lookups back; where all are behind, they stay where they are.
+            if standing.up and not standing.behind and now - standing.well_since >= failback_after:
                 return index
-        if standings[current].up or standings[current].returning(now):
+        if good[current] and (standings[current].up or standings[current].returning(now)):
             return current
-    return next((index for index, standing in enumerate(standings) if standing.up), None)
+    return next((index for index, standing in enumerate(standings) if standing.up and good[index]), None)
 
 
 def hopeless(standings: Sequence[Standing]) -> bool:

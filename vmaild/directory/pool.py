@@ -26,6 +26,7 @@ from vmaild.directory.connection import LdapConnection, Outcome
 from vmaild.directory.counters import Counters, PoolStatus
 from vmaild.directory.failover import NEVER, Standing, choose, hopeless, next_change
 from vmaild.directory.failures import BROKEN, BUSY, PARTIAL, SUFFIX, TIMEOUT, UNAVAILABLE
+from vmaild.directory.replica_state import Seen, unloaded
 from vmaild.directory.server import LdapServer
 from vmaild.directory.service_time import NOTABLE, ONE_IN, ServiceTime
 from vmaild.directory.settings import DirectorySettings
@@ -51,6 +52,9 @@ the other, and the second try must not meet another of them."""
 TIMER_SLACK = 0.001
 """Seconds added to a timer, so that the moment it was set for has passed on every clock."""
 
+GATHERING = 0.5
+"""Seconds at the start in which servers that neither answer nor fail are waited for before one of them is asked."""
+
 AGAIN = frozenset({BROKEN, PARTIAL})
 """Failures after which the same search is tried once more wherever it can be."""
 
@@ -59,7 +63,7 @@ ELSEWHERE = frozenset({TIMEOUT, SUFFIX, BUSY})
 
 
 class Found(NamedTuple):
-    """The entries of a search, when it was sent (by the pool's clock), and the schema of the server that answered.
+    """The entries of a search, when it was sent (by the pool's clock), and the schema and URI of who answered.
 
     An answer that is too large to be used is a ``DataError`` in the place of the entries.
     """
@@ -67,6 +71,7 @@ class Found(NamedTuple):
     entries: list[Entry] | DataError
     began: float
     schema: Schema | None
+    origin: str = ""
 
 
 Ended = Found | DirectoryFailure
@@ -94,6 +99,7 @@ class Pool:
         self._waiting: WaitQueue[_Attempt] = WaitQueue(settings.max_waiting)
         self._servers: list[LdapServer] = []
         self._standings: list[Standing] = []
+        self._started_at = NEVER
         self._current: int | None = None
         self._active: LdapServer | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -102,6 +108,12 @@ class Pool:
         self._handing_over = False
         self._closed = False
         self.service_time = ServiceTime()
+        self.seen = Seen(required=settings.require_context)
+        self._behind_since: float | None = None
+        self.behind = False
+        """Whether the server in use lacks what was seen before: its "not found" is to be doubted."""
+        self.server_changed: Callable[[], object] = _nothing
+        """Called when lookups go to another server, or ``behind`` has changed."""
         self.schema: Schema | None = None
         """The schema of the server that serves now, None when it is not known."""
 
@@ -116,9 +128,12 @@ class Pool:
         for uri in self._settings.uri:
             transport = Transport(parse(uri), self._settings, self._sockets, self._clock)
             self._servers.append(
-                LdapServer(uri, transport, self._settings, self.counters, schemas, self._changed, self._clock)
+                LdapServer(
+                    uri, transport, self._settings, self.counters, schemas, self._changed, self._clock, self.seen
+                )
             )
         self._standings = [server.standing for server in self._servers]
+        self._started_at = self._clock()
         for server in self._servers:
             server.start()
 
@@ -142,6 +157,11 @@ class Pool:
     def search_time(self) -> float:
         """Seconds that a search takes at present, 0 when that is not known."""
         return self.service_time.seconds
+
+    @property
+    def current_uri(self) -> str:
+        """The server that lookups go to now, empty when there is none."""
+        return "" if self._active is None else self._active.uri
 
     @property
     def waiting(self) -> int:
@@ -249,12 +269,21 @@ class Pool:
             self._timer = None
         now = self._clock()
         after = self._settings.failback_after
+        for server in self._servers:
+            if server.standing.up and server.state.unloaded:
+                server.take_out(unloaded())  # which comes back here
+                return
+            server.standing.behind = server.state.behind
+        if self._current is None and (gathering := self._gathering(now)):
+            self._timer = self._loop.call_later(gathering + TIMER_SLACK, self._changed)
+            return
         index = choose(self._standings, self._current, now, after)
         if index is not None and index != self._current:
             self._change_to(index)
         self._active = None if index is None else self._servers[index]
         if self._active is not None:
             self.schema = self._active.schema
+            self._see(self._active, now)
         pause = next_change(self._standings, self._current, now, after)
         if pause is not None and not self._closed:
             self._timer = self._loop.call_later(pause + TIMER_SLACK, self._changed)
@@ -263,8 +292,34 @@ class Pool:
             self.counters.failed_fast += self._waiting.fail(why)
         self._hand_over()
 
+    def _gathering(self, now: float) -> float:
+        """Seconds to wait at the start for the other servers, which may show that the first is behind."""
+        if len(self._standings) == 1 or all(standing.up or standing.failing for standing in self._standings):
+            return 0.0
+        return max(0.0, self._started_at + GATHERING - now)
+
+    def _see(self, active: LdapServer, now: float) -> None:
+        """Doubt the server in use for ``replica_grace`` when it is behind."""
+        if not active.standing.behind:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = now
+            logger.warning("directory server %s is behind what was seen before", active.uri)
+        elif now - self._behind_since >= self._settings.replica_grace and active.state.cookie is not None:
+            logger.warning(
+                "directory server %s has been behind for %g s: taken as it is", active.uri, self._settings.replica_grace
+            )
+            self.seen.forget(active.state.cookie, now)
+            active.standing.behind = False
+            self._behind_since = None
+        if self.behind != (self._behind_since is not None):
+            self.behind = not self.behind
+            self.server_changed()
+
     def _change_to(self, index: int) -> None:
         before, self._current = self._current, index
+        self._behind_since = None
+        self.server_changed()
         if before is None or (index < before and self._standings[index].well_since == NEVER):
             return  # servers come up in any order at the start
         if index > before:
@@ -292,6 +347,10 @@ class Pool:
                     attempt.run(server, connection)
         finally:
             self._handing_over = False
+
+
+def _nothing() -> None:
+    """What ``server_changed`` does when nobody wants to know."""
 
 
 class _Attempt:
@@ -364,7 +423,7 @@ class _Attempt:
             pool.counters.empty += 1
         elif isinstance(entries, DataError):
             pool.counters.too_large += 1
-        self._end(Found(entries, self._began, server.schema))
+        self._end(Found(entries, self._began, server.schema, server.uri))
 
     async def _confirm(self, server: LdapServer, connection: LdapConnection) -> None:
         """Whether an empty answer may be trusted."""

@@ -13,15 +13,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from vmaild.directory import subschema
-from vmaild.directory.backoff import MIN_LIFE, STRIKES, Backoff, Strikes
+from vmaild.directory.backoff import LONGEST_PAUSE, LONGEST_REFUSED, MIN_LIFE, STRIKES, Backoff, Strikes
 from vmaild.directory.base_check import BaseCheck
 from vmaild.directory.connection import LdapConnection
 from vmaild.directory.counters import Counters, ServerStatus
 from vmaild.directory.failover import NEVER, Standing
-from vmaild.directory.failures import BROKEN, SUFFIX, TIMEOUT, in_words
+from vmaild.directory.failures import BROKEN, CREDENTIALS, SUFFIX, TIMEOUT, in_words
+from vmaild.directory.replica_state import INTERVAL, ReplicaState, Seen
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
 from vmaild.errors import DirectoryFailure
@@ -49,6 +50,7 @@ class LdapServer:
         schemas: list[Schema],
         changed: Callable[[], None],
         clock: Callable[[], float],
+        seen: Seen | None = None,
     ) -> None:
         self.uri = uri
         self.standing = Standing()
@@ -62,6 +64,7 @@ class LdapServer:
         self._changed = changed
         self._clock = clock
         self.base_check = BaseCheck(settings.search_base, counters, self.take_out, clock)
+        self.state = ReplicaState(settings.search_base, seen or Seen(), clock)
         self._all: set[LdapConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._backoff = Backoff()
@@ -72,6 +75,7 @@ class LdapServer:
         self._watcher: asyncio.Task[None] | None = None
         self._last: DirectoryFailure | None = None
         self._failed_at = NEVER
+        self._state_watcher: asyncio.Task[None] | None = None
         self._logged = ""
         self._state_since = clock()
         self._closing = False
@@ -80,13 +84,14 @@ class LdapServer:
         """Begin to fill and to check, in the background."""
         self._fill()
         self._watcher = asyncio.create_task(self._watch(), name=f"directory checks of {self.uri}")
+        self._state_watcher = asyncio.create_task(self._watch_state(), name=f"state of {self.uri}")
 
     async def close(self) -> None:
         """Close every connection and wait until the background tasks have ended."""
         self._closing = True
         if self._timer is not None:
             self._timer.cancel()
-        tasks = [task for task in (self._watcher, *self._opening) if task is not None]
+        tasks = [task for task in (self._watcher, self._state_watcher, *self._opening) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, self.base_check.probe.close(), return_exceptions=True)
@@ -108,6 +113,7 @@ class LdapServer:
             last_error=in_words(self._last) if self._last else "",
             failed_ago=now - self._failed_at if self._last else None,
             state_for=now - self._state_since,
+            behind=self.standing.behind,
         )
 
     def take(self) -> LdapConnection | None:
@@ -151,7 +157,7 @@ class LdapServer:
     def _failed(self, why: DirectoryFailure) -> None:
         self._last = why
         self._failed_at = self._clock()
-        self._backoff.failed(self._failed_at)
+        self._backoff.failed(self._failed_at, LONGEST_REFUSED if why.kind == CREDENTIALS else LONGEST_PAUSE)
 
     def _fill(self) -> None:
         """Open what is missing, as far as it is allowed now; come back when more will be."""
@@ -208,6 +214,7 @@ class LdapServer:
             raise DirectoryFailure("no connection in time", TIMEOUT) from None
         try:
             await self.base_check.find(connection, end)
+            await self.state.check(connection, end)
             await self._read_schema(connection, end)
             if connection.dead:  # while the schema was parsed
                 raise DirectoryFailure("the connection ended", BROKEN)
@@ -269,6 +276,14 @@ class LdapServer:
             level = logging.INFO if state == "up" else logging.WARNING
             logger.log(level, "directory server %s is %s", self.uri, state)
 
+    async def _watch_state(self) -> None:
+        """Read how far its data is."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            connection = self.take() if self.state.due else None
+            if connection is not None:
+                await self._check(self.state.check, connection)
+
     async def _watch(self) -> None:
         """Check the search base on the timer, and retire idle connections that are too old."""
         while True:
@@ -282,13 +297,19 @@ class LdapServer:
                 await self._check_idle(connection)
 
     async def _check_idle(self, connection: LdapConnection) -> None:
+        await self._check(self.base_check.check, connection)
+
+    async def _check(
+        self, check: Callable[[LdapConnection, float], Awaitable[None]], connection: LdapConnection
+    ) -> None:
         try:
-            end = asyncio.get_running_loop().time() + self._settings.connect_timeout
-            await self.base_check.check(connection, end)
+            await check(connection, asyncio.get_running_loop().time() + self._settings.connect_timeout)
             self.strikes.clear()
         except DirectoryFailure as wrong:
             if wrong.kind == TIMEOUT:
                 self.timed_out()
+            elif wrong.kind == SUFFIX and self._all:
+                self.take_out(wrong)
         finally:
             self.release(connection)
             self._changed()

@@ -16,10 +16,17 @@ from vmaild.directory import tls
 from vmaild.directory.uri import Endpoint, parse
 
 BINDS = ("simple", "none", "sasl_external")
+CHANGES = ("auto", "sync", "poll", "none")
 
 # slapd's threads (16 by default) are shared by all its clients: more connections than that only wait there.
 MAX_POOL_SIZE = 256
 MAX_SECONDS = 3600.0
+
+MAX_ANSWER = 1024 * 1024
+"""A reply has at most 100,000 bytes, and a thousand entries of usual size stay below it."""
+
+MAX_VALUES = 10_000
+"""It takes 2 ms to parse them. An address takes ten bytes of a reply, which has 100,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,7 @@ class DirectorySettings:
     bind                simple, none (anonymous) or sasl_external (ldapi, or TLS with a client certificate);
                         empty: simple when ``bind_dn`` is set, else none
     bind_dn, bind_pw    the account of a simple bind
+    bind_pw_file        the file that has ``bind_pw``, read again when it changes
     start_tls           StartTLS on each ldap:// connection; a server that refuses it is down
     tls_ca_cert_file    CA certificates (PEM) instead of the system's
     tls_ca_cert_dir     the same, as a directory prepared by openssl-rehash(1)
@@ -46,6 +54,9 @@ class DirectorySettings:
     max_waiting_per_client  lookups that one client may have waiting or in the directory; its others fail at once
     max_lifetime        age at which a connection is replaced, less up to a tenth by chance
     check_interval      between two checks that a server still holds the search base
+    changes             how changes are heard: auto (sync where it is offered, else poll), sync, poll or none
+    require_context     a server without contextCSN is not up, also before any has shown one
+    replica_grace       how long "not found" of servers that are behind is doubted when only such are left
     failback_after      how long a preferred server must have been well before it is used again
     """
 
@@ -54,6 +65,7 @@ class DirectorySettings:
     bind: str = ""
     bind_dn: str = ""
     bind_pw: str = field(default="", repr=False)
+    bind_pw_file: str = ""
     start_tls: bool = False
     tls_ca_cert_file: str = ""
     tls_ca_cert_dir: str = ""
@@ -70,6 +82,15 @@ class DirectorySettings:
     max_lifetime: float = 1800.0
     check_interval: float = 10.0
     failback_after: float = 15.0
+    changes: str = "auto"
+    require_context: bool = False
+    replica_grace: float = 3600.0
+    max_answer: int = MAX_ANSWER
+    """Most bytes of one answer of a server. A longer one is thrown away unread: "try again later". The default has room
+    for a thousand entries of usual size, or for one with 10,000 DNs; a reply has 100,000 bytes."""
+    max_values: int = MAX_VALUES
+    """Most values of one answer, and twice the values that one result is made of, its members apart. They cost time in
+    which nothing else is answered, 10,000 of them 2 milliseconds. An answer with more is thrown away unread."""
 
     @property
     def bind_method(self) -> str:
@@ -175,10 +196,13 @@ def _range_problems(settings: DirectorySettings) -> Iterator[tuple[str, str]]:
             yield key, f"must be more than 0 and at most {MAX_SECONDS:.0f} seconds"
     if not settings.max_lifetime > 0:
         yield "max_lifetime", "must be more than 0 seconds"
-    if not settings.failback_after >= 0:
-        yield "failback_after", "must not be negative"
+    for key in ("failback_after", "replica_grace"):
+        if not getattr(settings, key) >= 0:
+            yield key, "must not be negative"
     if not 1 <= settings.pool_size <= MAX_POOL_SIZE:
         yield "pool_size", f"must be 1 to {MAX_POOL_SIZE}"
+    if settings.changes not in CHANGES:
+        yield "changes", f"must be one of {', '.join(CHANGES)}"
     for key in ("max_waiting", "max_waiting_per_client"):
         if getattr(settings, key) < 1:
             yield key, "must be at least 1"

@@ -10,25 +10,14 @@ import ssl
 from collections.abc import Callable
 from pathlib import Path
 
-from vmaild.directory import tls
-from vmaild.directory.bonsai_patches import Credentials
 from vmaild.directory.connection import LdapConnection
 from vmaild.directory.dial import answers
 from vmaild.directory.failures import BROKEN, CERTIFICATE, REFUSED, TIMEOUT, UNAVAILABLE
 from vmaild.directory.relay import passage
+from vmaild.directory.secrets import Secrets
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.uri import Endpoint
 from vmaild.errors import DirectoryFailure
-
-
-def credentials(settings: DirectorySettings) -> Credentials:
-    """How ``settings`` want connections to be bound."""
-    method = settings.bind_method
-    if method == "sasl_external":
-        return Credentials("EXTERNAL")
-    if method == "simple":
-        return Credentials("SIMPLE", settings.bind_dn, settings.bind_pw)
-    return Credentials()
 
 
 class Transport:
@@ -50,42 +39,38 @@ class Transport:
         self._directory = directory
         self._clock = clock
         self._seconds = settings.connect_timeout
-        self._credentials = credentials(settings)
+        self._bounds = settings.max_answer, settings.max_values
         self._start_tls = endpoint.scheme == "ldap" and settings.start_tls
-        self._context = _context(settings) if settings.encrypts(endpoint) else None
+        self._encrypts = settings.encrypts(endpoint)
+        self._secrets = Secrets(settings, encrypted=self._encrypts)
 
     @property
     def is_direct(self) -> bool:
         """True when no relay is needed."""
-        return self._endpoint.is_local and self._context is None
+        return self._endpoint.is_local and not self._encrypts
 
     async def connect(self) -> LdapConnection:
         """A bound connection. The caller bounds the time as a whole. Raises ``DirectoryFailure``."""
+        connection = await self._connect()
+        connection.max_answer, connection.max_values = self._bounds
+        return connection
+
+    async def _connect(self) -> LdapConnection:
         try:
             if self.is_direct:
                 address = await answers(self._endpoint, self._seconds)
-                return await self._kind.open(address, self._credentials, self._clock)
+                return await self._kind.open(address, self._secrets.credentials(), self._clock)
             way = passage(
                 self._endpoint,
-                self._context,
+                self._secrets.context(),
                 start_tls=self._start_tls,
                 directory=self._directory,
                 seconds=self._seconds,
             )
             async with way as address:
-                return await self._kind.open(address, self._credentials, self._clock)
+                return await self._kind.open(address, self._secrets.credentials(), self._clock)
         except (OSError, ValueError) as error:
             raise _failure(error) from None
-
-
-def _context(settings: DirectorySettings) -> ssl.SSLContext:
-    return tls.context(
-        ca_file=settings.tls_ca_cert_file,
-        ca_dir=settings.tls_ca_cert_dir,
-        cert=settings.tls_cert,
-        key=settings.tls_key,
-        require_cert=settings.tls_require_cert,
-    )
 
 
 def _failure(error: OSError | ValueError) -> DirectoryFailure:

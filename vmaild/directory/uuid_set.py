@@ -6,6 +6,7 @@ at once. Here they stand one after the other in a fixed number of buckets, and a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from zlib import crc32
 
 from vmaild.directory.sync_events import UUID_SIZE
@@ -38,6 +39,16 @@ class UuidSet:
         while at % UUID_SIZE and at > 0:
             at = bucket.find(uuid, at + 1)
         return at >= 0
+
+    def with_part(self, crc: int, part: bytes, at: int) -> Iterator[bytes]:
+        """Those with this CRC-32 whose bytes from ``at`` on are ``part``."""
+        bucket = self._buckets.get(crc % BUCKETS, b"")
+        found = bucket.find(part)
+        while found >= 0:
+            start = found - at
+            if start >= 0 and start % UUID_SIZE == 0 and crc32(uuid := bytes(bucket[start : start + UUID_SIZE])) == crc:
+                yield uuid
+            found = bucket.find(part, found + 1)
 
     def __len__(self) -> int:
         return self._count

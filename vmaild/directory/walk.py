@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,14 @@ class WalkConnection(LdapConnection):
         self._page = result = super().get_result(message)
         return result
 
-    def _entries(self, found: list[Fields]) -> Outcome | None:
+    def _entries(self, found: Iterable[Fields]) -> Outcome | None:
         # A page cannot be asked for again: what has options that were not foreseen is left out.
-        for fields in found:
+        page = list(found)  # of a page, bonsai makes what can be gone through once
+        for fields in page:
             if type(fields) is Fields:
                 for name in [name for name in fields if name.lower() not in self._attributes.names]:
                     del fields[name]
-        return super()._entries(found)
+        return super()._entries(page)
 
     async def pages(self, search: Search, size: int, seconds: float) -> AsyncGenerator[list[Entry], None]:
         """The entries, at most ``size`` at a time, each page within ``seconds``. Raises ``DirectoryFailure``.

@@ -3,8 +3,12 @@
 maps       what is known at once, and what must be looked up
 flight     one key in flight, and all those in flight, few begun in a turn of the loop
 landing    what comes of it: the record is stored, those who wait are told; where exceptions become replies
+freshness  what a change in the directory drops
+recent_changes, walk   parts of that
 canaries   keys that must be found, or no "not found" is trusted
 fair_queue  those that wait for the directory, whoever has fewest first
+samples    canaries by default: what was found lately must be found still
+suspicion  "not found" that is not what it seems
 counters   what is counted
 latency    how long answers took
 explain    one lookup past the cache, with every search as it was sent
@@ -15,6 +19,7 @@ from vmaild.maps.counters import MapCounters
 from vmaild.maps.explain import Explanation, Sent, explain
 from vmaild.maps.fair_queue import Peer
 from vmaild.maps.flight import Limits
+from vmaild.maps.freshness import Freshness
 from vmaild.maps.latency import LATENCY_BOUNDS, Latency, mixed, quantile
 from vmaild.maps.maps import Map, Maps, Wanted
 
@@ -22,6 +27,7 @@ __all__ = [
     "LATENCY_BOUNDS",
     "Canaries",
     "Explanation",
+    "Freshness",
     "Latency",
     "Limits",
     "Map",

@@ -43,6 +43,7 @@ class Canaries:
         self._present = present
         self._lost = lost
         self._clock = clock
+        self._distrusted_at = float("-inf")
         self._probes = {name: SharedProbe(clock) for name in self.keys}
 
     async def check(self) -> None:
@@ -63,17 +64,25 @@ class Canaries:
             probe.begin(self._probe(name))
         return probe.trusted and name not in self.missing
 
+    def distrust(self) -> None:
+        """Lookups go to another server: what was found on the last one says nothing of it."""
+        self._distrusted_at = self._clock()
+        for probe in self._probes.values():
+            probe.forget()
+
     async def confirm(self, name: str, end: float) -> None:
         """Return when "not found" of the map may be trusted, by ``end`` (loop time); else raises DirectoryFailure."""
         if self.trusted(name):
             return
         probe = self._probes[name]
-        if not probe.trusted:
-            try:
-                async with asyncio.timeout_at(end):
+        try:
+            async with asyncio.timeout_at(end):
+                if not probe.trusted:
                     await probe.outcome()
-            except TimeoutError:
-                raise DirectoryFailure(f"map {name}: its canaries did not come in time", "timeout") from None
+                if not self.trusted(name) and name not in self.missing:
+                    await probe.outcome()  # the last one was of another server
+        except TimeoutError:
+            raise DirectoryFailure(f"map {name}: its canaries did not come in time", "timeout") from None
         if name in self.missing:
             raise DirectoryFailure(f"map {name}: a canary is missing", "canary")
 
@@ -91,7 +100,8 @@ class Canaries:
         keys = self.keys[name]
         present = await _all(self._present(name, key) for key in keys)
         missing = tuple(key for key, there in zip(keys, present, strict=True) if not there)
-        self._probes[name].good(began)
+        if began >= self._distrusted_at:
+            self._probes[name].good(began)
         before = self.missing.get(name)
         if missing:
             self.missing[name] = missing

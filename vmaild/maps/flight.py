@@ -25,7 +25,7 @@ from vmaild.cache import NEVER, CacheCounters, Record
 from vmaild.directory import LIMIT, NO_BASE, REFUSED, Ended
 from vmaild.directory.deadline_timer import DeadlineTimer
 from vmaild.errors import DirectoryFailure, Overloaded
-from vmaild.lookup import Reply, Search
+from vmaild.lookup import NOT_FOUND, Reply, Search
 from vmaild.maps.counters import FlightCounters
 from vmaild.maps.fair_queue import FairQueue, Peer
 from vmaild.maps.latency import LATENCY_BOUNDS
@@ -45,6 +45,9 @@ FAILED_IN_A_TURN = 16
 
 EXPIRY_STEP = 0.005
 """Seconds between two looks at who has waited too long."""
+
+SEVERAL = "several servers"
+"""The origin of a lookup that several servers answered."""
 
 ASK_ALONE = frozenset({LIMIT, NO_BASE, REFUSED})
 """Failures of a joined search that may be of one of its queries only."""
@@ -101,12 +104,14 @@ class Flight:
 
     ``began`` is when its first search was sent, by the directory's clock. ``newest`` is when the search began whose
     record was stored for the key meanwhile: what began earlier is outdated. ``completes`` is the record that it adds
-    to. ``others`` are lookups of other keys that its searches answered, each with when that search began. ``failure``
-    is set when it fails. ``landed`` is called once, when the lookup has settled its map or has failed.
+    to. ``origin`` is the server that answered, or ``SEVERAL``. ``others`` are lookups of other keys that its searches
+    answered, each with when that search began. ``failure`` is set when it fails. ``found_nothing`` tells that
+    the map has no answer. ``landed`` is called once, when the lookup has settled its map or has failed.
     """
 
-    __slots__ = ("_directory", "_landed", "_replanned", "began", "completes", "end", "failure", "group", "key",
-                 "lookup", "newest", "others", "peer", "place", "timer", "waiters", "waits")  # fmt: skip
+    __slots__ = ("_directory", "_landed", "_replanned", "began", "completes", "end", "failure", "found_nothing",
+                 "group", "key", "lookup", "newest", "origin", "others", "peer", "place", "timer", "waiters",
+                 "waits")  # fmt: skip
 
     lookup: KeyLookup
     peer: Peer
@@ -132,6 +137,8 @@ class Flight:
         self._replanned = False
         self.began = self.newest = NEVER
         self.others: list[tuple[KeyLookup, float]] = []
+        self.origin = ""
+        self.found_nothing = False
         self.failure: Exception | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.waits = False
@@ -172,6 +179,7 @@ class Flight:
                 else:
                     SideBySide(members, self._directory.begin, self.end, self._members_known).start()
                 return
+            self.found_nothing = settled is NOT_FOUND
         except Exception as error:
             self.failure = error
         self._landed(self)
@@ -189,6 +197,7 @@ class Flight:
                 return
             lookup.split()
         else:
+            self.origin = ended.origin if self.origin in ("", ended.origin) else SEVERAL
             first = self.began == NEVER
             if first:
                 self.began = ended.began
@@ -205,12 +214,14 @@ class Flight:
                 lookup.split()
         self._go_on()
 
-    def _members_known(self, failure: DirectoryFailure | None) -> None:
-        if failure is None:
-            self._go_on()
-        else:
-            self.failure = failure
+    def _members_known(self, ended: DirectoryFailure | set[str]) -> None:
+        if isinstance(ended, DirectoryFailure):
+            self.failure = ended
             self._landed(self)
+            return
+        if ended - {self.origin}:
+            self.origin = SEVERAL
+        self._go_on()
 
     def _take_others(self, began: float) -> None:
         """They are stored once, and by the age of the search that answered them."""

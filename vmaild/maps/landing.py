@@ -20,8 +20,11 @@ from vmaild.errors import DataError, DirectoryFailure, LookupFailure
 from vmaild.lookup import NOT_FOUND, Reply, Status
 from vmaild.maps.canaries import Canaries
 from vmaild.maps.flight import Flight, Flights, Limits, Searcher, Waiter
+from vmaild.maps.freshness import Freshness
+from vmaild.maps.samples import Samples
+from vmaild.maps.suspicion import Suspicion
 from vmaild.process.log_once import LogOnce
-from vmaild.tables import KeyLookup
+from vmaild.tables import Group, KeyLookup
 
 logger = logging.getLogger("vmaild.maps")
 
@@ -30,12 +33,21 @@ class Landing:
     """Where the ``flights`` of all maps end."""
 
     def __init__(
-        self, cache: Cache, directory: Searcher, canaries: Canaries, once: LogOnce, limits: Limits | None
+        self,
+        cache: Cache,
+        directory: Searcher,
+        canaries: Canaries,
+        suspicion: Suspicion,
+        once: LogOnce,
+        limits: Limits | None,
     ) -> None:
         self._cache = cache
         self._canaries = canaries
         self._once = once
         self._tasks: set[asyncio.Task[None]] = set()
+        self._suspicion = suspicion
+        self.freshness: dict[Group, Freshness] = {}
+        """Where changes are heard: it is told what each record of the group was made from."""
         self.flights = Flights(directory, self.landed, cache.counters, cache.clock, limits=limits)
 
     async def close(self) -> None:
@@ -47,13 +59,17 @@ class Landing:
     def landed(self, flight: Flight) -> None:
         """A flight has ended."""
         doubtful: list[str] = []
-        if self._canaries.keys and flight.failure is None:
+        samples = None
+        if flight.failure is None:
             try:
-                doubtful = self._doubtful(flight)
+                if flight.found_nothing:
+                    samples = self._suspicion.of(flight)
+                if self._canaries.keys:
+                    doubtful = self._doubtful(flight)
             except Exception as error:
                 flight.failure = error
-        if doubtful:
-            self._spawn(self._confirm(flight, doubtful))
+        if doubtful or samples is not None:
+            self._spawn(self._confirm(flight, doubtful, samples))
         else:
             self._end(flight)
 
@@ -63,13 +79,15 @@ class Landing:
         settled = {table.name: flight.lookup.settle(n) for n, table in enumerate(flight.group.tables)}
         return [n for n in dict.fromkeys(names) if settled[n] is NOT_FOUND and not self._canaries.trusted(n)]
 
-    async def _confirm(self, flight: Flight, names: list[str]) -> None:
+    async def _confirm(self, flight: Flight, names: list[str], samples: Samples | None) -> None:
         try:
+            if samples is not None:
+                await samples.confirm(flight.lookup.key, flight.end)
             await self._canaries.confirm_all(names, flight.end)
         except Exception as error:
             flight.failure = error
             for waiter in flight.waiters:
-                waiter.map.counters.canary_refusals += waiter.map.name in names
+                waiter.map.counters.canary_refusals += samples is not None or waiter.map.name in names
         self._end(flight)
 
     def _end(self, flight: Flight) -> None:
@@ -90,18 +108,22 @@ class Landing:
         found, more = self._knowledge(flight.lookup)
         record = flight.completes
         derived = not flight.lookup.exact
+        freshness = self.freshness.get(flight.group)
+        heard = freshness is not None and freshness.hears
         if record is not None and self._cache.get(flight.key) is record:
             found = [new if old is None else old for old, new in zip(record.known, found, strict=True)]
-            self._cache.complete(record, found, more, derived=derived)
+            self._cache.complete(record, found, more, derived=derived, heard=heard)
         elif record is not None or flight.began < flight.newest:
             self._cache.counters.outdated += 1
             newer = self._cache.get(flight.key)
             if newer is not None:
                 return newer.known
         elif flight.began != NEVER:
-            self._cache.store(flight.key, found, more, place=flight.place, derived=derived)
+            self._cache.store(flight.key, found, more, place=flight.place, derived=derived, heard=heard)
         if flight.others:
-            self._keep_others(flight)
+            self._keep_others(flight, freshness)
+        if freshness is not None:
+            freshness.note(flight.key, flight.lookup, flight.began, flight.origin)
         for warning in flight.lookup.warnings:
             self._once.log(logging.WARNING, ("skipped", warning), f"key {flight.lookup.key!a}: {warning}")
         return found
@@ -126,14 +148,17 @@ class Landing:
                 more = one
         return found, more
 
-    def _keep_others(self, flight: Flight) -> None:
+    def _keep_others(self, flight: Flight, freshness: Freshness | None) -> None:
         """Store what the same searches said of other keys, where nothing is known of them."""
         for other, began in flight.others:
             key = flight.key[: flight.key.index(b" ") + 1] + other.key.encode()
             if self._cache.get(key) is None and began > self._cache.forgot_at:
                 found, more = self._knowledge(other)
-                self._cache.store(key, found, more, derived=not other.exact)
+                heard = freshness is not None and freshness.hears
+                self._cache.store(key, found, more, derived=not other.exact, heard=heard)
                 self.flights.stored(key, began)
+                if freshness is not None:
+                    freshness.note(key, other, began, flight.origin)
 
     def _deliver(self, flight: Flight, found: Sequence[Known]) -> None:
         """Tell each who waits; for a map that needs further searches, go on."""
@@ -142,6 +167,7 @@ class Landing:
             known = found[waiter.map.place]
             if type(known) is bytes:
                 waiter.map.counters.found += 1
+                waiter.map.found.append(flight.lookup.key)
                 waiter.answer(Reply(Status.FOUND, known), self._cache.clock())
             elif known is None:
                 record = self._cache.get(flight.key)

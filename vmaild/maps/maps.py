@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -30,8 +31,10 @@ from vmaild.maps.canaries import Canaries
 from vmaild.maps.counters import MapCounters
 from vmaild.maps.fair_queue import Peer
 from vmaild.maps.flight import Flight, Limits, Searcher, Tell, Waiter
+from vmaild.maps.freshness import Freshness
 from vmaild.maps.landing import Landing, reply_to
 from vmaild.maps.numbers import Numbers
+from vmaild.maps.suspicion import Suspicion
 from vmaild.process.log_once import LogOnce
 from vmaild.tables import Group, address
 
@@ -41,13 +44,15 @@ Encode = Callable[[Reply], bytes]
 
 
 class Map(NamedTuple):
-    """One map: its name, its group and place there, what its records' keys begin with, and its counters."""
+    """One map: its name, its group and place there, what its records' keys begin with, its counters, and what was found
+    last."""
 
     name: str
     group: Group
     place: int
     prefix: bytes
     counters: MapCounters
+    found: deque[str]
     directory: Searcher | None = None
     """Where its lookups are made, when not where all are."""
 
@@ -87,11 +92,14 @@ class Maps:
         self._numbers: Numbers = Numbers(groups, None if before is None else before._numbers, keep=keep_records)
         counted: dict[str, MapCounters] = {} if before is None else before.counters
         self._maps: dict[bytes, Map] = {}
+        names = [table.name for group in groups for table in group.tables]
+        self._suspicion = Suspicion(names, self._present, cache)
         for group in groups:
             own = route(group.directory) if route is not None else None
             for place, table in enumerate(group.tables):
                 counters = counted.get(table.name) or MapCounters()
-                entry = Map(table.name, group, place, self._numbers.prefix(group), counters, own)
+                found = self._suspicion.samples[table.name].found
+                entry = Map(table.name, group, place, self._numbers.prefix(group), counters, found, own)
                 self._maps[table.name.encode()] = entry
         self._cache = cache
         self._directory = directory
@@ -99,12 +107,16 @@ class Maps:
         self._clock = clock
         self._once = LogOnce(logger, clock)
         self.canaries = Canaries(canaries or {}, self._present, self._forget_not_found, clock)
-        self._landing = Landing(cache, directory, self.canaries, self._once, limits)
+        self._landing = Landing(cache, directory, self.canaries, self._suspicion, self._once, limits)
         self._flights = self._landing.flights
+        if before is not None:
+            self._flights.flight_counters = before.flight_counters
         self.flight_counters = self._flights.flight_counters
         self.counters: dict[str, MapCounters] = {one.name: one.counters for one in self._maps.values()}
         self.unknown: MapCounters = MapCounters() if before is None else before.unknown
         """Replies to requests for a map that does not exist."""
+        self._hosted: set[bytes] | None = None
+        self._hosted_groups: frozenset[Group] = frozenset()
 
     @property
     def in_flight(self) -> int:
@@ -138,7 +150,19 @@ class Maps:
                 tally = self._cache.tally(entry.name, reply.status, stale=now >= record.expires_at)
                 record.asked_by(entry.place)
                 return Answer(record, encode(reply), tally)
+        elif (
+            self._hosted is not None and folded.rpartition(b"@")[2] not in self._hosted and self._foreign(entry, folded)
+        ):
+            entry.counters.not_found += 1
+            return NOT_FOUND
         return Wanted(entry, key, record)
+
+    def _foreign(self, entry: Map, key: bytes) -> bool:
+        """Whether the map holds nothing of domains that are not hosted, and nothing is wrong with it.
+
+        Names beyond ASCII have several forms, which the server knows how to compare.
+        """
+        return key.isascii() and entry.group in self._hosted_groups and entry.name not in self.canaries.missing
 
     def _unknown(self, name: bytes) -> Reply:
         self._once.log(logging.WARNING, "unknown map", f"request for unknown map {name[:100]!a}")
@@ -199,6 +223,32 @@ class Maps:
             more = record if now < record.expires_at and record.more is not None else None
             self._flights.join(record.key, waiter, more)
 
+    # --- changes that are heard ---------------------------------------------------------------------------------------
+
+    @property
+    def groups(self) -> list[tuple[bytes, Group]]:
+        """The groups of maps, each with what its records' keys begin with."""
+        return list(dict.fromkeys((entry.prefix, entry.group) for entry in self._maps.values()))
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that one lookup may take in the directory."""
+        return self._timeout
+
+    def hear(self, freshness: Freshness, groups: Iterable[Group]) -> None:
+        """From now on ``freshness`` is told what each record of these groups is made from."""
+        self._landing.freshness.update(dict.fromkeys(groups, freshness))
+
+    def host(self, domains: set[bytes] | None, groups: Iterable[Group]) -> None:
+        """From now on what is asked of ``groups`` about other domains is not found; None: the domains are not known."""
+        self._hosted = domains
+        self._hosted_groups = frozenset(groups)
+
+    def server_changed(self, directory: int, *, behind: bool) -> None:
+        """Lookups of that directory go to another server, or it has changed whether that is ``behind``."""
+        self.canaries.distrust()
+        self._suspicion.server_changed(directory, behind=behind)
+
     # --- flushing, canaries, the end ------------------------------------------------------------------------------
 
     def flush(self, name: bytes | None = None, key: bytes | None = None) -> int:
@@ -231,6 +281,7 @@ class Maps:
         Its lookups in flight are answered to those who wait, and store nothing.
         """
         before._flights.forget(lambda _: True)
+        before._landing.freshness.clear()
         dropped = self._numbers.dropped(before._numbers)
         count = sum(map(self._cache.count, dropped))
         if count:
@@ -290,4 +341,4 @@ class Maps:
 
     async def close(self) -> None:
         """End what waits for canaries."""
-        await asyncio.gather(self._landing.close(), self.canaries.close())
+        await asyncio.gather(self._landing.close(), self.canaries.close(), self._suspicion.close())

@@ -28,19 +28,20 @@ class Begin(Protocol):
 class SideBySide:
     """Searches until the ``members`` are all known, by ``end`` (loop time); then calls ``done`` once.
 
-    ``done`` is told the failure that ended it, None when there was none.
+    ``done`` is told the servers that answered, or the failure that ended it.
     """
 
-    __slots__ = ("_begin", "_done", "_end", "_filling", "_in_flight", "_members", "_over")
+    __slots__ = ("_begin", "_done", "_end", "_filling", "_in_flight", "_members", "_origins", "_over")
 
     def __init__(
-        self, members: Members, begin: Begin, end: float, done: Callable[[DirectoryFailure | None], None]
+        self, members: Members, begin: Begin, end: float, done: Callable[[DirectoryFailure | set[str]], None]
     ) -> None:
         self._members = members
         self._begin = begin
         self._end = end
         self._done = done
         self._in_flight = 0
+        self._origins: set[str] = set()
         self._filling = False
         self._over = False
 
@@ -59,7 +60,7 @@ class SideBySide:
         self._filling = False
         if not self._over and self._members.search is None:
             self._over = True
-            self._done(None)
+            self._done(self._origins)
 
     def _ended(self, member: str, ended: Ended) -> None:
         self._in_flight -= 1
@@ -69,6 +70,7 @@ class SideBySide:
             self._over = True
             self._done(ended)
             return
+        self._origins.add(ended.origin)
         self._members.receive(member, ended.entries)
         if not self._filling:
             self._fill()

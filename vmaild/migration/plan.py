@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from vmaild.migration.traps import traps
-from vmaild.migration.uses import ACCESS, AGENTS, USES, Use, is_access_check
+from vmaild.migration.uses import ACCESS, ADDRESSES, AGENTS, USES, Use, is_access_check
 from vmaild.postfix import macros
 from vmaild.postfix.files import Site
 from vmaild.postfix.ldap_cf import LdapTable
@@ -76,16 +76,22 @@ class _Planner:
         listed = words(self._main.settings.values[name])
         changed: list[str] = []
         maps = len(self.plan.maps)
-        for word, table, use, joins in self._tables(name, listed):
+        for word, table, asked, joins in self._tables(name, listed):
+            use = self._narrowed(table, asked)
             if table is None or use is None or not self._taken(table, use):
                 self._note_kept(name, word, table, use)
                 changed.append(word)
-            elif joins and changed and self.plan.maps[maps:] and changed[-1] == self._word(self.plan.maps[-1].name):
+            elif joins and changed and self._joins(maps, changed[-1], use):
                 self.plan.maps[-1].cf.append(_entry(table))
             else:
                 changed.append(self._new_map(name, table, use))
         if changed != listed:
             self.plan.changes[name] = changed
+
+    def _joins(self, first: int, before: str, use: Use) -> bool:
+        """Whether a table asked so can be of the map that the word before names, of those from ``first`` on."""
+        made = self.plan.maps[first:]
+        return bool(made) and made[-1].keys == use.keys and before == self._word(made[-1].name)
 
     def _tables(self, name: str, listed: list[str]) -> Iterator[tuple[str, TableName | None, Use | None, bool]]:
         """Each word with the ldap: table it names, how that is asked, and whether it joins the one before."""
@@ -126,6 +132,15 @@ class _Planner:
         if table.name not in self._usable:
             self._usable[table.name] = self._is_usable(table)
         return self._usable[table.name]
+
+    def _narrowed(self, table: TableName | None, use: Use | None) -> Use | None:
+        """How a table is asked: one with a ``domain`` list never finds a localpart alone, so it is for addresses."""
+        if table is None or use is None or use.keys != "local" or self._local_domains():
+            return use
+        try:
+            return ADDRESSES if self._read(table).query.get("domain") else use
+        except (OSError, UnicodeDecodeError):
+            return use
 
     def _local_domains(self) -> list[str]:
         """mydestination; none when it takes a table or file to know it."""

@@ -2,8 +2,8 @@
 
 A word is a domain, compared as it is and without regard to letter case; ``!`` before it excludes; the first word that
 fits decides. ``/FILE`` stands for the words in a file, ``texthash:FILE`` for the keys in one: both are read here, once.
-Other tables would have to be asked for each key, and ``$name`` is not expanded by Postfix in a table's own file: both
-are problems that name the word.
+``ldap:FILE`` is a table that is asked for the domain of each key; so is ``proxy:ldap:FILE``. Tables of other kinds are
+not asked, and ``$name`` is not expanded by Postfix in a table's own file: both are problems that name the word.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from vmaild.postfix import lines
-from vmaild.postfix.tables import words
+from vmaild.postfix.tables import TableName, words
 
 OpenFile = Callable[[str], str]
 """The text of a file by its path. Raises OSError or UnicodeDecodeError."""
@@ -26,18 +26,38 @@ class DomainList:
 
     limited: bool = False
     names: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
+    """Domains that the tables are not asked for."""
+    tables: list[str] = field(default_factory=list)
+    """The ``ldap:`` tables that are asked for a domain that is in neither, in order."""
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def words(self) -> list[str]:
+        """The list once more, with nothing in it that must be read."""
+        return [*(f"!{name}" for name in self.excluded), *self.names, *self.tables]
 
 
 def read_domains(value: str, open_file: OpenFile) -> DomainList:
     """The domains of the list ``value``, which is expanded where Postfix expands it."""
     found = DomainList(limited=bool(words(value)))
     decided: dict[str, bool] = {}
+    late = False
     for wanted, name in _patterns(value, True, open_file, found):
-        decided.setdefault(name, wanted)
+        if not TableName.of(name).is_ldap:
+            late = late or bool(found.tables and not wanted)
+            if not (wanted or found.tables or name in decided):
+                found.excluded.append(name)
+            decided.setdefault(name, wanted)
+        elif not wanted or late:
+            found.problems.append(f"{name!r}: only whole domains can be excluded, and before all tables; write them so")
+        else:
+            found.tables.append(name)
     found.names = [name for name, wanted in decided.items() if wanted]
-    if found.limited and not found.names and not found.problems:
+    if not found.tables:
+        found.excluded.clear()
+    if found.limited and not (found.names or found.tables or found.problems):
         found.problems.append("leaves no domain over, so Postfix never asks this table")
     return found
 
@@ -58,6 +78,8 @@ def _patterns(value: str, wanted: bool, open_file: OpenFile, found: DomainList) 
                     yield from _patterns(line, positive, open_file, found)
         elif colon and not pattern.startswith("[") and kind == "texthash":
             yield from ((positive, key) for key in _keys(_text(rest, open_file, found)))
+        elif TableName.of(pattern).is_ldap:
+            yield positive, pattern
         elif colon and not pattern.startswith("["):
             found.problems.append(f"{word!r}: {_reason(kind)}")
         elif "$" in pattern:
@@ -83,8 +105,6 @@ def _keys(text: str) -> Iterator[str]:
 
 
 def _reason(kind: str) -> str:
-    if kind == "ldap":
-        return "a table that is asked for the domain of every key is not supported; write the domains out"
     if kind == "static":
         return "fits every domain; leave domain out, or write the domains out"
     if kind in _INDEXED:

@@ -92,7 +92,7 @@ def _query(source: Source, open_file: OpenFile) -> dict[str, Any]:
     source.problems += [("domain", text) for text in domains.problems]
     source.warnings += [("domain", text) for text in domains.warnings]
     if domains.limited:
-        query["domain"] = domains.names
+        query["domain"] = domains.words
     return query
 
 

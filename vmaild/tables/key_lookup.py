@@ -9,6 +9,8 @@ something answers. One search often settles all the tables.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from vmaild import lookup
@@ -17,6 +19,7 @@ from vmaild.lookup import Entry, Reply, Search, Status
 from vmaild.tables import address, dn, filter
 from vmaild.tables.members import Members, is_url
 from vmaild.tables.plan import JoinedSearch, Step, share_out
+from vmaild.tables.query import Query
 from vmaild.tables.results import VALUE_LIMIT, check_mailbox, texts, values_of
 from vmaild.tables.schema import OBJECT_CLASS, Schema
 from vmaild.tables.table import Group, TableSettings
@@ -32,11 +35,22 @@ OVERHEAD = 2000
 Settled = Reply | DataError | Search
 
 
+class MadeFrom(NamedTuple):
+    """What answers were made from: entries, the search keys that were tried, and names of what may come to be.
+
+    ``dangling`` are DNs that name no entry, and URLs, of which nobody knows what they will find.
+    """
+
+    entries: list[Entry]
+    tried: set[str]
+    dangling: list[str]
+
+
 class KeyLookup:
     """``key`` is folded; ``schema`` is that of the server which will be asked, None when it is not known."""
 
-    __slots__ = ("_alone", "_asked", "_followed", "_found", "_keys", "_plan", "_settled", "exact", "group", "key",
-                 "others", "schema", "warnings")  # fmt: skip
+    __slots__ = ("_alone", "_asked", "_domains", "_ends", "_followed", "_found", "_keys", "_plan", "_settled", "exact",
+                 "group", "key", "others", "schema", "warnings")  # fmt: skip
 
     def __init__(self, group: Group, key: str, schema: Schema | None) -> None:
         self.key = key
@@ -63,27 +77,34 @@ class KeyLookup:
         self._plan = plan = group.plans.get(shape) or group.plan(shape, keys)
         self._found: list[list[Entry] | DataError | None] = [None] * len(plan.asks)
         self._settled: list[Reply | DataError | None] = [None] * len(group.tables)
-        self._asked: JoinedSearch | _JoinedMembers | Members | None = None
+        self._asked: JoinedSearch | _JoinedMembers | Members | KeyLookup | None = None
+        self._domains: dict[tuple[Query, str], KeyLookup] = {}
+        """What tables of domains were asked, and for which domain."""
         self._followed: dict[tuple[int, Step], _JoinedMembers | Members] = {}
+        self._ends: list[Step | None] = [None] * len(group.tables)
         self._alone = False
 
     @property
     def joint(self) -> bool:
         """Whether the search last returned stands for several, so that its failure may be of one of them only."""
         asked = self._asked
-        return not self._alone and (asked.joint if isinstance(asked, JoinedSearch) else not isinstance(asked, Members))
+        if isinstance(asked, JoinedSearch):
+            return not self._alone and asked.joint
+        return not (self._alone or isinstance(asked, Members | KeyLookup))
 
     @property
     def members(self) -> Members | None:
         """Where the search last returned is for one of many members: these can be searched for side by side."""
-        return self._asked if isinstance(self._asked, Members) else None
+        asked = self._asked
+        return asked if isinstance(asked, Members) else asked.members if isinstance(asked, KeyLookup) else None
 
     @property
     def weight(self) -> int:
         """About how many bytes of memory its entries take: they are kept as long as it may go on."""
-        followed = [entries for one in self._followed.values() for entries in one.received]
+        followed = [entries for one in self._followed.values() for entries in one.received.values()]
         found = [entries for entries in self._found if isinstance(entries, list)]
-        return OVERHEAD + sum(_weight(entry) for entries in (*found, *followed) for entry in entries)
+        own = sum(_weight(entry) for entries in (*found, *followed) for entry in entries)
+        return OVERHEAD + own + sum(one.weight for one in self._domains.values())
 
     def settle(self, table: int) -> Settled:
         """What is known of the answer of the group's table at the place ``table``."""
@@ -108,12 +129,11 @@ class KeyLookup:
         """The step whose entries made the table's answer, once it is settled; None where nothing was found."""
         for step in self._plan.steps[table]:
             entries = self._found[step.ask]
-            if isinstance(entries, DataError):
-                return step
             if not entries:
                 continue
             try:
-                if self._answer_of(table, step, entries) is not None:
+                asked = not step.query.domain_tables or self._listed(step) is True
+                if asked and self._answer_of(table, step, entries) is not None:
                     return step
             except DataError:
                 return step
@@ -126,6 +146,9 @@ class KeyLookup:
     def receive(self, entries: list[Entry] | DataError) -> None:
         """Take what the search last returned by ``settle`` brought, or what is wrong with it."""
         asked = self._asked
+        if isinstance(asked, KeyLookup):
+            asked.receive(entries)
+            return
         if isinstance(entries, DataError) and self.joint:
             # It is wrong with one of its queries perhaps, and the others can be answered.
             self.split()
@@ -166,6 +189,10 @@ class KeyLookup:
     def _answer(self, number: int) -> Reply | Search:
         found = self._found
         for step in self._plan.steps[number]:
+            if step.query.domain_tables and (listed := self._listed(step)) is not True:
+                if listed is False:
+                    continue
+                return listed
             entries = found[step.ask]
             if entries is None:
                 self._asked = asked = (self._plan.single if self._alone else self._plan.joined)[step.ask]
@@ -173,9 +200,62 @@ class KeyLookup:
             if entries:
                 if not step.key:
                     self.exact = True
+                self._ends[number] = step
                 if (answer := self._answer_of(number, step, entries)) is not None:
                     return answer
+        self._ends[number] = None
         return lookup.NOT_FOUND
+
+    def made_from(self) -> MadeFrom:
+        """What the settled answers were made from."""
+        entries: dict[str, Entry] = {}
+        tried: set[str] = set()
+        dangling: list[str] = []
+        for step in self._done():
+            tried.add(self._keys[step.key].text)
+            found = self._found[step.ask]
+            if isinstance(found, list):
+                entries.update((entry.dn, entry) for entry in found)
+        for followed in self._followed.values():
+            for member, brought in followed.received.items():
+                entries.update((entry.dn, entry) for entry in brought)
+                if not brought or is_url(member):
+                    dangling.append(member)
+        for asked in self._domains.values():
+            of_domain = asked.made_from()
+            entries.update((entry.dn, entry) for entry in of_domain.entries)
+            tried |= of_domain.tried
+        return MadeFrom(list(entries.values()), tried, dangling)
+
+    def _done(self) -> Iterator[Step]:
+        """The steps that were taken, each search once."""
+        done: set[int] = set()
+        for steps, end in zip(self._plan.steps, self._ends, strict=True):
+            for step in steps:
+                if step.ask not in done:
+                    done.add(step.ask)
+                    yield step
+                if step is end:
+                    break
+
+    def _listed(self, step: Step) -> bool | Search:
+        """Whether the step's query is for this domain; the search that is to tell it first."""
+        query, domain = step.query, self._keys[step.key].domain
+        if domain in query.domain:
+            return True
+        for table in query.domain_tables:
+            if (table, domain) not in self._domains:
+                self._domains[table, domain] = KeyLookup(self.group.domain_tables[table], domain, None)
+            asked = self._domains[table, domain]
+            settled = asked.settle(0)
+            if isinstance(settled, DataError):
+                raise settled
+            if isinstance(settled, Search):
+                self._asked = asked
+                return settled
+            if settled.status is Status.FOUND:
+                return True
+        return False
 
     def _answer_of(self, number: int, step: Step, entries: list[Entry] | DataError) -> Reply | Search | None:
         """What the entries of one step make; None when the next step is to be tried."""
@@ -228,7 +308,8 @@ class KeyLookup:
 
     def _members_of(self, step: Step, known: dict[str, list[Entry]]) -> Members:
         found = self._found[step.ask]
-        return Members(step.query, self._keys[step.key], found if isinstance(found, list) else [], known)
+        entries = found if isinstance(found, list) else []
+        return Members(step.query, self._keys[step.key], entries, known, self.group.also)
 
     def _joined_members(self, number: int, step: Step, entries: list[Entry]) -> _JoinedMembers | None:
         """The search that brings members by their addresses, many at once; None when there are none to be had so.
@@ -286,8 +367,8 @@ class _JoinedMembers(NamedTuple):
     of: tuple[int, Step]
     asking: list[tuple[str, KeyLookup, JoinedSearch]]
     search: Search
-    received: tuple[list[Entry], ...] = ()
-    """The entries of members so far: none."""
+    received: Mapping[str, list[Entry]] = MappingProxyType({})
+    """The entries of each member so far: none."""
 
 
 def _weight(entry: Entry) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Mapping
 from urllib.parse import unquote
 
 from vmaild.errors import DataError
@@ -42,14 +42,15 @@ def is_url(member: str) -> bool:
     return _URL.match(member) is not None
 
 
-def member_search(query: Query, member: str) -> Search | None:
+def member_search(query: Query, member: str, also: tuple[str, ...] = ()) -> Search | None:
     """The search that brings what a DN or LDAP URL names; None for a URL that asks for no attribute of ours.
 
+    ``also`` is asked for instead where it is not empty (``Group.also``), but by a URL, which says itself what counts.
     Raises DataError for a malformed URL.
     """
     match = _URL.match(member)
     if match is None:
-        return query.search(member, Scope.BASE, _ANYTHING, query.expansion.attributes)
+        return query.search(member, Scope.BASE, _ANYTHING, also or query.expansion.attributes)
     enclosed, rest = match[1], match[2]
     if enclosed and not rest.endswith(">"):
         raise DataError(f"malformed URL {member!r}")
@@ -83,11 +84,19 @@ class Members:
     ``ask`` gives that search, or one that will be needed later, and never the same twice: these can be made at once.
     """
 
-    def __init__(self, query: Query, key: Parts, entries: list[Entry], known: dict[str, list[Entry]]) -> None:
+    def __init__(
+        self,
+        query: Query,
+        key: Parts,
+        entries: list[Entry],
+        known: dict[str, list[Entry]],
+        also: tuple[str, ...] = (),
+    ) -> None:
         self.warnings: list[str] = []
         self.search: Search | None = None
         self.needed = ""
         self._known = known
+        self._also = also
         self._ahead: deque[str] = deque()
         self._asked: set[str] = set()
         self._query = query
@@ -109,7 +118,7 @@ class Members:
             if member in self._known or member in self._asked:
                 continue
             try:
-                search = member_search(self._query, member)
+                search = member_search(self._query, member, self._also)
             except DataError as error:
                 self._fail(error)
                 return None
@@ -124,9 +133,9 @@ class Members:
         self._asked.clear()
 
     @property
-    def received(self) -> Iterable[list[Entry]]:
+    def received(self) -> Mapping[str, list[Entry]]:
         """The entries of each member so far."""
-        return self._known.values()
+        return self._known
 
     def receive(self, member: str, entries: list[Entry] | DataError) -> None:
         """Go on with what the search for ``member`` brought, or end with what is wrong with it."""
@@ -163,7 +172,7 @@ class Members:
                 self._values.take(entry, what)
             elif what in self._known:
                 pending += [(found, _ENTRY, depth) for found in reversed(self._checked(entry, what))]
-            elif (search := member_search(self._query, what)) is not None:
+            elif (search := member_search(self._query, what, self._also)) is not None:
                 pending.append((entry, what, depth))
                 self.needed = what
                 return search

@@ -123,7 +123,14 @@ class Shared(NamedTuple):
 class JoinedSearch:
     """One search for one or more asks, whose places in the plan are ``asks``."""
 
-    def __init__(self, asks: tuple[int, ...], known: Sequence[Ask], attributes: tuple[str, ...], schema: Schema | None):
+    def __init__(
+        self,
+        asks: tuple[int, ...],
+        known: Sequence[Ask],
+        attributes: tuple[str, ...],
+        schema: Schema | None,
+        also: tuple[str, ...] = (),
+    ) -> None:
         self.asks = asks
         self.joint = len(asks) > 1
         first = self._first = known[asks[0]]
@@ -133,7 +140,7 @@ class JoinedSearch:
         texts = [(_filter_text(known[ask].query, joint=self.joint), known[ask].key) for ask in asks]
         self._filter = _format([(Template(text), key) for text, key in dict.fromkeys(texts)], filter.quote)
         self._scope = query.scope
-        self._attributes = attributes or NO_ATTRIBUTES
+        self._attributes = also or attributes or NO_ATTRIBUTES
         self._tests: dict[tuple[str, int], tuple[Test, list[Sharer]]] = {}
         """By what asks have in common: the test of that, and what decides for each of them."""
         self._by_classes: dict[tuple[bytes, ...] | None, list[Shared]] = {}
@@ -150,7 +157,7 @@ class JoinedSearch:
         exists = not self.joint and query.expansion.exists and not attributes
         most = 1 if exists else MOST_ENTRIES
         limits = (most, self._base_exists, query.ignore_referrals, exists, query.directory)
-        self._rest = (attributes or NO_ATTRIBUTES, *limits)
+        self._rest = (self._attributes, *limits)
 
     def search(self, keys: Sequence[Parts]) -> Search:
         """The search for these search keys."""
@@ -238,9 +245,14 @@ def share_out(
 
 
 class Plan:
-    """The searches for keys of one shape. ``steps`` are those of each map, in the order of precedence."""
+    """The searches for keys of one shape. ``steps`` are those of each map, in the order of precedence.
 
-    def __init__(self, ways: Sequence[Sequence[tuple[Query, int]]], schema: Schema | None):
+    ``also`` is asked for instead of what the maps need, where it is not empty (``Group.also``).
+    """
+
+    def __init__(
+        self, ways: Sequence[Sequence[tuple[Query, int]]], schema: Schema | None, also: tuple[str, ...] = ()
+    ) -> None:
         self._schema = schema
         queries = [query for way in ways for query, _ in way]
         # A map by itself that only asks whether there is an entry need not see what it is.
@@ -254,10 +266,10 @@ class Plan:
         self.joined: list[JoinedSearch] = []
         """For each ask, the search that it shares."""
         joins = self._joins()
-        made = {id(asks): JoinedSearch(tuple(asks), self.asks, attributes, schema) for asks in joins}
+        made = {id(asks): JoinedSearch(tuple(asks), self.asks, attributes, schema, also) for asks in joins}
         self.joined = [next(made[id(asks)] for asks in joins if ask in asks) for ask in range(len(self.asks))]
         self.single = [
-            JoinedSearch((ask,), self.asks, attributes, schema) if self.joined[ask].joint else self.joined[ask]
+            JoinedSearch((ask,), self.asks, attributes, schema, also) if self.joined[ask].joint else self.joined[ask]
             for ask in range(len(self.asks))
         ]
         """For each ask, the search for it alone."""

@@ -35,7 +35,7 @@ class Query:
     query_filter: FilterTemplate
     expansion: Expansion
     domain: frozenset[str] = frozenset()
-    """Only keys in these domains are asked for; empty for all."""
+    """Only keys in these domains are asked for; empty for all, unless there are ``domain_tables``."""
     localpart: frozenset[str] = frozenset()
     """Only keys with these localparts are asked for; empty for all."""
     size_limit: int = 0
@@ -46,6 +46,10 @@ class Query:
     """What points to other servers does not count, as in Postfix; else an answer with such an object is a failure."""
     directory: int = 0
     """The number of the directory that is asked, where there are several."""
+    excluded: frozenset[str] = frozenset()
+    """Domains that the ``domain_tables`` are not asked for."""
+    domain_tables: tuple[Query, ...] = ()
+    """A key in another domain is asked for when one of these finds its domain."""
 
     @property
     def question(self) -> Question:
@@ -75,8 +79,10 @@ class Query:
 
         Where there is a list of domains, a key without a localpart is not (ldap_table(5), domain).
         """
-        if self.domain and not (key.localpart and key.domain in self.domain):
-            return False
+        if self.domain or self.domain_tables:
+            in_table = self.domain_tables and key.domain and key.domain not in self.excluded
+            if not (key.localpart and (key.domain in self.domain or in_table)):
+                return False
         if self.localpart and key.localpart not in self.localpart:
             return False
         return self.expansion.result_format.answers(key)

@@ -36,8 +36,8 @@ RECURSION_LIMIT = 1000
 VALUE_LIMIT = 100_000 - len("OK ")
 
 VALUES_LIMIT = 5_000
-"""Values that one result is made of at most, whatever becomes of them, members apart: it is made in one go, which takes
-up to 15 ms with a ``result_format``. Postfix takes a thousand addresses for a recipient (postconf(5),
+"""Values that one result is made of at most by default, whatever becomes of them, members apart: it is made in one go,
+which takes up to 15 ms with a ``result_format``. Postfix takes a thousand addresses for a recipient (postconf(5),
 virtual_alias_expansion_limit)."""
 
 _FEW = 8
@@ -63,6 +63,8 @@ class Expansion:
     """Longest chain of DNs and URLs, the first search included."""
     one_value_per_entry: bool = False
     """Of several values of an entry return only one: that in its RDN, else the first."""
+    most_values: int = VALUES_LIMIT
+    """Values that a result is made of, members apart."""
     exists: bool = False
     """Any entry answers the key itself; no attribute counts."""
     is_empty: bool = field(init=False)
@@ -200,8 +202,8 @@ def values_of(expansion: Expansion, key: Parts, entries: list[Entry]) -> list[st
     for entry in entries:
         names = [name for name, _ in expansion.parts(entry)]
         looked_at += sum(len(entry.attributes[name]) for name in names)
-        if looked_at > VALUES_LIMIT:
-            raise DataError(f"{entry.dn}: more than {VALUES_LIMIT} values for one reply")
+        if looked_at > expansion.most_values:
+            raise DataError(f"{entry.dn}: more than {expansion.most_values} values for one reply")
         if expansion.one_value_per_entry:
             values.take(entry, one_value(entry, expansion))
         else:

@@ -75,17 +75,38 @@ class Group:
         self.directory = next((query.directory for table in tables for query in table.queries), 0)
         self.search_keys = _search_keys(self.tables[0].settings)
         self.plans: dict[object, Plan] = {}
+        self.also: tuple[str, ...] = ()
+        """What every search asks for, lower case, that of the maps included; empty for no more than they need."""
         self.schema: Schema | None = None
         queries = [query for table in tables for query in table.queries]
         # What the shape of a key is made of, beside which parts it has.
         self.localparts = frozenset[str]().union(*(query.localpart for query in queries))
-        self.domains = frozenset[str]().union(*(query.domain for query in queries))
+        self.domains = frozenset[str]().union(*(query.domain | query.excluded for query in queries))
+        self.domain_tables = {one: _alone(one) for query in queries for one in query.domain_tables}
+        """What is asked for the domain of a key (``Query.domain_tables``)."""
         self.labels = tuple(dict.fromkeys(get for query in queries for get in query.labels))
 
     @property
     def meaning(self) -> tuple[object, ...]:
         """Equal for groups whose maps have the same names and give the same answers from the same entries."""
         return tuple((table.name, _values(table.settings), tuple(map(_values, table.queries))) for table in self.tables)
+
+    @property
+    def queries(self) -> list[Query]:
+        """All that is asked for its maps, ``domain_tables`` included."""
+        return [query for table in self.tables for query in table.queries] + list(self.domain_tables)
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """Every attribute that its maps look at, lower case."""
+        return frozenset[str]().union(*(query.attributes for query in self.queries))
+
+    def ask_also(self, attributes: frozenset[str]) -> None:
+        """Ask for these attributes of every entry from now on, whatever the maps need of it."""
+        self.also = tuple(sorted(attributes | self.attributes))
+        self.plans.clear()
+        for group in self.domain_tables.values():
+            group.ask_also(attributes)
 
     def use(self, schema: Schema | None) -> None:
         """Make plans for a server with this schema from now on."""
@@ -105,8 +126,12 @@ class Group:
             ]
             for table in self.tables
         ]
-        plan = self.plans[shape] = Plan(ways, self.schema)
+        plan = self.plans[shape] = Plan(ways, self.schema, self.also)
         return plan
+
+
+def _alone(query: Query) -> Group:
+    return Group([Table("domain", [query], TableSettings(keys="exact"))])
 
 
 def _values(thing: Any) -> object:
@@ -115,7 +140,9 @@ def _values(thing: Any) -> object:
         return thing.text
     if is_dataclass(thing):
         return tuple((field.name, _values(getattr(thing, field.name))) for field in fields(thing) if field.init)
-    return thing
+    if isinstance(thing, frozenset):
+        return tuple(sorted(thing))
+    return tuple(map(_values, thing)) if isinstance(thing, tuple) else thing
 
 
 def _search_keys(settings: TableSettings) -> Callable[[str], list[Parts]]:

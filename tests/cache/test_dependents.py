@@ -1,0 +1,121 @@
+"""Which records depend on what: against a dict that says the same."""
+
+from __future__ import annotations
+
+import random
+import uuid
+
+import pytest
+
+from vmaild.cache.dependents import (
+    CROWD,
+    Dependents,
+    digest_of,
+    entry_parts,
+    of_address,
+    of_domain,
+    of_entry,
+    of_name,
+)
+from vmaild.directory import UuidSet
+
+ENTRY = of_entry(uuid.UUID(int=7).bytes)
+
+
+def test_what_depends_on_an_entry_is_told_once():
+    dependents = Dependents(lambda key: True)
+    dependents.add(ENTRY, b"one", 1)
+    dependents.add(ENTRY, b"two", 1)
+    assert dependents.has(ENTRY)
+    assert sorted(dependents.take(ENTRY)) == [b"one", b"two"]
+    assert not dependents.has(ENTRY)
+    assert dependents.take(ENTRY) == []
+
+
+def test_who_has_seen_what_is_there_now_is_left_alone():
+    dependents = Dependents(lambda key: True)
+    dependents.add(ENTRY, b"old", 1)
+    dependents.add(ENTRY, b"new", 2)
+    assert dependents.take(ENTRY, 2) == [b"old"]
+    assert dependents.has(ENTRY)
+    assert dependents.take(ENTRY, 3) == [b"new"]
+
+
+def test_a_key_that_is_added_again_has_its_newest_digest():
+    dependents = Dependents(lambda key: True)
+    dependents.add(ENTRY, b"one", 1)
+    dependents.add(ENTRY, b"one", 2)
+    assert dependents.take(ENTRY, 2) == []
+    assert dependents.take(ENTRY, 1) == [b"one"]
+
+
+@pytest.mark.parametrize("digest", [2, 3])
+def test_a_crowd_that_saw_different_states_is_told_of_any_change(digest):
+    dependents = Dependents(lambda key: True)
+    keys = [b"%d" % number for number in range(5 * CROWD)]
+    for number, key in enumerate(keys):
+        dependents.add(ENTRY, key, 1 if number == 3 else 2)
+    assert sorted(dependents.take(ENTRY, digest)) == sorted(keys)
+
+
+def test_a_crowd_that_saw_one_state_is_left_alone_while_it_is_there():
+    dependents = Dependents(lambda key: True)
+    for number in range(5 * CROWD):
+        dependents.add(ENTRY, b"%d" % number, 2)
+    assert dependents.take(ENTRY, 2) == []
+    assert len(dependents.take(ENTRY, 1)) == 5 * CROWD
+
+
+def test_records_that_have_gone_do_not_stay_for_ever():
+    alive: set[bytes] = set()
+    dependents = Dependents(alive.__contains__)
+    for number in range(100_000):
+        key = b"%d" % number
+        alive.add(key)
+        dependents.add(of_address(str(number)), key)
+        dependents.add(of_domain("d.example"), key)
+        alive.discard(b"%d" % (number - 100))
+    assert len(dependents) < 30_000, "a few places in each table"
+
+
+def test_random_dependences_are_those_of_a_dict():
+    rng = random.Random(1)
+    tokens = [of_address(str(number)) for number in range(300)] + [of_entry(rng.randbytes(16)) for _ in range(300)]
+    dependents, model = Dependents(lambda key: True), {}
+    for _ in range(50_000):
+        token = rng.choice(tokens[: rng.choice((3, 600))])
+        if rng.random() < 0.97:
+            key, digest = b"%d" % rng.randrange(40), rng.randrange(2)
+            dependents.add(token, key, digest)
+            model.setdefault(token, {})[key] = digest
+        else:
+            digest = rng.randrange(3)
+            wanted = {key for key, seen in model.get(token, {}).items() if seen != digest}
+            taken = dependents.take(token, digest)
+            assert wanted <= set(taken) <= set(model.get(token, ()))
+            for key in taken:
+                del model[token][key]
+    assert {token for token in tokens if dependents.has(token)} == {token for token, keys in model.items() if keys}
+    assert set(dependents.entries()) == {token for token, keys in model.items() if keys and token >> 63}
+
+
+def test_an_entry_is_found_again_among_those_that_are_there():
+    rng = random.Random(2)
+    uuids = [rng.randbytes(16) for _ in range(20_000)]
+    there = UuidSet()
+    for one in uuids[::2]:
+        there.add(one)
+
+    def is_there(token: int) -> bool:
+        crc, part = entry_parts(token)
+        return any(of_entry(one) == token for one in there.with_part(crc, part, 5))
+
+    assert [is_there(of_entry(one)) for one in uuids[:2000]] == [True, False] * 1000
+
+
+def test_the_digest_is_of_name_and_values_whatever_their_order():
+    one = {"mail": (b"a@d.example",), "mailbox": (b"d.example/a/",)}
+    assert digest_of("x", one) == digest_of("x", dict(reversed(one.items())))
+    assert digest_of("x", one) != digest_of("y", one)
+    assert digest_of("x", one) != digest_of("x", {**one, "mailbox": (b"d.example/b/",)})
+    assert of_name((("cn", "x"),)) != of_address("x")

@@ -1,0 +1,124 @@
+"""Hearing of changes on a real slapd: sync, poll, none; what is caught up with after a break."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.directory import sync_rig
+from tests.directory.rig import until
+from tests.feed.rig import ALIAS, DOMAINS, MAILBOX, hearing
+from tests.support.directory import account, alias
+from vmaild.demo.slapd import Slapd
+from vmaild.demo.tree import SEARCH_BASE, tree
+from vmaild.feed import feed
+from vmaild.lookup import NOT_FOUND, found
+
+DOMAIN1 = f"o=domain1.example,{SEARCH_BASE}"
+
+
+@pytest.fixture
+def slapd(tmp_path: Path) -> Iterator[Slapd]:
+    with Slapd(tmp_path / "slapd", ldif=tree(), syncprov=True) as running:
+        yield running
+
+
+def dn(address: str) -> str:
+    return f"mail={address},o={address.rpartition('@')[2]},{SEARCH_BASE}"
+
+
+@pytest.mark.parametrize("changes", ["auto", "poll"])
+async def test_what_changes_shows_and_what_does_not_stays(slapd: Slapd, changes: str) -> None:
+    async with hearing([slapd.uri], changes) as site:
+        assert (await site.find("user2@domain2.example")).text == b"domain2.example/user2/"
+        assert await site.find("new@domain1.example") == NOT_FOUND
+        began = time.monotonic()
+        await asyncio.to_thread(slapd.add, account("new@domain1.example"))
+        await site.seconds_until_changed("new@domain1.example", MAILBOX, NOT_FOUND, began)
+        before = await site.find("new@domain1.example")
+        await sync_rig.change(slapd, dn("new@domain1.example"), "delete")
+        await site.seconds_until_changed("new@domain1.example", MAILBOX, before, began)
+        if changes == "auto":
+            assert site.is_cached("user2@domain2.example")
+            assert site.freshness.counters.aged == 0
+
+
+async def test_a_login_that_is_recorded_drops_nothing(slapd: Slapd) -> None:
+    async with hearing([slapd.uri]) as site:
+        await site.find("user1@domain1.example")
+        for number in range(5):
+            what = ("modify", "replace: description", f"description: {number}")
+            await sync_rig.change(slapd, dn("user1@domain1.example"), *what)
+        await until(lambda: site.freshness.counters.changes >= 5)
+        assert site.freshness.counters.dropped == 0
+        assert site.is_cached("user1@domain1.example")
+
+
+@pytest.mark.parametrize("changes", ["auto", "poll"])
+async def test_a_renamed_domain_takes_its_addresses_along(slapd: Slapd, changes: str) -> None:
+    async with hearing([slapd.uri], changes) as site:
+        before = await site.find("user1@domain1.example")
+        await site.find("domain1.example", DOMAINS)
+        await site.find("user2@domain2.example")
+        began = time.monotonic()
+        await sync_rig.rename(slapd, DOMAIN1, "o=renamed.example")
+        await site.seconds_until_changed("user1@domain1.example", MAILBOX, before, began)
+        assert await site.find("domain1.example", DOMAINS) == NOT_FOUND
+        assert await site.find("renamed.example", DOMAINS) == found(b"renamed.example")
+        if changes == "auto":
+            assert site.is_cached("user2@domain2.example")
+
+
+async def test_what_happened_while_slapd_was_away_is_caught_up_with(slapd: Slapd) -> None:
+    async with hearing([slapd.uri]) as site:
+        for address in ("user1@domain1.example", "user2@domain2.example", "john.doe@domain1.example"):
+            assert (await site.find(address)) != NOT_FOUND
+        assert await site.find("new@domain2.example") == NOT_FOUND
+        fed = site.feed.counters.connects
+        await asyncio.to_thread(slapd.stop)
+        await asyncio.to_thread(slapd.start)
+        await sync_rig.change(slapd, dn("user2@domain2.example"), "delete")
+        await sync_rig.add(slapd, account("new@domain2.example"))
+        await until(lambda: site.feed.counters.connects > fed and site.feed.counters.mode == "sync" and site.pool.ready)
+        assert (await site.find("new@domain2.example")).text == b"domain2.example/new/"
+        assert await site.find("user2@domain2.example") == NOT_FOUND
+        assert site.is_cached("user1@domain1.example")
+
+
+async def test_when_nothing_is_heard_lives_are_as_without_a_feed(slapd: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "GRACE", 0.2)
+    async with hearing([slapd.uri]) as site:
+        await site.find("user1@domain1.example")
+        key = site.maps._maps[MAILBOX.encode()].prefix + b"user1@domain1.example"
+        record = site.cache.get(key)
+        assert record is not None
+        assert record.expires_at > time.monotonic() + 70_000
+        await asyncio.to_thread(slapd.stop)
+        await until(lambda: not site.freshness.hears)
+        assert record.expires_at < time.monotonic() + 301
+        await asyncio.to_thread(slapd.start)
+        await until(lambda: site.freshness.hears)
+
+
+async def test_without_syncprov_nothing_is_heard_and_it_is_told_why(tmp_path: Path) -> None:
+    with Slapd(tmp_path / "slapd", ldif=tree()) as plain:
+        async with hearing([plain.uri], wait="none") as site:
+            await until(lambda: "contextCSN" in site.feed.counters.why)
+            await site.find("user1@domain1.example")
+            assert not site.freshness.hears
+            assert len(site.freshness) == 0, "what nobody will ask for costs nothing"
+            assert not site.freshness.made
+            record = site.cache.all()[0]
+            assert record.expires_at < time.monotonic() + 301
+
+
+async def test_a_new_catch_all_answers_what_was_not_found(slapd: Slapd) -> None:
+    async with hearing([slapd.uri]) as site:
+        assert await site.find("any@domain1.example", ALIAS) == NOT_FOUND
+        began = time.monotonic()
+        await asyncio.to_thread(slapd.add, alias("@domain1.example", "all@x.example"))
+        await site.seconds_until_changed("any@domain1.example", ALIAS, NOT_FOUND, began)

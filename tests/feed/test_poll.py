@@ -1,0 +1,139 @@
+"""Polling, over a server that is not there: what is found, what is not, and when everything is aged."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from vmaild.directory import Cookie
+from vmaild.errors import DirectoryFailure
+from vmaild.feed.poll import DOUBT, MOST, Poll
+from vmaild.lookup import Entry, Search
+
+UUID = b"0f0f0f0f-0f0f-1041-8613-559050440000"
+
+
+def csn(number: int, sid: int = 1) -> bytes:
+    return b"202601010000%02d.000000Z#000000#%03x#000000" % (number, sid)
+
+
+class FakeFreshness:
+    heard_attributes = ("entryuuid", "mail", "hassubordinates")
+
+    def __init__(self) -> None:
+        self.changes: list[str] = []
+        self.aged = 0
+
+    def changed(self, name, uuid, attributes, *, added):
+        assert "entrycsn" not in attributes
+        assert len(uuid) == 16
+        self.changes.append(name)
+
+    def age_all(self):
+        self.aged += 1
+
+
+class Server:
+    def __init__(self) -> None:
+        self.context = [csn(1)]
+        self.written: list[Entry] | DirectoryFailure = []
+        self.searches: list[Search] = []
+        self.freshness = FakeFreshness()
+        self.poll = Poll(self.freshness, self.find, "o=x", "dc=x", Cookie.of_context([csn(1)]))  # type: ignore[arg-type]
+
+    async def find(self, search: Search) -> list[Entry]:
+        if search.base == "dc=x":
+            return [Entry("dc=x", {"contextcsn": tuple(self.context)} if self.context else {})]
+        self.searches.append(search)
+        if isinstance(self.written, DirectoryFailure):
+            raise self.written
+        return self.written
+
+    def once(self, now: float = 0.0) -> None:
+        asyncio.run(self.poll.once(now))
+
+
+def entry(name: str, stamp: bytes, *uuid: bytes) -> Entry:
+    return Entry(name, {"entrycsn": (stamp,), "entryuuid": uuid or (UUID,), "mail": (b"a@d.example",)})
+
+
+def test_while_nothing_moves_nothing_is_searched():
+    server = Server()
+    server.once()
+    assert (server.searches, server.freshness.aged) == ([], 0)
+
+
+def test_what_was_written_is_told():
+    server = Server()
+    server.context = [csn(2)]
+    server.written = [entry("cn=a", csn(2)), entry("cn=b", csn(1))]
+    server.once()
+    assert server.freshness.changes == ["cn=a", "cn=b"]
+    assert server.freshness.aged == 0
+    assert server.searches[0].filter == f"(entryCSN>={csn(1).decode()})"
+    assert server.searches[0].size_limit == MOST
+    server.once()
+    assert len(server.searches) == 1
+
+
+@pytest.mark.parametrize("written", [[], [entry("cn=a", csn(2))]], ids=["nothing found", "not the newest"])
+def test_a_move_that_no_entry_explains_ages_everything(written):
+    server = Server()
+    server.context = [csn(3)]
+    server.written = written
+    server.once()
+    assert server.freshness.aged == 1
+
+
+def test_too_many_entries_age_everything():
+    server = Server()
+    server.context = [csn(3)]
+    server.written = DirectoryFailure("too many", "limit")
+    server.once()
+    assert server.freshness.aged == 1
+    assert server.poll.last == Cookie.of_context([csn(3)])
+
+
+def test_another_failure_leaves_what_is_known_where_it_was():
+    server = Server()
+    server.context = [csn(3)]
+    server.written = DirectoryFailure("down", "unavailable")
+    with pytest.raises(DirectoryFailure):
+        server.once()
+    assert server.poll.last == Cookie.of_context([csn(1)])
+
+
+def test_a_server_id_that_is_new_ages_everything():
+    server = Server()
+    server.context = [csn(1), csn(1, sid=2)]
+    server.once()
+    assert server.freshness.aged == 1
+
+
+def test_an_entry_without_its_uuid_ages_everything():
+    server = Server()
+    server.context = [csn(2)]
+    server.written = [entry("cn=a", csn(2), b"nonsense")]
+    server.once()
+    assert server.freshness.aged == 1
+
+
+def test_a_deletion_that_another_change_may_have_hidden_is_over_after_a_while():
+    server = Server()
+    server.context = [csn(2)]
+    server.written = [entry("cn=a", csn(2))]
+    server.once(0.0)
+    server.once(DOUBT - 1)
+    assert server.freshness.aged == 0
+    server.once(DOUBT)
+    assert server.freshness.aged == 1
+    server.once(3 * DOUBT)
+    assert server.freshness.aged == 1, "nothing has happened since"
+
+
+def test_a_state_that_is_gone_is_a_failure():
+    server = Server()
+    server.context = []
+    with pytest.raises(DirectoryFailure):
+        server.once()

@@ -1,0 +1,14 @@
+"""Hears of the directory's changes, for the server in use, and tells the maps (``vmaild.maps.freshness``).
+
+feed       which way: sync, poll or none; connects again, and sees to the ages
+poll       asking once a second
+domains    the hosted domains as a set
+diagnosis  what a server offers, and what is missing in slapd's configuration
+counters   what is counted
+"""
+
+from vmaild.feed.counters import FeedCounters
+from vmaild.feed.domains import HostedDomains
+from vmaild.feed.feed import Feed
+
+__all__ = ["Feed", "FeedCounters", "HostedDomains"]

@@ -1,0 +1,254 @@
+"""Which way changes are heard of the server in use, and for how long what is known may be trusted.
+
+In this order: **sync** (a ``SyncStream``), **poll** (``vmaild.feed.poll``), **none**. A stream that ended is opened
+again with the last cookie, so that what happened meanwhile is reported exactly. While nothing is heard for ``GRACE``
+seconds, all lives are capped to those without a feed, counted from when changes were last heard.
+
+Each server is heard by itself: when lookups go to another one, the feed goes along, with the cookie of what was heard
+so far. Records that another server than the one that is heard has answered live as if nothing was heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from vmaild.cache.dependents import entry_parts, of_entry
+from vmaild.directory import (
+    ANSWER,
+    INTERVAL,
+    AgeAll,
+    Changed,
+    Context,
+    Cookie,
+    Deleted,
+    DirectorySettings,
+    Moved,
+    Persisting,
+    Pool,
+    Present,
+    Refused,
+    State,
+    StreamEnded,
+    SyncSearch,
+    SyncStream,
+    UuidSet,
+    open_stream,
+    present,
+    read_context,
+    reader,
+)
+from vmaild.errors import DirectoryFailure
+from vmaild.feed.counters import FeedCounters, Mode
+from vmaild.feed.poll import Poll
+from vmaild.maps import Freshness
+
+logger = logging.getLogger("vmaild.feed")
+
+GRACE = 5.0
+"""Seconds without a feed after which lives are capped: a stream is back in less, and hears what it has missed."""
+
+PAUSES = (0.02, 0.1, 0.5, 1.0, 2.0)
+"""Seconds between two tries, one after the other; the last for all others. Each is shortened by up to a third."""
+
+RETRY = 30.0
+"""Seconds after which a server that offers no changes is asked again whether it does."""
+
+LOOK = 0.1
+"""Seconds between two looks at which server lookups go to."""
+
+SILENCE = INTERVAL + ANSWER
+"""Seconds for which a server that hangs may have been silent before that is noticed."""
+
+NO_CONTEXT = "no contextCSN can be seen on the database's suffix: overlay syncprov, and read access for vmaild"
+
+Failures = (OSError, ValueError, Refused, DirectoryFailure)
+
+
+class NotOffered(Exception):
+    """The server does not offer this way to hear of changes."""
+
+
+class Feed:
+    """``run`` is to be a task of its own."""
+
+    def __init__(
+        self,
+        settings: DirectorySettings,
+        pool: Pool,
+        freshness: Freshness,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._freshness = freshness
+        self._clock = clock
+        self._last: Cookie | None = None
+        self._heard_at = clock()
+        self._failures = 0
+        self._refused: set[str] = set()
+        self._poll: Poll | None = None
+        self.counters = FeedCounters()
+
+    def follow(self, before: Feed) -> None:
+        """Take the place of ``before``, with the same directory: hear what happened since it heard last."""
+        self._last = before._last if before._poll is None else before._poll.last
+        self._heard_at = before._clock() if before.counters.mode != "none" else before._heard_at
+        self.counters.connects, self.counters.losses = before.counters.connects, before.counters.losses
+
+    async def run(self) -> None:
+        """Hear of changes until cancelled."""
+        hearing: asyncio.Task[None] | None = None
+        uri = ""
+        try:
+            while True:
+                current = self._pool.current_uri
+                if current != uri or hearing is None or hearing.done():
+                    if hearing is not None:
+                        await _end(hearing)
+                        self._lost("lookups go to another server")
+                    uri = current
+                    hearing = asyncio.create_task(self._hear(uri)) if uri else None
+                if self.counters.mode != "none":
+                    self._heard_at = self._clock()
+                elif self._clock() > self._heard_at + GRACE:
+                    self._freshness.lost(self._heard_at - SILENCE)
+                await asyncio.sleep(LOOK)
+        finally:
+            if hearing is not None:
+                await _end(hearing)
+
+    async def _hear(self, uri: str) -> None:
+        """Hear one server, again and again."""
+        while True:
+            pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
+            self._failures += 1
+            try:
+                await self._once(uri)
+            except Failures as error:
+                self._lost(str(error) or type(error).__name__)
+            except NotOffered as error:
+                self._lost(str(error))
+                if not self._freshness.hears:
+                    self._freshness.not_offered()
+                pause = RETRY
+            await asyncio.sleep(pause * (1 - random.random() / 3))
+
+    async def _once(self, uri: str) -> None:
+        stream = await open_stream(uri, self._settings)
+        try:
+            context = await read_context(reader(stream, self._settings), self._settings.search_base)
+            if context.cookie is None:
+                raise NotOffered(NO_CONTEXT)
+            if self._settings.changes != "poll" and context.offers_sync and uri not in self._refused:
+                await self._sync(uri, stream, context)
+                return
+        finally:
+            stream.close()
+        if self._settings.changes == "sync":
+            raise NotOffered("the database does not offer RFC 4533: overlay syncprov")
+        await self._ask(uri, context)
+
+    # --- sync ---------------------------------------------------------------------------------------------------------
+
+    async def _sync(self, uri: str, stream: SyncStream, context: Context) -> None:
+        start = self._start(context)
+        attributes = self._freshness.heard_attributes
+        search = SyncSearch(self._settings.search_base, present("objectClass"), attributes, start)
+        stream.search(search, context.suffix)
+        persisting = False
+        async for output in stream:
+            if isinstance(output, StreamEnded):
+                self._ended(uri, output)
+            elif isinstance(output, Persisting):
+                persisting = True
+                self._hearing("sync", uri)
+            elif isinstance(output, Changed):
+                added = persisting and output.state is State.ADD
+                self._freshness.changed(output.dn, output.uuid, output.attributes, added=added)
+            else:
+                await self._take(output)
+
+    async def _take(self, output: Deleted | Moved | Present | AgeAll) -> None:
+        if isinstance(output, Moved):
+            self._last = output.cookie if self._last is None else self._last.merged(output.cookie)
+        elif isinstance(output, Deleted):
+            self._freshness.deleted(output.uuid)
+        elif isinstance(output, Present):
+            await self._freshness.present(_Members(output.uuids).__contains__)
+        else:
+            logger.info("everything is looked up again when it is next used: %s", output.reason)
+            self._freshness.age_all()
+            if self.counters.mode == "none":
+                self._last = None  # the refresh cannot report what happened since: begin with what is there now
+
+    def _start(self, context: Context) -> Cookie:
+        """The state from which on changes are to be reported."""
+        assert context.cookie is not None
+        if self._last is None or context.cookie.is_behind(self._last):
+            # What happened up to now was not heard, or the server has not heard of all that another had.
+            self._freshness.hears_from_now()
+            self._last = context.cookie if self._last is None else self._last.merged(context.cookie)
+            return context.cookie
+        return self._last
+
+    def _ended(self, uri: str, ended: StreamEnded) -> None:
+        if self.counters.mode == "none" and ended.code in (2, 12, 50):
+            # RFC 4511, appendix A: protocolError, unavailableCriticalExtension, insufficientAccessRights.
+            self._refused.add(uri)
+        raise DirectoryFailure(f"LDAP result {ended.code}: {ended.text}", "refused")
+
+    # --- poll ---------------------------------------------------------------------------------------------------------
+
+    async def _ask(self, uri: str, context: Context) -> None:
+        start = self._start(context)
+        self._poll = Poll(self._freshness, self._pool.search, self._settings.search_base, context.suffix, start)
+        try:
+            await self._poll.once(self._clock())
+            self._hearing("poll", uri)
+            await self._poll.run(self._clock)
+        finally:
+            self._last, self._poll = self._poll.last, None
+
+    # --- how it stands ------------------------------------------------------------------------------------------------
+
+    def _hearing(self, mode: Mode, uri: str) -> None:
+        self._failures = 0
+        self.counters.connects += 1
+        self._freshness.heard(uri)
+        self._set(mode, uri, "")
+
+    def _lost(self, why: str) -> None:
+        if self.counters.mode != "none":
+            self._heard_at = self._clock()
+            self.counters.losses += 1
+        self._set("none", "", why)
+
+    def _set(self, mode: Mode, uri: str, why: str) -> None:
+        before = self.counters
+        if (before.mode, before.server, before.why) != (mode, uri, why):
+            text = f"changes of {uri} are heard by {mode}" if uri else f"changes are not heard: {why}"
+            logger.info("%s", text)
+        before.mode, before.server, before.why = mode, uri, why
+
+
+class _Members:
+    """Whether the entry of a token is among those that are there."""
+
+    def __init__(self, uuids: UuidSet) -> None:
+        self._uuids = uuids
+
+    def __contains__(self, token: object) -> bool:
+        assert isinstance(token, int)
+        crc, part = entry_parts(token)
+        return any(of_entry(uuid) == token for uuid in self._uuids.with_part(crc, part, 5))
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    (outcome,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(outcome, Exception):
+        logger.error("hearing of changes failed by a bug", exc_info=outcome)

@@ -1,0 +1,113 @@
+"""What goes on behind the maps of one configuration: changes are heard, hosted domains read, a snapshot written.
+
+For each directory a ``Feed`` hears of the changes of the server in use, and tells the ``Freshness`` of the groups that
+are looked up there. A group whose maps ask several directories has none: its answers live for ``ttl``.
+
+When another configuration is taken over, its hearing follows on the last one where both have the same directory
+(``follow``): records that stay are followed on, and what changed in between is told by the feed's cookie.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from vmaild.admin import FeedMetrics
+from vmaild.cache import Cache
+from vmaild.config import Config
+from vmaild.directory import Directories, Pool
+from vmaild.feed import Feed, HostedDomains
+from vmaild.maps import Freshness, Maps
+from vmaild.snapshot import Snapshot, fingerprint
+from vmaild.tables import Group
+from vmaild.tables.hosted import hosted_domains
+
+
+class Hearing:
+    """``state_directory`` is where the snapshot is kept, None for none."""
+
+    def __init__(
+        self, config: Config, cache: Cache, directory: Directories, maps: Maps, state_directory: Path | None = None
+    ) -> None:
+        self._maps = maps
+        self._tasks: list[asyncio.Task[None]] = []
+        self.freshness: dict[int, Freshness] = {}
+        """By the number of the directory."""
+        self.feeds: dict[int, Feed] = {}
+        for number, (settings, pool) in enumerate(zip(config.directories, directory.pools, strict=True)):
+            pool.server_changed = functools.partial(self._server_changed, number, pool)
+            groups = [(prefix, group) for prefix, group in maps.groups if _directories(group) == {number}]
+            if settings.changes != "none" and groups:
+                self.freshness[number] = freshness = Freshness(cache, groups, 2 * maps.timeout)
+                maps.hear(freshness, [group for _, group in groups])
+                self.feeds[number] = Feed(settings, pool, freshness)
+        self.domains = self._hosted_domains(config, directory)
+        self.metrics = FeedMetrics(list(self.feeds.values()), list(self.freshness.values()), self.domains)
+        self.snapshot = None if state_directory is None else self._snapshot(config, cache, directory, state_directory)
+
+    def _server_changed(self, number: int, pool: Pool) -> None:
+        self._maps.server_changed(number, behind=pool.behind)
+
+    def _hosted_domains(self, config: Config, directory: Directories) -> HostedDomains | None:
+        hosted = hosted_domains(config.maps.groups)
+        if hosted is None or not config.cache.stale_domains:
+            return None
+        return HostedDomains(
+            hosted,
+            self._maps,
+            self.freshness.get(hosted.group.directory),
+            directory.pools[hosted.group.directory].search,
+            stale=config.cache.stale_domains,
+            canaries=config.maps.canaries.get(hosted.group.tables[0].name, ()),
+            clock=time.monotonic,
+        )
+
+    def _snapshot(self, config: Config, cache: Cache, directory: Directories, state_directory: Path) -> Snapshot:
+        meaning = fingerprint(
+            [(one.search_base, one.bind_method, one.bind_dn) for one in config.directories],
+            [group.meaning for group in config.maps.groups],
+        )
+        bases = [one.search_base for one in config.directories]
+        return Snapshot(state_directory, meaning, cache, list(zip(directory.pools, bases, strict=True)), self.domains)
+
+    def follow(self, before: Hearing) -> None:
+        """Take the place of ``before``, which is ``stop``ped, with the same directories."""
+        for number, freshness in self.freshness.items():
+            if number in before.freshness:
+                freshness.follow(before.freshness[number])
+                self.feeds[number].follow(before.feeds[number])
+        if self.domains is not None and before.domains is not None:
+            self.domains.follow(before.domains)
+        if self.snapshot is not None and before.snapshot is not None:
+            self.snapshot.follow(before.snapshot)
+
+    def start(self, *, restore: bool = False) -> None:
+        """Begin, in the background; with ``restore`` by what the snapshot says."""
+        for feed in self.feeds.values():
+            self._begin(feed.run())
+        if self.domains is not None:
+            self._begin(self.domains.run())
+        if self.snapshot is not None:
+            self._begin(self.snapshot.run(restore=restore))
+
+    def stop(self) -> None:
+        """Hear no more."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def close(self) -> None:
+        """End all of it. Can be called twice, and without ``start``."""
+        self.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(freshness.close() for freshness in self.freshness.values()))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+
+def _directories(group: Group) -> set[int]:
+    return {query.directory for query in group.queries}

@@ -1,0 +1,379 @@
+"""What a change in the directory drops from the cache, and what hearing of changes does to the ages of the rest.
+
+``changed``, ``deleted``, ``present`` and ``age_all`` say what happened. A change drops
+
+- the records made from the entry, unless what they saw of it is what is there now: a login that is recorded in it
+  changes nothing that maps ask for;
+- those of the addresses that it names now (``vmaild.tables.naming``), and those that looked for them on the way
+  (``user+tag@domain``), or for the DN (a role whose member did not exist);
+- every "not found" of its domain, where it is new or what was known of it has changed.
+
+What cannot be told ages everything: it is served, and renewed at its next use. It is never emptied.
+
+A search that began before a change was heard must not be stored after it. So the last changes are remembered for as
+long as a search may take, and each record is compared with them when what it was made from is noted (``settle``). That
+is done for several records at once, before the next change, and in a short time for those alone that a change
+overtook.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from vmaild.cache import NEVER, Cache, Record
+from vmaild.cache.dependents import Dependents, digest_of, of_address, of_domain, of_entry, of_name
+from vmaild.lookup import NOT_FOUND, Entry
+from vmaild.maps.recent_changes import UNKNOWN, RecentChanges
+from vmaild.maps.walk import SLICE, Walk
+from vmaild.tables import Group, KeyLookup, dn
+from vmaild.tables.naming import Named, Naming
+
+SETTLED_TOGETHER = 64
+"""Records whose origin is noted at once: a third of a millisecond of work."""
+
+LONGEST_KEY = 400
+"""Bytes. No address is as long (RFC 5321, 4.5.3.1); what is known of longer keys lives as if no changes were heard."""
+
+CONTAINERS = 100_000
+"""Entries with others below whose DN is remembered: a rename of one moves those."""
+
+SUBORDINATES = "hassubordinates"
+"""Tells whether there are entries below (X.501; slapd makes it up for each answer)."""
+
+Attributes = Mapping[str, tuple[bytes, ...]]
+Made = tuple[bytes, KeyLookup, float, str]
+
+
+@dataclass(slots=True)
+class FreshnessCounters:
+    """Changes heard, those that changed nothing for the maps, records dropped, and how often everything was aged."""
+
+    changes: int = 0
+    unchanged: int = 0
+    dropped: int = 0
+    overtaken: int = 0
+    """Records not kept, since what they were made from changed while they were looked up."""
+    aged: int = 0
+
+
+class Freshness:
+    """``groups`` are those of the maps, with what their records' keys begin with. ``longest`` is how long a lookup may
+    take in the directory: seconds. ``server`` is whose changes are heard, by URI: what another says is kept as if no
+    changes were heard.
+    """
+
+    def __init__(self, cache: Cache, groups: Sequence[tuple[bytes, Group]], longest: float) -> None:
+        self._cache = cache
+        self._groups = [(prefix, group, Naming(group)) for prefix, group in groups]
+        self.named: dict[Group, Callable[[str], None]] = {}
+        """Who is to be told of the keys that entries name in a group."""
+        self._dependents = Dependents(lambda key: cache.get(key))
+        self._recent = RecentChanges(longest)
+        self._aged_at = NEVER
+        self._hears_since = NEVER
+        self._containers: dict[int, tuple[int, frozenset[str]]] = {}
+        self._reserved = 0
+        self._walk = Walk(cache, tuple(prefix for prefix, _ in groups))
+        self.counters = FreshnessCounters()
+        self.server = ""
+        self.hears = False
+        """Whether changes are heard: then what does not change lives longer."""
+        self._idle = False
+        self.made: list[Made] = []
+        """Records whose origin is not noted yet: key, lookup, when its search began, and who answered."""
+        self.attributes = frozenset[str](("entryuuid",)).union(*(group.attributes for _, group in groups))
+        """What every search asks for, so that what a change shows can be compared with it."""
+        self.heard_attributes = (*sorted(self.attributes), SUBORDINATES)
+        """What ``changed`` is to be told of an entry."""
+        for _, group in groups:
+            group.ask_also(self.attributes)
+
+    def follow(self, before: Freshness) -> None:
+        """Take the place of ``before``, with the same directory: what is noted of records that stay goes on."""
+        before.settle()
+        self._reserved, before._reserved = before._reserved, 0
+        self._dependents, self._recent, self._containers = before._dependents, before._recent, before._containers
+        self._aged_at, self._hears_since = before._aged_at, before._hears_since
+        self.counters, self.server, self.hears = before.counters, before.server, before.hears
+        self._idle = before._idle
+
+    @property
+    def changed_at(self) -> float:
+        """When the last change was heard, by the cache's clock; minus infinity for never."""
+        return self._recent.last_at
+
+    @property
+    def now(self) -> float:
+        """The cache's clock."""
+        return self._cache.clock()
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory what is noted takes."""
+        return self._dependents.size
+
+    def __len__(self) -> int:
+        """How many dependences are noted."""
+        return len(self._dependents)
+
+    # --- what records were made from ----------------------------------------------------------------------------------
+
+    def note(self, key: bytes, lookup: KeyLookup, began: float, origin: str) -> None:
+        """A record was stored: remember what it was made from; at once where a change was heard since."""
+        if self._idle:
+            return
+        self.made.append((key, lookup, began, origin))
+        if began < self._recent.last_at or len(self.made) >= SETTLED_TOGETHER:
+            self.settle()
+
+    def settle(self) -> None:
+        """Note what the last records were made from, and drop those that a change has overtaken."""
+        made, self.made = self.made, []
+        for key, lookup, began, origin in made:
+            record = self._cache.get(key)
+            if record is not None:
+                self._settle(record, lookup, began, origin)
+        self._reserve(self._dependents.size)
+
+    def _reserve(self, size: int) -> None:
+        """Have the cache leave so many bytes to what is noted here."""
+        self._cache.reserve(size - self._reserved)
+        self._reserved = size
+
+    def _settle(self, record: Record, lookup: KeyLookup, began: float, origin: str) -> None:
+        key = record.key
+        if len(key) > LONGEST_KEY:
+            self._cache.cap(record, self._cache.clock())
+            return
+        entries, tried, dangling = lookup.made_from()
+        tokens = {of_address(text): 0 for text in tried if text != lookup.key}
+        traceable = self._of_entries(entries, tokens)
+        if dangling:
+            traceable = self._of_names(dangling, tokens) and traceable
+        if NOT_FOUND in record.known:
+            tokens[of_domain(_domain(lookup.key))] = 0
+        if began <= self._recent.last_at and self._overtook(lookup.key, began, tokens):
+            self.counters.overtaken += 1
+            self._cache.forget(key)
+            return
+        for token, digest in tokens.items():
+            self._dependents.add(token, key, digest)
+        if not traceable or origin != self.server or began <= self._hears_since:
+            self._cache.cap(record, self._cache.clock())
+        if began <= self._aged_at:
+            record.age(self._cache.clock())
+
+    def _overtook(self, key: str, began: float, tokens: Mapping[int, int]) -> bool:
+        """Whether a change did that concerns one of the tokens, the address itself or the place of its domain."""
+        return self._recent.overtook(began, {of_address(key): 0, _of_moved(_domain(key)): 0, **tokens})
+
+    def _of_entries(self, entries: Iterable[Entry], tokens: dict[int, int]) -> bool:
+        """Add the tokens of ``entries``; False when one does not show its entryUUID."""
+        traceable = True
+        for entry in entries:
+            uuid = _uuid(entry.attributes.get("entryuuid", ()))
+            if uuid is None:
+                traceable = False
+            else:
+                tokens[of_entry(uuid)] = digest_of(entry.dn, entry.attributes)
+        return traceable
+
+    def _of_names(self, names: Iterable[str], tokens: dict[int, int]) -> bool:
+        """Add the tokens of DNs that named nothing; False for a URL, which may find anything."""
+        traceable = True
+        for name in names:
+            try:
+                tokens[of_name(dn.parse(name))] = 0
+            except ValueError:
+                traceable = False
+        return traceable
+
+    # --- what happened ------------------------------------------------------------------------------------------------
+
+    def changed(self, name: str, uuid: bytes, attributes: Attributes | None, *, added: bool) -> None:
+        """An entry was added, or written, or is found under another DN.
+
+        ``attributes`` are ``heard_attributes``; None: they are not known.
+        """
+        self._begin()
+        token = of_entry(uuid)
+        if attributes is None:
+            self._drop(self._take(token))
+            self.age_all()
+            return
+        shown = {key: values for key, values in attributes.items() if key != SUBORDINATES}
+        digest = digest_of(name, shown)
+        # A search may have seen the change before it was heard: then its record is right, and all others are not.
+        right = self._dependents.seen(token, digest)
+        keys = self._take(token, digest)
+        self.counters.unchanged += bool(right and not keys)
+        self._drop(keys)
+        if attributes.get(SUBORDINATES) == (b"TRUE",):
+            self._container(token, name)
+        rdns = _parsed(name)
+        self._drop(self._take(of_name(rdns)))
+        named = [(prefix, group, naming.of(rdns, shown)) for prefix, group, naming in self._groups]
+        self._drop_named(named, digest, right)
+        if added or keys:
+            self._drop_not_found(one for *_, one in named)
+
+    def deleted(self, uuid: bytes) -> None:
+        """An entry is gone."""
+        self._begin()
+        self._drop(self._take(of_entry(uuid)))
+
+    def _begin(self) -> None:
+        self.settle()
+        self.counters.changes += 1
+        self._recent.begin(self._cache.clock())
+
+    def _take(self, token: int, digest: int = UNKNOWN) -> list[bytes]:
+        """The keys that depend on the token and have not seen this ``digest``; from now on it is known to change."""
+        self._recent.add(token, digest)
+        return self._dependents.take(token, digest)
+
+    def _drop_named(self, named: Iterable[tuple[bytes, Group, Named]], digest: int, right: frozenset[bytes]) -> None:
+        """Drop the records of what the entry names, but for those that are ``right``."""
+        for prefix, group, one in named:
+            if one.all_keys:
+                self.age_all()
+            told = self.named.get(group)
+            for key in one.keys:
+                if told is not None:
+                    told(key)
+                own = prefix + key.encode(errors="replace")
+                if own not in right:
+                    self._drop([own])
+                self._drop(self._take_address(key, digest, right))
+            for domain in one.domains:
+                self.drop_domain(domain)
+
+    def _take_address(self, key: str, digest: int, right: frozenset[bytes]) -> list[bytes]:
+        """What depends on an address that an entry of this ``digest`` names."""
+        token = of_address(key)
+        self._recent.add_named(token, digest)
+        return self._dependents.take(token, but=right)
+
+    def _drop_not_found(self, named: Iterable[Named]) -> None:
+        """Drop every "not found" of the domains that the entry names, or in whose place it stands."""
+        domains: set[str] = set()
+        for one in named:
+            domains.update(map(_domain, one.keys), one.places)
+        for domain in domains:
+            self._drop(self._take(of_domain(domain)))
+
+    def _container(self, token: int, name: str) -> None:
+        """Entries stand below this one: under another DN it has taken them along, and only itself is reported."""
+        place = hash(_parsed(name))
+        domains = frozenset[str]().union(*(naming.domains(name) for *_, naming in self._groups))
+        before = self._containers.get(token)
+        if len(self._containers) >= CONTAINERS:
+            self._containers.clear()
+        self._containers[token] = place, domains
+        if before is not None and before[0] == place:
+            return
+        if before is None or not before[1] or not domains:
+            self.age_all()
+        for domain in domains if before is None else domains | before[1]:
+            self.drop_domain(domain)
+
+    def contains(self, name: str, uuid: bytes) -> None:
+        """The entry has others below it, and this DN now: so that a rename of it shows."""
+        domains = frozenset[str]().union(*(naming.domains(name) for *_, naming in self._groups))
+        self._containers[of_entry(uuid)] = hash(_parsed(name)), domains
+
+    def drop_domain(self, domain: str) -> None:
+        """Drop all records of a domain: it was renamed, and what stands below was not reported."""
+        end, whole = f"@{domain}".encode(), domain.encode()
+        self._recent.add(_of_moved(domain))
+
+        def visit(record: Record) -> None:
+            if record.key.endswith(end) or record.key.partition(b" ")[2] == whole:
+                self._drop([record.key])
+
+        self._walk.through(visit)
+
+    def _drop(self, keys: Iterable[bytes]) -> None:
+        for key in keys:
+            self.counters.dropped += self._cache.forget(key)
+
+    async def present(self, entries: Callable[[int], bool]) -> None:
+        """All entries that are there are those whose token is among ``entries``: whatever else was known is gone."""
+        self._begin()
+        known = list(self._dependents.entries())
+        for number, token in enumerate(known):
+            if not entries(token):
+                self._drop(self._take(token))
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+
+    def age_all(self) -> None:
+        """Something happened that is not known: serve everything, and renew it at its next use."""
+        self.settle()
+        self.counters.aged += 1
+        self._aged_at = now = self._cache.clock()
+        self._recent.begin(now)
+        self._walk.through(lambda record: record.age(now))
+
+    # --- ages ---------------------------------------------------------------------------------------------------------
+
+    def hears_from_now(self) -> None:
+        """What happens from now on will be heard, and what happened before was not."""
+        self._hears_since = self._cache.clock()
+
+    def heard(self, server: str) -> None:
+        """Changes of ``server`` are heard from now on, and all that happened before was."""
+        self.server = server
+        self.hears = True
+        if self._idle:
+            # What was stored meanwhile is not known to come from anywhere.
+            self._idle = False
+            self.age_all()
+
+    def not_offered(self) -> None:
+        """The server does not tell of changes, so that nothing need be noted until another one does."""
+        self.made.clear()
+        self._idle = True
+
+    def lost(self, since: float) -> None:
+        """Changes are heard no more, by the cache's clock since ``since``."""
+        if self.hears:
+            self.settle()
+            self.hears = False
+            self.server = ""
+            self._walk.through(lambda record: self._cache.cap(record, since))
+
+    async def close(self) -> None:
+        """End what goes on, and note nothing any more. Can be called twice."""
+        self._cache.reserve(-self._reserved)
+        self._reserved = 0
+        await self._walk.close()
+
+
+def _of_moved(domain: str) -> int:
+    return of_name(("moved", domain))
+
+
+def _domain(key: str) -> str:
+    """The domain of an address; a key without one stands for itself."""
+    return key.rpartition("@")[2]
+
+
+def _parsed(name: str) -> dn.Dn | str:
+    try:
+        return dn.parse(name)
+    except ValueError:
+        return name
+
+
+def _uuid(values: tuple[bytes, ...]) -> bytes | None:
+    """An entryUUID as 16 bytes."""
+    if len(values) != 1:
+        return None
+    try:
+        uuid = bytes.fromhex(values[0].replace(b"-", b"").decode("ascii"))
+    except ValueError:
+        return None
+    return uuid if len(uuid) == 16 else None
