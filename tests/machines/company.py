@@ -30,37 +30,24 @@ BY_DOMAIN, BY_LEVEL = "by domain", "by level"
 
 REPLICATOR_DN = f"cn=replicator,{BASE}"
 REPLICATOR_PW = "replicator-test"
-DELIVERY_DN = f"cn=delivery,{BASE}"
-"""The account of virtual(8)."""
-
-DELIVERY_PW = "delivery-test"
-
-_SERVICE = """\
-dn: {dn}
+_REPLICATOR = f"""\
+dn: {REPLICATOR_DN}
 objectClass: top
 objectClass: applicationProcess
 objectClass: simpleSecurityObject
-cn: {name}
-userPassword: {password}
+cn: replicator
+userPassword: {REPLICATOR_PW}
 
 """
 
 ACCESS = f"""\
 limits dn.exact="{REPLICATOR_DN}" size=unlimited time=unlimited
 limits dn.exact="cn=vmaild,{BASE}" size=unlimited
-access to dn.exact="{DELIVERY_DN}" attrs=userPassword
-    by dn.exact="{REPLICATOR_DN}" read
-    by set="[{BASE}]/contextCSN" auth
-    by * none
 access to *
     by dn.exact="{REPLICATOR_DN}" read
     by * break
-access to dn.subtree="{SEARCH_BASE}" attrs=entry,objectClass,mail,mailbox,homeDirectory
-    by dn.exact="{DELIVERY_DN}" read
-    by * break
 """
-"""What stands before the other rules. A consumer gets its contextCSN when it is loaded, and lets virtual(8) in then:
-virtual(8) believes every server, and would bounce what a half-loaded one does not have."""
+"""What consumers need on a provider, to stand before the other rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +86,7 @@ def has_catch_all(domain: int) -> bool:
 
 def ldif(order: str) -> Iterator[str]:
     """The whole tree in one of the two orders."""
-    yield tree().rstrip("\n") + "\n\n"
-    for name, password in ((REPLICATOR_DN, REPLICATOR_PW), (DELIVERY_DN, DELIVERY_PW)):
-        yield _SERVICE.format(dn=name, name=name[3:].partition(",")[0], password=password)
+    yield tree().rstrip("\n") + "\n\n" + _REPLICATOR
     parts = [list(_parts(domain)) for domain in range(DOMAINS)]
     if order == BY_LEVEL:
         for level in zip(*parts, strict=True):

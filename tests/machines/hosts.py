@@ -8,14 +8,14 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tests.machines.company import DELIVERY_DN, DELIVERY_PW
 from tests.machines.network import Machine
 from tests.machines.slapds import PORT, MachineSlapd
 from tests.support.directory import SNIPPETS
 from tests.support.postfix import Postfix
 from vmaild.demo.ask import ask
 from vmaild.demo.daemon import DaemonProcess, Listen
-from vmaild.demo.tree import READER_DN
+from vmaild.demo.postfix_conf import MAIL_OWNER_ID
+from vmaild.demo.tree import READER_PW
 from vmaild.errors import ProtocolError
 from vmaild.listening import parse_address
 from vmaild.lookup import Reply
@@ -59,10 +59,11 @@ class MailHost:
         self.home = home
         self._uris = [OWN_URI, *others]
         self._new_daemon()
+        mailbox_table, owner = self._tables()
         self.postfix = Postfix(
             home / "postfix",
-            _SETTINGS,
-            mailbox_table=self._mailbox_table(),
+            _SETTINGS | owner,
+            mailbox_table=mailbox_table,
             services=f"{machine.net}:{SMTP_PORT} inet n - n - 200 smtpd\n",
         )
 
@@ -114,15 +115,26 @@ class MailHost:
         home.mkdir()
         self.daemon = Daemon(home, self._uris)
 
-    def _mailbox_table(self) -> str:
-        """virtual(8)'s own tables. It believes every server, and asks first the one that is never behind."""
-        return ",".join(self._snippet(name) for name in ("ldap-mailbox.cf", "ldap-mailbox-wait.cf"))
+    def _tables(self) -> tuple[str, dict[str, str]]:
+        """The tables of virtual(8): for the mailbox, and the settings of main.cf for the owner.
 
-    def _snippet(self, name: str) -> str:
-        lines = (SNIPPETS / name).read_text().replace("CHANGE-ME", DELIVERY_PW).replace(READER_DN, DELIVERY_DN)
+        virtual(8) asks LDAP itself and believes every server: one that is behind would make it return mail. So whoever
+        has no mailbox gets one from the last table, but no owner, and mail without an owner waits. (Addresses with an
+        extension are left out: virtual(8) asks for them without it next.)
+        """
+        mailbox = self._table("ldap-mailbox.cf", (SNIPPETS / "ldap-mailbox.cf").read_text())
+        nobody = self.home / "nobody"
+        nobody.write_text("/^[^+]*@/ nobody/\n")
+        text = (SNIPPETS / "ldap-mailbox-wait.cf").read_text()
+        owner = text.replace("= mail, homeDirectory", f"= homeDirectory\nresult_format = {MAIL_OWNER_ID}")
+        return f"{mailbox},regexp:{nobody}", {"virtual_uid_maps": self._table("ldap-owner.cf", owner)}
+
+    def _table(self, name: str, text: str) -> str:
+        # First the provider, which is never behind.
         servers = " ".join([*self._uris[2:], *self._uris[:2]])
         file = self.home / name
-        file.write_text(lines.replace("ldap://127.0.0.1:389", servers).replace("timeout          = 5", "timeout = 2"))
+        text = text.replace("ldap://127.0.0.1:389", servers).replace("CHANGE-ME", READER_PW)
+        file.write_text(text.replace("timeout          = 5", "timeout = 2"))
         return f"ldap:{file}"
 
 

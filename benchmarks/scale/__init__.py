@@ -1,0 +1,5 @@
+"""How far one machine goes (``python -m benchmarks.scale``), and what follows for many (``benchmarks.scale.model``).
+
+``tree`` makes a directory of up to a million accounts and more, ``measure`` puts one vmaild in front of it, ``client``
+asks, and ``model`` works out what a site of any size needs from what was measured.
+"""
