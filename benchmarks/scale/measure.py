@@ -15,10 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.scale.client import Asked, Question, ask
+from benchmarks.scale.message import measure
 from benchmarks.scale.process import cpu_seconds, metrics, resident, run
 from benchmarks.scale.tree import ACCESS, address, changed, mailbox, write_changes, write_ldif
 from vmaild.demo.ask import ask as ask_once
 from vmaild.demo.daemon import DaemonProcess, Listen
+from vmaild.demo.postfix import check_postfix
+from vmaild.demo.process import ProcessError
 from vmaild.demo.slapd import SLAPD, Slapd, free_port
 
 Figures = dict[str, float]
@@ -33,6 +36,9 @@ WARM = 200_000
 CONNECTIONS, MISS_CONNECTIONS = 50, 16
 LOAD_RATE = 1000.0
 """Cached lookups a second beside the bulk change, whose latencies tell how long the loop was held."""
+
+MESSAGES = 300
+"""Each to another account."""
 
 PATIENCE = 600.0
 
@@ -60,11 +66,18 @@ class Trial:
     def all(self) -> Figures:
         """Every step."""
         try:
-            for step in (self.load, self.start, self.misses, self.warm, self.bulk_heard, self.bulk_missed):
+            for step in (
+                self.load,
+                self.start,
+                self.misses,
+                self.warm,
+                self.bulk_heard,
+                self.bulk_missed,
+                self.restart,
+                self.audit,
+                self.mail,
+            ):
                 self._say(f"{self.accounts:,} accounts: {step.__name__.replace('_', ' ')}")
-                step()
-            for step in (self.restart, self.audit):
-                self._say(f"{self.accounts:,} accounts: {step.__name__}")
                 step()
         finally:
             self.daemon.stop()
@@ -164,6 +177,22 @@ class Trial:
         ran = run(command, self.home / "audit.txt")
         assert ran.status in (0, 1), (self.home / "audit.txt").read_text()[-500:]
         self.figures |= {"audit s": ran.seconds, "audit CPU s": ran.cpu, "audit memory MB": ran.memory / 1e6}
+
+    def mail(self) -> None:
+        """What a message to an account in the cache costs; left out where no Postfix can run."""
+        try:
+            check_postfix()
+        except ProcessError as error:
+            self._say(f"no messages: {error}")
+            return
+        numbers = range(MESSAGES)
+        self._ask(numbers, MISS_CONNECTIONS, PATIENCE)
+        self.home.chmod(0o755)
+        where = self._port, self.daemon.pid
+        recipients = map(address, numbers)
+        self.figures |= measure(
+            self.home, self.slapd, where, recipients, lambda: self._metrics()["vmaild_lookups_total"]
+        )
 
     def _new_daemon(self) -> DaemonProcess:
         os.environ["STATE_DIRECTORY"] = str(self.home / "state")

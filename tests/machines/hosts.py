@@ -26,7 +26,13 @@ OWN_URI = f"ldap://127.0.0.1:{PORT}"
 
 MAPS = ("virtual_mailbox_domains", "virtual_mailbox_maps", "virtual_alias_maps")
 
-_SETTINGS = {name: f"socketmap:{VMAILD}:{name}" for name in MAPS}
+_SETTINGS = {
+    **{name: f"socketmap:{VMAILD}:{name}" for name in MAPS},
+    # Tried again within a second, a message may "still be being delivered", and then waits for minutes.
+    "queue_run_delay": "2s",
+    "minimal_backoff_time": "2s",
+    "maximal_backoff_time": "4s",
+}
 
 
 class Daemon(DaemonProcess):

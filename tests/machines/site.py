@@ -18,7 +18,7 @@ from tests.machines.verdict import Row, copies_below, judge, put_off_or_returned
 
 PROVIDER_URI = f"ldap://{LAN.format(10)}:389"
 
-SETTLE_SECONDS = 120.0
+SETTLE_SECONDS = 240.0
 """How long the queues may take to become empty, and the directories to become the same, once nothing is broken."""
 
 
