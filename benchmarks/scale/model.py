@@ -8,7 +8,7 @@ The sums, for M mailboxes, R messages a second and N mail hosts that share them 
 - h follows from how often each mailbox gets mail. Mailboxes differ: the k-th busiest gets a share like
   1 / k ** ``skew`` (0: all the same). On one host mailbox k is asked for at the rate r(k) = R * share(k) / N, and stays
   in the cache for T seconds from its last search: a day, or less when there is no room. T follows from the room (Che's
-  approximation: the sum over k of r T / (1 + r T) is the number of records). h is the sum of share(k) * r T / (1 + r T);
+  approximation: the sum over k of r T / (1 + r T) is the number of records). h is that of share(k) * r T / (1 + r T);
 - memory of vmaild: what a start takes, and bytes for each domain and each record. Memory of a consumer: its database,
   all of which should fit into the page cache, and what slapd itself uses;
 - a change costs each vmaild ``change`` of CPU, and each consumer a write.
