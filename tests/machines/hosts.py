@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.machines.network import Machine
 from tests.machines.slapds import PORT, MachineSlapd
 from tests.support.directory import SNIPPETS
+from tests.support.environment import environment
 from tests.support.postfix import Postfix
 from vmaild.demo.ask import ask
 from vmaild.demo.daemon import DaemonProcess, Listen
@@ -39,7 +39,7 @@ class Daemon(DaemonProcess):
     """vmaild, which counts as started once it answers anything: the directory may be away."""
 
     def __init__(self, home: Path, uris: Sequence[str]) -> None:
-        with _environment({"STATE_DIRECTORY": str(home), **_code()}):
+        with environment({"STATE_DIRECTORY": str(home), **_code()}):
             super().__init__(home, uris, [Listen(VMAILD)], directory="allow_cleartext_bind = true\n")
 
     def kill(self) -> None:
@@ -148,14 +148,3 @@ def _code() -> dict[str, str]:
     """Where the daemon's code is, when it is not this one's: an older or newer vmaild in the same system."""
     other = os.environ.get("VMAILD_CODE")
     return {"PYTHONPATH": other, "PYTHONSAFEPATH": "1"} if other else {}
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
