@@ -109,7 +109,8 @@ def forbidden(host: MailHost) -> dict[str, str]:
         "victim's alias": replaced(dn("sales@domain1.example"), "maildrop", "user1@domain2.example"),
         "victim's role": f"dn: {ROLE}\nchangetype: modify\nadd: roleOccupant\nroleOccupant: {POSTMASTER}\n",
         "own role": replaced(f"cn=postmaster,{UNDER}", "roleOccupant", POSTMASTER),
-        "group of names": f"dn: cn=x,{UNDER}\nchangetype: add\nobjectClass: groupOfNames\ncn: x\nmember: {dn(VICTIM)}\n",
+        "group of names": f"dn: cn=x,{UNDER}\nchangetype: add\nobjectClass: groupOfNames\n"
+        f"cn: x\nmember: {dn(VICTIM)}\n",
         "domain inside": f"dn: o=domain1.example,{UNDER}\nchangetype: add\nobjectClass: organization\n"
         "o: domain1.example\n",
         "role inside": f"dn: cn=postmaster,{dn('user3@domain2.example')}\nchangetype: add\n"
