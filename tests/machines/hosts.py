@@ -14,7 +14,6 @@ from tests.support.environment import environment
 from tests.support.postfix import Postfix
 from vmaild.demo.ask import ask
 from vmaild.demo.daemon import DaemonProcess, Listen
-from vmaild.demo.postfix_conf import MAIL_OWNER_ID
 from vmaild.demo.tree import READER_PW
 from vmaild.errors import ProtocolError
 from vmaild.listening import parse_address
@@ -65,11 +64,10 @@ class MailHost:
         self.home = home
         self._uris = [OWN_URI, *others]
         self._new_daemon()
-        mailbox_table, owner = self._tables()
         self.postfix = Postfix(
             home / "postfix",
-            _SETTINGS | owner,
-            mailbox_table=mailbox_table,
+            _SETTINGS,
+            mailbox_table=self._mailbox_table(),
             services=f"{machine.net}:{SMTP_PORT} inet n - n - 200 smtpd\n",
         )
 
@@ -121,27 +119,16 @@ class MailHost:
         home.mkdir()
         self.daemon = Daemon(home, self._uris)
 
-    def _tables(self) -> tuple[str, dict[str, str]]:
-        """The tables of virtual(8): for the mailbox, and the settings of main.cf for the owner.
-
-        virtual(8) asks LDAP itself and believes every server: one that is behind would make it return mail. So whoever
-        has no mailbox gets one from the last table, but no owner, and mail without an owner waits. (Addresses with an
-        extension are left out: virtual(8) asks for them without it next.)
-        """
-        mailbox = self._table("ldap-mailbox.cf", (SNIPPETS / "ldap-mailbox.cf").read_text())
-        nobody = self.home / "nobody"
-        nobody.write_text("/^[^+]*@/ nobody/\n")
-        text = (SNIPPETS / "ldap-mailbox-wait.cf").read_text()
-        owner = text.replace("= mail, homeDirectory", f"= homeDirectory\nresult_format = {MAIL_OWNER_ID}")
-        return f"{mailbox},regexp:{nobody}", {"virtual_uid_maps": self._table("ldap-owner.cf", owner)}
-
-    def _table(self, name: str, text: str) -> str:
-        # First the provider, which is never behind.
+    def _mailbox_table(self) -> str:
+        """virtual(8)'s own tables. It believes the server that it asks: first the provider, which is never behind."""
         servers = " ".join([*self._uris[2:], *self._uris[:2]])
-        file = self.home / name
-        text = text.replace("ldap://127.0.0.1:389", servers).replace("CHANGE-ME", READER_PW)
-        file.write_text(text.replace("timeout          = 5", "timeout = 2"))
-        return f"ldap:{file}"
+        tables = []
+        for name in ("ldap-mailbox.cf", "ldap-mailbox-wait.cf"):
+            text = (SNIPPETS / name).read_text().replace("ldap://127.0.0.1:389", servers)
+            text = text.replace("CHANGE-ME", READER_PW).replace("timeout          = 5", "timeout = 2")
+            (self.home / name).write_text(text)
+            tables.append(f"ldap:{self.home / name}")
+        return ",".join([*tables, f"regexp:{SNIPPETS / 'mailbox-nobody.regexp'}"])
 
 
 def _code() -> dict[str, str]:
