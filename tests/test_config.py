@@ -133,7 +133,7 @@ result_attribute = 5
         " did you mean 'address'?",
         "[maps.own] query_filter: '(mail=%x)': unknown %x",
         "[maps.own] scope: must be one of base, one, sub, not 'subtree'; did you mean 'sub'?",
-        "[maps.other] query_filter: is missing",
+        "[maps.other] query_filter: is missing; write '(mailacceptinggeneralid=%s)' for the default of ldap_table(5)",
         "[maps.other] result_attribute: must be a string or a list of strings, not a number",
         "[listen 1] address: is missing",
         "[listen 1] protocol: must be one of socketmap, tcp_table, not 'tcp'",
@@ -254,6 +254,12 @@ def test_keys_of_a_preset_map_change_its_first_query_and_leave_the_rest(read) ->
     assert [query.expansion.result_attribute for query in table.queries] == [("mailforward",), (), ("mail",)]
     assert table.queries[0].search_base.text == "o=%d,o=hosting,dc=x"
     assert (table.settings.unique, table.settings.propagate_extension) == (True, True)
+
+
+def test_result_format_has_an_old_name_too(read) -> None:
+    for text, wanted in (('result_filter = "<%s>"', "<%s>"), ('result_filter = "x"\nresult_format = "%u"', "%u")):
+        config = read(f'{MINIMAL}[maps.own]\nquery_filter = "mail=%s"\n{text}\n')
+        assert config.maps.tables["own"].queries[0].expansion.result_format.text == wanted
 
 
 def test_query_tables_replace_those_of_the_preset(read) -> None:

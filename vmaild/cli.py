@@ -101,6 +101,12 @@ def _log_level(options: argparse.Namespace) -> int:
     return log_level.run(options)
 
 
+def _domains(options: argparse.Namespace) -> int:
+    from vmaild.commands import domains
+
+    return domains.run(options)
+
+
 def _cache_list(options: argparse.Namespace) -> int:
     from vmaild.commands import cached
 
@@ -247,6 +253,11 @@ def _add_watching(commands: Commands, parents: list[argparse.ArgumentParser]) ->
     level = commands.add_parser("log-level", parents=parents, help="print or set the running daemon's log level")
     level.add_argument("level", metavar="LEVEL", nargs="?", help="debug, info, warning or error")
     level.set_defaults(run=_log_level)
+    domains = commands.add_parser("domains", parents=parents, help="print the hosted domains the running daemon knows")
+    domains.add_argument(
+        "--confirm", action="store_true", help="what was read last counts at once: you say it is right"
+    )
+    domains.set_defaults(run=_domains)
     cached = commands.add_parser("cache", help="what the running daemon's cache holds").add_subparsers(
         required=True, metavar="list|show"
     )

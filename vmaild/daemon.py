@@ -102,7 +102,9 @@ class Daemon:
             log_dropped=log_dropped,
             feed=lambda: self._serving.hearing.metrics.state(),
         )
-        self.console = Console(self.maps, self.cache, self.directory, self._report.status)
+        self.console = Console(
+            *(self.maps, self.cache, self.directory, self._report.status), lambda: self._serving.hearing.domains
+        )
         self._watching = Watching(config, self.metrics, self._ready, self, self.console)
 
     @property

@@ -11,20 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from vmaild.admin import FeedMetrics
 from vmaild.cache import Cache
 from vmaild.config import Config
-from vmaild.directory import Directories, Pool
-from vmaild.feed import Feed, HostedDomains
+from vmaild.directory import Directories, Pool, Way
+from vmaild.feed import Feed, HostedDomains, below
 from vmaild.maps import Freshness, Maps
 from vmaild.snapshot import Snapshot, fingerprint
 from vmaild.tables import Group
 from vmaild.tables.hosted import hosted_domains
+
+logger = logging.getLogger("vmaild")
+
+BUG_PAUSE = 30.0
+"""Seconds after which work that a bug has ended is begun again."""
 
 
 class Hearing:
@@ -60,7 +65,7 @@ class Hearing:
             hosted,
             self._maps,
             self.freshness.get(hosted.group.directory),
-            directory.pools[hosted.group.directory].search,
+            below(directory.pools[hosted.group.directory], Way(config.directories[hosted.group.directory])),
             stale=config.cache.stale_domains,
             canaries=config.maps.canaries.get(hosted.group.tables[0].name, ()),
             clock=time.monotonic,
@@ -72,10 +77,15 @@ class Hearing:
             [group.meaning for group in config.maps.groups],
         )
         bases = [one.search_base for one in config.directories]
-        return Snapshot(state_directory, meaning, cache, list(zip(directory.pools, bases, strict=True)), self.domains)
+        pools = list(zip(directory.pools, bases, strict=True))
+        groups = [(prefix, len(group.tables)) for prefix, group in self._maps.groups]
+        return Snapshot(state_directory, meaning, cache, pools, groups, self.domains)
 
     def follow(self, before: Hearing) -> None:
         """Take the place of ``before``, which is ``stop``ped, with the same directories."""
+        for number, freshness in before.freshness.items():
+            if number not in self.freshness:
+                freshness.lost(time.monotonic())  # what stays is told of no changes any more
         for number, freshness in self.freshness.items():
             if number in before.freshness:
                 freshness.follow(before.freshness[number])
@@ -88,16 +98,20 @@ class Hearing:
     def start(self, *, restore: bool = False) -> None:
         """Begin, in the background; with ``restore`` by what the snapshot says."""
         for feed in self.feeds.values():
-            self._begin(feed.run())
+            self._begin("hearing of changes", feed.run)
         if self.domains is not None:
-            self._begin(self.domains.run())
+            self._begin("reading the hosted domains", self.domains.run)
         if self.snapshot is not None:
-            self._begin(self.snapshot.run(restore=restore))
+            self._begin("writing snapshots", functools.partial(self.snapshot.run, restore=restore))
 
     def stop(self) -> None:
         """Hear no more."""
         for task in self._tasks:
             task.cancel()
+
+    async def finish(self) -> None:
+        """Wait until all records have been visited that changes heard so far concern."""
+        await asyncio.gather(*(freshness.finish() for freshness in self.freshness.values()))
 
     async def close(self) -> None:
         """End all of it. Can be called twice, and without ``start``."""
@@ -105,8 +119,18 @@ class Hearing:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(freshness.close() for freshness in self.freshness.values()))
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.create_task(work))
+    def _begin(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.append(asyncio.create_task(_again_and_again(name, work)))
+
+
+async def _again_and_again(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do work that has no end, and begin it again when a bug has ended it."""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            logger.error("%s ended by a bug, and begins again in %g s", name, BUG_PAUSE, exc_info=error)
+        await asyncio.sleep(BUG_PAUSE)
 
 
 def _directories(group: Group) -> set[int]:

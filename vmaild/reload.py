@@ -62,6 +62,7 @@ class Serving:
             # An event would have to be set on the way of each lookup.
             while self.maps.in_flight and loop.time() < end:  # noqa: ASYNC110
                 await asyncio.sleep(POLL_INTERVAL)
+            await self.hearing.finish()
         finally:
             await self.close()
 

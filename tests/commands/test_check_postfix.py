@@ -43,10 +43,17 @@ def check(tmp_path: Path):
     return run
 
 
+OWN = """
+[maps.own_transport]
+query_filter = "(o=%s)"
+result_attribute = "mailTransport"
+"""
+
+
 def configuration(home: Path, listen: str) -> Config:
     path = home / "vmaild.toml"
     text = 'preset = "courier"\nrecipient_delimiter = "+"\n[directory]\nuri = "ldap://127.0.0.1"\nsearch_base = "o=x"\n'
-    path.write_text(text + (f'[[listen]]\naddress = "unix:{listen}"\n' if listen else ""))
+    path.write_text(text + (f'[[listen]]\naddress = "unix:{listen}"\n' if listen else "") + OWN)
     return load(path, {})
 
 
@@ -77,6 +84,24 @@ def test_a_good_set_up_has_no_trap(check) -> None:
             "",
             Level.ERROR,
             "virtual_mailbox_domains: is $virtual_mailbox_maps by default",
+        ),
+        (
+            ":virtual_mailbox_maps\n",
+            ":virtual_mailbox_domains\n",
+            Level.ERROR,
+            "virtual_mailbox_maps: asks for addresses, and map virtual_mailbox_domains finds bare domains only",
+        ),
+        (
+            ":virtual_mailbox_domains\n",
+            ":virtual_mailbox_maps\n",
+            Level.ERROR,
+            "virtual_mailbox_domains: asks for bare domains, and map virtual_mailbox_maps finds addresses only",
+        ),
+        (
+            "virtual_alias_domains =\n",
+            "virtual_alias_domains =\ntransport_maps = socketmap:inet:127.0.0.1:10143:own_transport\n",
+            Level.WARNING,
+            "transport_maps: map own_transport has keys = 'address': it finds no domain",
         ),
     ],
 )

@@ -80,7 +80,8 @@ async def traced(slapd: Slapd) -> Way:
 
 
 async def test_a_miss_passes_the_files_that_the_page_names_and_no_more(slapd: Slapd) -> None:
-    way = await traced(slapd)
+    # On a busy machine a timer of the server, such as that for slow clients, may come due meanwhile.
+    way = min([await traced(slapd) for _ in range(3)], key=lambda one: len(one.calls))
     table = ARCHITECTURE.read_text().partition("## The way of a miss")[2].partition("\n## ")[0]
     named = re.findall(r"^\| `([a-z_/]+\.py)` \|", table, re.MULTILINE)
     assert named == list(dict.fromkeys(way.calls))

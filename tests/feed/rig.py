@@ -12,8 +12,8 @@ from vmaild.cache import Cache, CacheSettings
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
-from vmaild.directory import DirectorySettings, Pool
-from vmaild.feed import Feed, HostedDomains
+from vmaild.directory import DirectorySettings, Pool, Way
+from vmaild.feed import Feed, HostedDomains, below
 from vmaild.lookup import Reply, Request
 from vmaild.maps import Freshness, Maps
 from vmaild.tables.hosted import hosted_domains
@@ -36,7 +36,7 @@ class Hearing:
         hosted = hosted_domains(groups)
         assert hosted is not None
         self.domains = HostedDomains(
-            hosted, self.maps, self.freshness, self.pool.search, stale=1000.0, clock=time.monotonic
+            hosted, self.maps, self.freshness, below(self.pool, Way(settings)), stale=1000.0, clock=time.monotonic
         )
 
     async def find(self, key: str, name: str = MAILBOX) -> Reply:

@@ -13,8 +13,9 @@ from tests.maps.site import ALIAS, MAILBOX, Site, now
 from tests.maps.test_serving import DOWN
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
+from vmaild.errors import DataError
 from vmaild.feed import HostedDomains
-from vmaild.feed.domains import CONFIRM
+from vmaild.feed.domains import CONFIRM, INTERVAL
 from vmaild.lookup import NOT_FOUND, Entry, Search, found
 from vmaild.tables.hosted import hosted_domains
 
@@ -79,8 +80,8 @@ async def test_an_address_of_no_hosted_domain_costs_no_search_and_no_place():
     assert await site.find("foreign.example", DOMAINS) == NOT_FOUND
     assert (site.directory.asked, len(site.cache)) == (0, 0)
     assert site.maps.counters["virtual_mailbox_maps"].not_found == 1
-    assert await site.find(ANN) == found(b"d.example/ann/")
     assert await site.find("no@d.example") == NOT_FOUND
+    assert await site.find(ANN) == found(b"d.example/ann/")
     assert site.directory.asked == 2
 
 
@@ -149,6 +150,62 @@ async def test_a_reading_without_the_canary_is_not_used():
         await asyncio.sleep(CONFIRM)
         await site.domains.once()
     assert set(site.domains.names) == {"d.example", "e.example"}
+
+
+@in_fake_time
+async def test_an_administrator_says_that_missing_domains_are_hosted_no_more():
+    site = Hosting("d.example", "e.example")
+    await site.domains.once()
+    site.reads = [domain("d.example")]
+    await site.domains.once()
+    await asyncio.sleep(5)
+    assert site.domains.missing == {"e.example": 5.0}
+    assert site.domains.confirm() == ["e.example"]
+    assert (set(site.domains.names), site.domains.missing) == ({"d.example"}, {})
+    asked = site.directory.asked
+    assert await site.find("x@e.example") == NOT_FOUND
+    assert site.directory.asked == asked
+
+
+@in_fake_time
+async def test_an_administrator_says_that_a_reading_without_the_canary_is_right():
+    site = Hosting("d.example", "e.example", canaries=("d.example",))
+    await site.domains.once()
+    site.reads = [domain("f.example")]
+    await site.domains.once()
+    assert site.domains.not_believed == {"f.example"}
+    assert site.domains.confirm() == ["d.example", "e.example"]
+    assert set(site.domains.names) == {"f.example"}
+    assert site.domains.not_believed is None
+
+
+@in_fake_time
+async def test_an_empty_set_tells_nothing():
+    site = Hosting()
+    await site.domains.once()
+    assert not site.domains.known
+    await site.find("x@foreign.example")
+    assert site.directory.asked == 1
+
+
+@in_fake_time
+async def test_domains_that_only_the_snapshot_has_are_looked_for_until_that_is_confirmed():
+    site = Hosting("d.example")
+    await site.domains.once()
+    site.domains.restore(["d.example", "e.example"], 10.0)
+    await site.find("x@e.example")
+    assert site.directory.asked == 1
+    await asyncio.sleep(CONFIRM)
+    await site.domains.once()
+    assert set(site.domains.names) == {"d.example"}
+
+
+@in_fake_time
+async def test_a_set_that_is_too_large_to_be_read_is_not_used():
+    site = Hosting("d.example")
+    site.directory.failure = DataError("11000 values")
+    assert await site.domains.once() == INTERVAL
+    assert not site.domains.known
 
 
 @in_fake_time

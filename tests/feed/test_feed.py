@@ -110,8 +110,8 @@ async def test_without_syncprov_nothing_is_heard_and_it_is_told_why(tmp_path: Pa
             await until(lambda: "contextCSN" in site.feed.counters.why)
             await site.find("user1@domain1.example")
             assert not site.freshness.hears
-            assert len(site.freshness) == 0, "what nobody will ask for costs nothing"
-            assert not site.freshness.made
+            assert not site.freshness.made, "what nobody will ask for costs nothing"
+            assert len(site.freshness) == 0
             record = site.cache.all()[0]
             assert record.expires_at < time.monotonic() + 301
 

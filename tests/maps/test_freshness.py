@@ -15,6 +15,7 @@ from tests.maps.truth import outcome, plain
 from vmaild.cache import CacheSettings
 from vmaild.cache.dependents import of_entry
 from vmaild.lookup import NOT_FOUND, Entry, found
+from vmaild.tables import dn
 
 SETTINGS = CacheSettings(ttl=300, negative_ttl=30)
 ANN, BOB = "ann@d.example", "bob@d.example"
@@ -172,7 +173,7 @@ async def test_a_domain_that_is_renamed_takes_along_what_stands_below():
     site.plant("d", domain("d.example"))
     site.plant("ann", account(ANN, "d.example/ann/"))
     site.plant("e", account("x@e.example", "e.example/x/"))
-    site.freshness.contains(DOMAIN, site.uuids["d"].bytes)
+    site.freshness.contains(dn.parse(DOMAIN), site.uuids["d"].bytes)
     for key in (ANN, "x@e.example", "x@f.example"):
         await site.find(key)
     await site.find("d.example", DOMAINS)

@@ -35,6 +35,14 @@ def access_keys(localpart: str, domain: str, delimiters: str) -> list[str]:
     return [*_addresses(localpart, domain, delimiters), domain, *_parents(domain), *users]
 
 
+def client_keys(name: str, address: str) -> list[list[str]]:
+    """Of check_client_access, which asks for the name and then for the address: that and the networks above it."""
+    delimiter = ":" if ":" in address else "."
+    parts = address.split(delimiter)
+    networks = [delimiter.join(parts[:number]) for number in range(len(parts), 0, -1)]
+    return [[name, *_parents(name)], networks]
+
+
 def local_keys(localpart: str, domain: str, delimiters: str) -> list[str]:
     """Of local_recipient_maps, for a domain of mydestination: the address, the localpart alone, ``@domain``."""
     users = [form for name in _localparts(localpart, delimiters) for form in _forms(name)]

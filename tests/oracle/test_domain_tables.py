@@ -115,6 +115,15 @@ def test_what_cannot_be_kept_is_refused(home: Path, slapd: Slapd, domain: str, s
         vmaild_side.answers(table(home, slapd, domain), KEYS)
 
 
+def test_what_a_table_of_domains_asks_is_part_of_what_the_map_means(home: Path, slapd: Slapd) -> None:
+    """Records stay at a reload for maps that mean the same."""
+    meanings = []
+    for domain in ("ldap:@one.cf", "ldap:@two.cf", "ldap:@one.cf"):
+        (group,) = vmaild_side.configured(table(home, slapd, domain)).maps.groups
+        meanings.append(group.meaning)
+    assert meanings[0] == meanings[2] != meanings[1]
+
+
 def test_a_domain_that_no_table_has_costs_no_search_for_the_address(home: Path, slapd: Slapd) -> None:
     file = table(home, slapd, "ldap:@one.cf")
     assert vmaild_side.searches(file, ["ann@else.example"]) == 1

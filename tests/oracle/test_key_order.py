@@ -6,6 +6,7 @@ trivial-rewrite(8), access tables through smtpd(8).
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import socket
@@ -17,7 +18,7 @@ from random import Random
 import pytest
 
 from tests.oracle.conftest import aged
-from tests.oracle.key_order import access_keys, address_keys, local_keys, transport_keys
+from tests.oracle.key_order import access_keys, address_keys, client_keys, local_keys, transport_keys
 from tests.oracle.trees import Node
 from tests.support.postfix import Postfix
 from vmaild import daemon, lookup
@@ -45,6 +46,10 @@ LOCALPARTS = (
 LABELS = ("a", "b", "sub", "deep")
 TLD = {"transport": "t.example", "address": "r.example", "access": "x.example"}
 """Each kind of table has domains of its own, so that one does not hide another's answer."""
+
+NAMES = ("mx.c.example", "c.example", "deep.mx.c.example", "else.example", "unknown")
+IPS = ("192.0.2.1", "192.0.2.77", "198.51.100.9", "10.1.2.3", "2001:db8:1:2:3:4:5:6", "2001:db8:2::9", "203.0.113.1")
+CLIENTS = ("mx.c.example", "192.0.2.1", "192.0", "198.51.100", "10", "2001:db8:1", "2001:db8:2::9", "1", "2.1")
 
 Keys = Callable[[str, str, str], list[str]]
 KINDS: dict[str, Keys] = {"transport": transport_keys, "address": address_keys, "access": access_keys}
@@ -97,11 +102,16 @@ def asked(service_home: Path) -> Iterator[Asked]:
     for kind, table in tables.items():
         lines = [f"{key} {VALUES[kind].format(value)}\n" for key, value in table.items()]
         aged(_written(service_home / kind, "".join(lines)))
+    lines = [f"{key} REJECT {key}\n" for key in CLIENTS]
+    aged(_written(service_home / "client", "".join(lines)))
     settings = {
         "transport_maps": f"texthash:{service_home}/transport",
         "relocated_maps": f"texthash:{service_home}/address",
         "smtpd_relay_restrictions": "permit",
-        "smtpd_recipient_restrictions": f"check_recipient_access texthash:{service_home}/access, reject",
+        "smtpd_recipient_restrictions": f"check_client_access texthash:{service_home}/client,"
+        f" check_recipient_access texthash:{service_home}/access, reject",
+        "smtpd_authorized_xclient_hosts": "127.0.0.0/8",
+        "inet_protocols": "all",
         "smtpd_recipient_limit": "100000",
         "smtpd_delay_reject": "yes",
         "allow_min_user": "yes",
@@ -193,6 +203,32 @@ def test_access_tables(asked: Asked) -> None:
                 differing.append((localpart, domain, reply, wanted))
     assert differing == []
     assert found > ADDRESSES // 10
+
+
+def rejected_client(postfix: Postfix, name: str, address: str) -> str | None:
+    """What of a client's name or address the table rejects."""
+    with postfix.smtp() as session:
+        session.ehlo()
+        code, text = session.docmd("XCLIENT", f"NAME={name} ADDR={'IPV6:' if ':' in address else ''}{address}")
+        assert code == 220, text
+        session.ehlo()
+        session.mail("sender@elsewhere.example")
+        _, reply = session.docmd("RCPT", "TO:<x@nowhere.example>")
+    match = re.search(r"Client host rejected: (?!Access denied)(\S+)", reply.decode())
+    return match[1] if match else None
+
+
+def test_access_tables_of_clients(asked: Asked) -> None:
+    """``XCLIENT`` says who the client is."""
+    found = 0
+    group = Group([Table("own", [], TableSettings("access"))])
+    for name, address in itertools.product(NAMES, IPS):
+        keys = client_keys(name, address)
+        wanted = next((key for listed in keys for key in listed if key in CLIENTS), None)
+        found += wanted is not None
+        assert rejected_client(asked.postfix, name, address) == wanted, (name, address)
+        assert [[key.text for key in group.search_keys(one)] for one in (name, address)] == keys
+    assert 0 < found < len(NAMES) * len(IPS)
 
 
 @pytest.mark.parametrize("kind", KINDS)

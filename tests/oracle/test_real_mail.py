@@ -4,7 +4,8 @@ Each kind of keys has domains of its own, and both Postfixes do the same with ev
 and for what they accept, the address it is rewritten to, the transport and its nexthop.
 
 =============  ===================================================================
-``address``    ``virtual_alias_maps``, and ``relay_recipient_maps`` for its domains
+``address``    ``relay_recipient_maps``; and ``virtual_alias_maps``, which looks for
+               localparts of ``mydestination`` too, so that it is of kind ``local``
 ``transport``  ``transport_maps``, with ``*``
 ``access``     ``check_recipient_access``
 ``local``      ``local_recipient_maps``, with localparts for ``mydestination``
@@ -80,6 +81,9 @@ def make_table(random: Random, kind: str) -> dict[str, str]:
         keys.pop(key, None)
     if kind == "transport":
         keys["*"] = "rest"
+    if kind == "address":
+        users = [key for _ in range(25) for key in local_keys(*make_address(random, "local"), "+") if "@l." not in key]
+        keys |= {key.lower(): f"user{number}" for number, key in enumerate(users) if key[0] != "@" and " " not in key}
     return {key: VALUES[kind].format(value) for key, value in keys.items()}
 
 
@@ -145,7 +149,8 @@ mydestination = {json.dumps(LOCAL)}
         for kind in KINDS
     ]
     alias = "propagate_extension = true\nquoted_only = true\n"
-    return top + "".join(maps) + maps[0].replace("[maps.address]", "[maps.alias]") + alias
+    aliases = maps[0].replace("[maps.address]", "[maps.alias]").replace('keys = "address"', 'keys = "local"')
+    return top + "".join(maps) + aliases + alias
 
 
 def start_vmaild(stack: ExitStack, home: Path, uri: str) -> str:
@@ -240,7 +245,7 @@ def _each_kind_has_both(
     wanted: dict[Address, str], replies: dict[Address, tuple[int, str]], results: dict[str, list[tuple[str, str, str]]]
 ) -> None:
     """Each kind of table was found something in, and not always."""
-    marks = {"address": "@out.example", "transport": "tag", "access": "rejected: tag", "local": "rest"}
+    marks = {"address": "tag", "transport": "tag", "access": "rejected: tag", "local": "@out.example"}
     found: Counter[str] = Counter()
     for (localpart, domain), kind in wanted.items():
         said = replies[localpart, domain][1]

@@ -27,13 +27,13 @@ class Refused(Exception):
 
 def answers(table: Path, keys: Sequence[str]) -> list[Answer]:
     """vmaild's answer to each key. Raises ``Refused``."""
-    config = _configured(table)
+    config = configured(table)
     return asyncio.run(_ask(config, keys))
 
 
 def searches(table: Path, keys: Sequence[str]) -> int:
     """How many searches it takes to answer the keys."""
-    return asyncio.run(_count(_configured(table), keys))
+    return asyncio.run(_count(configured(table), keys))
 
 
 async def _count(config: Config, keys: Sequence[str]) -> int:
@@ -47,7 +47,8 @@ async def _count(config: Config, keys: Sequence[str]) -> int:
         await own.close()
 
 
-def _configured(table: Path) -> Config:
+def configured(table: Path) -> Config:
+    """A configuration with the one map ``oracle``. Raises ``Refused``."""
     file = table.with_suffix(".toml")
     file.write_text(f'[maps.oracle]\nkeys = "exact"\ncf = [{json.dumps(str(table))}]\n')
     try:

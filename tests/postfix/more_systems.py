@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from tests.postfix.systems import SYSTEMS, System
 
+_UCS_BOTH = "(|(mailAlternativeAddress=%s)(mailPrimaryAddress=%s))"
+_UCS_REWRITTEN = "(univentionCanonicalRecipientRewriteEnabled=1)"
+_UCS_HERE = "(univentionMailHomeServer=mail.u.example)"
 _UCS = "search_base = @BASE@\nscope = sub\n"
 SYSTEMS["univention"] = System(
     main="""\
-virtual_alias_maps = hash:@DIR@/virtual, ldap:@DIR@/ldap.groups, ldap:@DIR@/ldap.distlist, ldap:@DIR@/ldap.virtual
+virtual_alias_maps = hash:@DIR@/virtual, ldap:@DIR@/ldap.groups, ldap:@DIR@/ldap.distlist, ldap:@DIR@/ldap.virtual,
+    ldap:@DIR@/ldap.external_aliases, ldap:@DIR@/ldap.sharedfolderlocal_aliases, ldap:@DIR@/ldap.sharedfolderremote,
+    ldap:@DIR@/ldap.virtualwithcanonical
+sender_canonical_maps = hash:@DIR@/canonical_sender, ldap:@DIR@/ldap.canonicalsender
+recipient_canonical_maps = ldap:@DIR@/ldap.canonicalrecipient
+transport_maps = hash:@DIR@/transport, ldap:@DIR@/ldap.transport
+smtpd_sender_login_maps = ldap:@DIR@/ldap.saslusermapping
 virtual_mailbox_domains = ldap:@DIR@/ldap.virtualdomains
 virtual_mailbox_maps = ldap:@DIR@/ldap.virtual_mailbox
 virtual_transport = lmtp:127.0.0.1:2003
@@ -21,6 +30,23 @@ virtual_transport = lmtp:127.0.0.1:2003
         "ldap.virtual": _UCS + "query_filter = (&(objectClass=univentionMail)(mailAlternativeAddress=%s)"
         "(!(univentionCanonicalRecipientRewriteEnabled=1)))\nresult_attribute = mailPrimaryAddress\n"
         "result_format = %s\n",
+        "ldap.external_aliases": _UCS + f"query_filter = (&(objectClass=univentionMail){_UCS_BOTH}"
+        f"(!{_UCS_REWRITTEN}))\nresult_attribute = mailForwardAddress\nresult_format = %s\n",
+        "ldap.virtualwithcanonical": _UCS + f"query_filter = (&(objectClass=univentionMail){_UCS_BOTH}"
+        f"{_UCS_REWRITTEN})\nresult_attribute = univentionInternalPrimaryMailAddress\nresult_format = %s\n",
+        "ldap.saslusermapping": _UCS + f"query_filter = (&(objectClass=univentionMail){_UCS_BOTH})\n"
+        "result_attribute = mailPrimaryAddress\nresult_format = %s\n",
+        "ldap.sharedfolderlocal_aliases": _UCS + "query_filter = (&(objectClass=univentionMailSharedFolder)"
+        f"(mailAlternativeAddress=%s){_UCS_HERE})\nresult_attribute = mailPrimaryAddress\nresult_format = %s\n",
+        "ldap.sharedfolderremote": _UCS + f"query_filter = (&(objectClass=univentionMailSharedFolder){_UCS_BOTH}"
+        f"(!{_UCS_HERE}))\nresult_attribute = mailPrimaryAddress\nresult_format = %s\n",
+        "ldap.transport": _UCS + f"query_filter = (&(mailPrimaryAddress=%s)(univentionMailHomeServer=*)"
+        f"(!{_UCS_HERE}))\nresult_attribute = univentionMailHomeServer\nresult_format = smtp:[%s]\n",
+        "ldap.canonicalsender": _UCS + "query_filter = (&(univentionCanonicalSenderRewriteEnabled=1)"
+        "(|(univentionInternalPrimaryMailAddress=%s)(univentionInternalAlternativeMailAddress=%s)))\n"
+        "result_attribute = univentionPublicPrimaryMailAddress\n",
+        "ldap.canonicalrecipient": _UCS + f"query_filter = (&{_UCS_REWRITTEN}(|(univentionPublicPrimaryMailAddress=%s)"
+        "(univentionPublicAlternativeMailAddress=%s)))\nresult_attribute = univentionInternalPrimaryMailAddress\n",
         "ldap.virtualdomains": _UCS + "query_filter = (&(objectClass=univentionMailDomainname)(cn=%s))\n"
         "result_attribute = cn\nresult_format = %s\nsearch_timeout = 30\n",
         "ldap.virtual_mailbox": _UCS + "query_filter = (&(objectClass=univentionMail)(mailPrimaryAddress=%s)"
@@ -37,6 +63,39 @@ virtual_transport = lmtp:127.0.0.1:2003
             for name in ("ann", "bob")
         ),
         (
+            "uid=eve",
+            "univentionMail",
+            {
+                "mailPrimaryAddress": "eve@u.example",
+                "mailForwardAddress": "eve@far.example",
+                "univentionMailHomeServer": "other.u.example",
+            },
+        ),
+        (
+            "uid=kim",
+            "univentionMail",
+            {
+                "mailPrimaryAddress": "kim@u.example",
+                "univentionCanonicalRecipientRewriteEnabled": "1",
+                "univentionCanonicalSenderRewriteEnabled": "1",
+                "univentionInternalPrimaryMailAddress": "kim@inner.example",
+                "univentionPublicPrimaryMailAddress": "kim.public@u.example",
+                "univentionMailHomeServer": "mail.u.example",
+            },
+        ),
+        *(
+            (
+                f"cn={name}",
+                "univentionMailSharedFolder",
+                {
+                    "mailPrimaryAddress": f"{name}@u.example",
+                    "mailAlternativeAddress": f"{name}.x@u.example",
+                    "univentionMailHomeServer": server,
+                },
+            )
+            for name, server in (("here", "mail.u.example"), ("there", "other.u.example"))
+        ),
+        (
             "cn=staff",
             "posixGroup",
             {"mailPrimaryAddress": "staff@u.example", "uniqueMember": ["uid=ann,@BASE@", "uid=bob,@BASE@"]},
@@ -47,8 +106,10 @@ virtual_transport = lmtp:127.0.0.1:2003
             {"mailPrimaryAddress": "list@u.example", "univentionMailListMember": ["ann@u.example", "x@far.example"]},
         ),
     ],
-    keys=["u.example", "ann@u.example", "bob.x@u.example", "staff@u.example", "list@u.example", "nobody@u.example"],
-)
+    keys=["u.example", "ann@u.example", "bob.x@u.example", "staff@u.example", "list@u.example", "nobody@u.example",
+          "eve@u.example", "kim@u.example", "kim@inner.example", "kim.public@u.example", "here.x@u.example",
+          "there@u.example", "there.x@u.example"],
+)  # fmt: skip
 
 _ZIMBRA = "search_base =\ntimeout = 30\n"
 _ON = "(zimbraMailStatus=enabled))\n"
@@ -245,7 +306,7 @@ SYSTEMS["zentyal"] = System(
     main="""\
 virtual_mailbox_domains = ldap:@DIR@/vdomains.cf
 virtual_mailbox_maps = ldap:@DIR@/mailbox.cf
-virtual_alias_maps = ldap:@DIR@/valiases.cf, ldap:@DIR@/groupaliases.cf
+virtual_alias_maps = ldap:@DIR@/valiases.cf, ldap:@DIR@/useraliases.cf, ldap:@DIR@/groupaliases.cf
 smtpd_sender_login_maps = ldap:@DIR@/login.cf
 virtual_transport = lmtp:unix:private/dovecot-lmtp
 """,
@@ -256,6 +317,8 @@ virtual_transport = lmtp:unix:private/dovecot-lmtp
         "result_attribute = mailbox\n",
         "valiases": "search_base = @BASE@\nquery_filter = (&(|(mail=%s)(mail=@%s))(objectClass=CourierMailAlias))\n"
         "result_attribute = maildrop\n",
+        "useraliases": "search_base = @BASE@\nquery_filter = (&(otherMailbox=%s)(objectClass=user))\n"
+        "result_attribute = mail\n",
         "groupaliases": "search_base = @BASE@\nquery_filter = (&(mail=%s)(objectClass=zentyalDistributionGroup))\n"
         "leaf_result_attribute = mail\nspecial_result_attribute = member\n",
         "login": "search_base = @BASE@\nquery_filter = (&(|(mail=%s)(otherMailbox=%s))(objectClass=user))\n"

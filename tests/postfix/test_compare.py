@@ -90,22 +90,26 @@ def test_keys_that_fail_in_postfix_do_not_hide_the_others(
     [
         ("other", "no map named 'other'"),
         ("own", "map own is not made of table files"),
-        ("main", "tables with their parameters in main.cf cannot be compared"),
     ],
 )
 def test_what_cannot_be_compared_is_wrong_usage(
     home: Path, slapd: Slapd, capsys: pytest.CaptureFixture[str], subject: str, said: str
 ) -> None:
     directory = f'[directory]\nuri = ["{slapd.uri}"]\nsearch_base = "{BASE}"\n'
-    aged(_written(home / "main.cf", "".join(f"x_{line}\n" for line in (home / "first.cf").read_text().splitlines())))
-    own = '[maps.own]\nquery_filter = "(mail=%s)"\n[maps.main]\ncf = ["ldap:x"]\n'
-    _written(home / "vmaild.toml", directory + own)
-    options = ["--postfix-config", str(home), "-c", str(home / "vmaild.toml")]
-    _written(home / "keys", "x\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MAIL_CONFIG", str(home))
-        assert cli.main(["compare", *options, subject, str(home / "keys")]) == 64
+    _written(home / "vmaild.toml", directory + '[maps.own]\nquery_filter = "(mail=%s)"\n')
+    assert compare(home, subject, "x") == 64
     assert said in capsys.readouterr().err
+
+
+def test_a_table_in_main_cf_is_compared_too(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAIL_CONFIG", str(home))
+    lines = (home / "first.cf").read_text().splitlines()
+    aged(_written(home / "main.cf", "".join(f"x_{line}\n" for line in lines)))
+    _written(home / "vmaild.toml", '[maps.main]\ncf = ["proxy:ldap:x", "second.cf"]\n')
+    assert compare(home, "main", "m@one.example", "order@one.example", "absent@one.example") == 0
+    assert capsys.readouterr().out == "3 keys, 0 different\n"
 
 
 def test_without_postmap_the_service_is_unavailable(
@@ -157,6 +161,7 @@ TEMP = lookup.temporary("x")
         (b"a\x01", TEMP, False, "control character"),
         (b"\xff", TEMP, False, "not UTF-8"),
         (b"a", TEMP, False, "not known"),
+        (b"a" * 100_000, TEMP, False, "longer than Postfix takes"),
         (TEMP, b"a", False, "Postfix's own lookup failed"),
         (NOT_FOUND, b"a", True, "leaf and terminal"),
         (NOT_FOUND, b"a", False, "not known"),

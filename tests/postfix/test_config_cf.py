@@ -106,6 +106,14 @@ def test_the_names_of_main_cf_are_accepted(home: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_file_can_be_asked_whether_there_is_anything(home: Path) -> None:
+    (query,) = (
+        read(home, '[maps.domains]\nkeys = "domain"\nexists = true\ncf = "users.cf"\n').maps.tables["domains"].queries
+    )
+    assert query.expansion.exists
+    assert query.expansion.attributes == ()
+
+
 def test_problems_name_the_file_and_the_parameter(home: Path) -> None:
     (home / "users.cf").write_text(USERS + "chase_referrals = yes\nquery_filter = (mail=%s\n")
     said = problems(home, MAP.replace("groups", "absent"))

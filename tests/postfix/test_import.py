@@ -55,6 +55,7 @@ def run(site: Path, main: str, capsys: pytest.CaptureFixture[str], *options: str
 def test_tables_become_maps(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = run(
         site,
+        "mydestination = here.example\nmyorigin = here.example\n"
         "recipient_delimiter = +\nvirtual_alias_domains =\nvirtual_transport = lmtp:unix:x\n"
         "virtual_mailbox_domains = ldap:@/a.cf\nvirtual_mailbox_maps = proxy:ldap:${config_directory}/b.cf\n"
         "virtual_alias_maps = ldap:@/a.cf, ldap:@/b.cf\n",
@@ -64,11 +65,12 @@ def test_tables_become_maps(site: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert done.config == {
         "recipient_delimiter": "+",
         "listen": [{"address": "inet:127.0.0.1:10143"}],
+        "postfix": {"mydestination": ["here.example"]},
         "maps": {
             "virtual_mailbox_domains": {"cf": [f"{site}/a.cf"], "keys": "domain"},
-            "virtual_mailbox_maps": {"cf": [f"{site}/b.cf"], "keys": "address"},
+            "virtual_mailbox_maps": {"cf": [f"{site}/b.cf"], "keys": "local"},
             "virtual_alias_maps": {
-                "cf": [f"{site}/a.cf", f"{site}/b.cf"], "keys": "address", "propagate_extension": True,
+                "cf": [f"{site}/a.cf", f"{site}/b.cf"], "keys": "local", "propagate_extension": True,
                 "quoted_only": True,
             },
         },
@@ -95,7 +97,7 @@ def test_parameters_of_ones_own_are_followed(site: Path, capsys: pytest.CaptureF
         site, "virtual_maps = hash:/etc/virtual ldap:@/a.cf\nown = ldap:@/b.cf\nrelay_recipient_maps = $own\n", capsys
     )
     assert done.config["maps"]["virtual_maps"]["propagate_extension"] is True
-    assert done.config["maps"]["own"]["keys"] == "address"
+    assert done.config["maps"]["own"]["keys"] == "local"
     assert "virtual_maps = hash:/etc/virtual socketmap:inet:127.0.0.1:10143:virtual_maps\n" in done.main
     assert "relay_recipient_maps = $own\n" in done.main
 
@@ -228,8 +230,9 @@ def test_a_socket_outside_of_the_chroot_is_a_trap(
 
 def test_users_without_a_domain_need_a_plain_mydestination(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main = "local_recipient_maps = ldap:@/a.cf\nvirtual_alias_domains =\n"
-    done = run(site, f"{main}mydestination = one.example, localhost\n", capsys)
-    assert done.config["postfix"] == {"mydestination": ["one.example", "localhost"]}
+    aged_file(site / "mailname", "origin.example\n")
+    done = run(site, f"{main}mydestination = one.example, localhost\nmyorigin = @/mailname\n", capsys)
+    assert done.config["postfix"] == {"mydestination": ["one.example", "localhost", "origin.example"]}
     assert done.config["maps"]["local_recipient_maps"]["keys"] == "local"
     assert done.status == 0
     assert cli.main(["check", "--offline", "-c", str(site / "out.toml")]) == 0
@@ -247,3 +250,46 @@ def test_transport_and_access_tables_become_maps(site: Path, capsys: pytest.Capt
     )
     assert done.config["maps"]["transport_maps"]["keys"] == "transport"
     assert done.config["maps"]["b"]["keys"] == "access"
+
+
+def test_localparts_are_looked_for_where_a_table_can_find_them(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    aged_file(site / "needs.cf", TABLE.replace("dc=example", "o=%d,dc=example"))
+    aged_file(site / "listed.cf", f"{TABLE}domain = one.example\n")
+    main = "mydestination = here.example\nvirtual_alias_domains =\nvirtual_alias_maps = "
+    for listed, keys in (("needs listed", "address"), ("listed a", "local"), ("a needs", "local")):
+        named = " ".join(f"ldap:@/{name}.cf" for name in listed.split())
+        done = run(site, f"{main}{named}\n", capsys)
+        assert done.config["maps"]["virtual_alias_maps"]["keys"] == keys
+        assert len(done.config["maps"]) == 1
+        assert ("postfix" in done.config) == (keys == "local")
+    done = run(site, f"{main.replace('here.example', 'hash:/x')}ldap:@/a.cf\n", capsys)
+    assert done.config["maps"]["virtual_alias_maps"]["keys"] == "address"
+    assert "virtual_alias_maps: for a domain of mydestination Postfix looks for the localpart alone too" in done.said
+
+
+def test_a_table_of_local_recipients_that_has_domains_needs_no_mydestination(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aged_file(site / "listed.cf", f"{TABLE}domain = one.example\n")
+    done = run(site, "local_recipient_maps = ldap:@/listed.cf\nmydestination = ldap:@/a.cf\n", capsys)
+    assert done.status == 0
+    assert done.config["maps"]["local_recipient_maps"]["keys"] == "address"
+    assert done.config["maps"]["mydestination"]["keys"] == "domain"
+
+
+def test_parents_are_looked_for_as_postfix_does(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main = "relay_domains = ldap:@/a.cf\ntransport_maps = ldap:@/b.cf\nasked = check_client_access ldap:@/c.cf\n"
+    done = run(site, f"{main}smtpd_client_restrictions = check_helo_access ldap:@/c.cf\n", capsys)
+    assert done.config["maps"]["relay_domains"]["keys"] == "access"
+    assert "parent_domain_matches_subdomains" not in done.said
+    main += "smtpd_client_restrictions = check_helo_access ldap:@/c.cf\n"
+    done = run(site, f"{main}parent_domain_matches_subdomains = transport_maps\n", capsys)
+    assert done.config["maps"]["relay_domains"]["keys"] == "transport"
+    assert "has no smtpd_access_maps" in done.said
+    assert "has transport_maps" in done.said
+
+
+def test_logins_and_certificates_are_looked_for_as_they_are(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main = "smtpd_sender_restrictions = check_sasl_access ldap:@/a.cf, check_sender_access ldap:@/b.cf\n"
+    done = run(site, main, capsys)
+    assert {name: made["keys"] for name, made in done.config["maps"].items()} == {"a": "exact", "b": "access"}

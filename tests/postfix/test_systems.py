@@ -38,6 +38,10 @@ STRUCTURAL = {
 """Structural classes of slapd's own schemas, with what they must have."""
 
 
+NEVER_FOUND = {("zentyal", "useraliases")}
+"""``otherMailbox`` of OpenLDAP's cosine.schema has no equality rule, as that of Zentyal's Samba has."""
+
+
 def base(name: str) -> str:
     return f"ou={name},{SUFFIX}"
 
@@ -78,6 +82,8 @@ def schema() -> str:
             classes |= set(kinds.split())
         for text in system.tables.values():
             attributes |= set(re.findall(r"\(([A-Za-z]+)=", text))
+    attributes = set({name.lower(): name for name in sorted(attributes)}.values())
+    classes = set({name.lower(): name for name in sorted(classes)}.values())
     lines = [
         f"attributetype ( 2.999.1.{n} NAME '{name}' EQUALITY caseIgnoreMatch SUBSTR caseIgnoreSubstringsMatch"
         " SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )"
@@ -139,7 +145,8 @@ def test_every_key_has_the_same_answer(service_home: Path, slapd: Slapd, name: s
             if our != their and not set(explain(model, key, our) or ["?"]) <= set(MEANT)
         }
     assert unexplained == {}
-    assert any(isinstance(answer, str) for answer in theirs), "no key is found at all"
+    found = any(isinstance(answer, str) for answer in theirs)
+    assert found == ((name, table) not in NEVER_FOUND), "no key is found at all"
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -171,8 +178,8 @@ def test_the_site_is_imported(
     toml, diff = tmp_path / "vmaild.toml", tmp_path / "main.diff"
     status = cli.main(["import-postfix", str(directory), "--output", str(toml), "--diff", str(diff)])
     said = capsys.readouterr().err
-    for reason in system.stays:
-        assert reason in said
+    for text in (*system.stays, system.warned):
+        assert text in said
     assert status == (1 if system.stays else 0), said
     main = directory / "main.cf"
     main.write_text(patched(main.read_text(), diff.read_text()))

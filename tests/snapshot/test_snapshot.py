@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,9 @@ class Restarting(Site):
     def __init__(self, home: Path, *, configuration: str = "one", uuid: bytes = UUID, wall: float = 0.0) -> None:
         super().__init__(SETTINGS)
         self.pool = FakePool(uuid)
+        groups = [(prefix, len(group.tables)) for prefix, group in self.maps.groups]
         self.snapshot = Snapshot(
-            home, configuration, self.cache, [(self.pool, "o=x")], wall=lambda: wall + now(), in_thread=at_once
+            home, configuration, self.cache, [(self.pool, "o=x")], groups, wall=lambda: wall + now(), in_thread=at_once
         )  # fmt: skip
         self.directory.entries += [account(ANN, "d.example/ann/"), alias(BOB, "bob@x.example")]
 
@@ -183,7 +185,7 @@ async def test_the_state_that_the_directory_had_is_kept(tmp_path):
 async def test_many_records_leave_the_loop_its_turns(tmp_path):
     site = Restarting(tmp_path)
     for number in range(snapshot.SLICE * 4):
-        site.cache.store(b"0 %d@d.example" % number, (b"x/", NODATA, b"y"), None)
+        site.cache.store(site.maps._maps[ALIAS].prefix + b"%d@d.example" % number, (b"x/", NODATA, b"y"), None)
     turns = 0
 
     async def count() -> None:
@@ -210,18 +212,64 @@ async def test_many_records_leave_the_loop_its_turns(tmp_path):
 def test_a_line_of_a_record(known, line):
     assert file.line_of(b"k", known) == line
     if line is not None:
-        key, back = file.record_of(line)
+        ((key, back),) = file.records_of(line)
         assert key == b"k"
         assert back == [None if one is NOT_FOUND else one for one in known]
 
 
 @pytest.mark.parametrize("line", [b"[]", b"{}", b'["k", 1]', b'["k", [1]]', b"x", b'["\\u2028", "x"]'])
 def test_a_line_that_is_none_raises_value_error(line):
-    with pytest.raises((ValueError, TypeError)):
-        file.record_of(line)
+    with pytest.raises(ValueError, match="."):
+        file.records_of(line)
+
+
+@in_fake_time
+async def test_records_are_of_their_maps_whatever_numbers_a_reload_gave_these(tmp_path):
+    """Seen by reading: keys were written with the numbers of the running daemon, and a restart counts anew."""
+    site = await written(tmp_path)
+    (_, one), (addresses, three) = site.snapshot._groups[:2]
+    site.snapshot._places = {b"7 ": b"1 ", addresses: b"0 "}  # as after a reload with the maps in another order
+    site.cache.store(b"7 " + b"x@d.example", (b"d.example/x/", NODATA, b"x@d.example"), None)
+    site.cache.store(b"9 " + b"old@d.example", (b"d.example/old/", NODATA, b"old"), None)
+    site.cache.forget(addresses + ANN.encode())
+    site.cache.forget(addresses + BOB.encode())
+    await site.snapshot.write()
+    later = Restarting(tmp_path)
+    assert (one, three) == (1, 3)
+    assert await later.snapshot.restore() == 1
+    later.directory.failure = DOWN
+    assert await later.find("x@d.example") == found(b"d.example/x/")
+
+
+@in_fake_time
+async def test_records_that_have_not_an_answer_for_each_map_are_left_out(tmp_path, caplog):
+    site = await written(tmp_path)
+    site.cache.store(site.maps._maps[ALIAS].prefix + b"x@d.example", (b"one",), None)
+    await site.snapshot.write()
+    later = Restarting(tmp_path)
+    await later.snapshot.restore()
+    assert "not of these maps" in caplog.text
+    assert later.record("x@d.example") is None
+
+
+def test_two_writings_at_once_leave_one_whole_file(tmp_path):
+    """Seen by reading: the thread of one that nobody waits for any more wrote into the file of the last one."""
+    chunks = [b"%d\n" % number for number in range(20_000)]
+    both = [threading.Thread(target=file.write, args=(tmp_path / "x", {"n": n}, chunks)) for n in range(4)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert b"".join(file.read(tmp_path / "x")[1]) == b"".join(chunks)
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_line_of_many_brackets_is_no_record(tmp_path):
+    with pytest.raises(ValueError, match="not a record"):
+        file.records_of(b"[" * 100_000)
 
 
 def test_a_header_is_json_that_tells_its_version(tmp_path):
     file.write(tmp_path / "x", {"a": 1}, [b"[]\n"])
     assert json.loads((tmp_path / "x").read_bytes().split(b"\n")[0]) == {"vmaild": file.FORMAT, "a": 1}
-    assert file.read(tmp_path / "x") == ({"vmaild": file.FORMAT, "a": 1}, [b"[]"])
+    assert file.read(tmp_path / "x") == ({"vmaild": file.FORMAT, "a": 1}, [b"[]\n"])

@@ -26,7 +26,17 @@ from vmaild.demo.slapd import Slapd, free_port
 TTL, NEGATIVE_TTL = 10.0, 4.0
 """Seconds; short, so that a run of minutes sees every record expire many times."""
 
-CACHE = {"ttl": TTL, "negative_ttl": NEGATIVE_TTL, "max_entries": 5000, "max_negative_entries": 2000}
+HEARD_TTL = 60.0
+"""Seconds, while changes are heard: so long that a change which is not heard is found out (``verdict.HEARD``)."""
+
+CACHE = {
+    "ttl": TTL,
+    "negative_ttl": NEGATIVE_TTL,
+    "heard_ttl": HEARD_TTL,
+    "heard_negative_ttl": HEARD_TTL,
+    "max_entries": 5000,
+    "max_negative_entries": 2000,
+}
 """Bounds that are reached within the first floods: what grows after that has no bound."""
 
 MAX_SIZE = 32 * 1024 * 1024
@@ -130,8 +140,9 @@ def running(home: Path, *, inside: bool = False, code: Path | None = None) -> It
     write_ldif(ldif, ACCOUNTS)
     with ldif.open("a") as file:
         file.write(extra_ldif())
-    cache = dict(CACHE)
-    if "max_size" in {field.name for field in dataclasses.fields(CacheSettings)}:
+    known = {field.name for field in dataclasses.fields(CacheSettings)}
+    cache = {name: value for name, value in CACHE.items() if name in known}
+    if "max_size" in known:
         cache["max_size"] = MAX_SIZE
     tables = "\n".join(["[cache]", *(f"{name} = {value}" for name, value in cache.items())])
     paths = [str(one) for one in (INSIDE if inside else None, code or CODE, os.environ.get("PYTHONPATH")) if one]

@@ -11,9 +11,8 @@ from tests.soak.changes import ABSENT, History
 from tests.soak.oracle import Question
 from tests.soak.samples import Sample
 from tests.soak.schedule import GRACE, Window
-from tests.soak.site import TTL
 from tests.soak.tally import Tally
-from tests.soak.verdict import DESCRIPTORS_RISE, MEMORY_RISE, SLACK, TASKS_RISE, Outcome, fit
+from tests.soak.verdict import DESCRIPTORS_RISE, HEARD, MEMORY_RISE, TASKS_RISE, Outcome, fit
 from vmaild.lookup import NOT_FOUND, Reply, Status, found, temporary
 
 SECONDS = 600.0
@@ -82,16 +81,26 @@ def test_a_slow_client_is_cut_only_where_the_daemon_was_paused():
     assert problems("suspend") != []
 
 
-def test_an_older_value_is_right_for_its_ttl_and_for_as_long_as_something_was_down():
+def test_an_older_value_is_right_until_its_change_is_heard_and_for_as_long_as_something_was_down():
     def problems(age: float, windows=()) -> list[str]:
         tally = Tally()
         tally.old.append((300.0, age, "key: FOUND old"))
         return outcome(tally=tally, windows=windows).problems()
 
-    assert problems(TTL + SLACK - 0.1) == []
-    assert problems(TTL + SLACK + 0.1) != []
-    assert problems(TTL + SLACK + 5, [Window("suspend", 280.0, 285.0, True)]) == []
-    assert problems(TTL + SLACK + 5, [Window("flush", 280.0, 285.0, False)]) != []
+    assert problems(HEARD - 0.1) == []
+    assert problems(HEARD + 0.1) != []
+    assert problems(HEARD + 5, [Window("suspend", 290.0, 295.0, True)]) == []
+    assert problems(HEARD + 5, [Window("flush", 290.0, 295.0, False)]) != []
+
+
+def test_a_run_in_which_changes_were_not_heard_is_found():
+    run = outcome(windows=[Window("restart", 100.0, 110.0, True)])
+    for one in run.samples:
+        one.told = {"changes": {"mode": "none" if 100 <= one.at <= 110 + GRACE else "sync"}}
+    assert run.problems() == []
+    for one in run.samples:
+        one.told = {"changes": {"mode": "poll"}}
+    assert "not heard by sync" in run.problems()[0]
 
 
 def test_a_client_that_was_never_answered_and_a_wrong_answer_are_found():

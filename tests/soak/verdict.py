@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from tests.soak.samples import Sample
 from tests.soak.schedule import GRACE, Window
-from tests.soak.site import TTL
 from tests.soak.workers import Worker
 
 LEAST_SECONDS = 100.0
@@ -29,9 +28,11 @@ DESCRIPTORS_RISE = 3.0
 TASKS_RISE = 3.0
 """A connection to the directory being opened is a task, and so is each check of it."""
 
-SLACK = 2.5
-"""Seconds that a value may be older than its TTL: it is renewed when it is asked for, and that may take
-``stale_answer_after`` (1.8)."""
+HEARD = 1.0
+"""Seconds that a value may be old while nothing is down: changes are heard."""
+
+UNHEARD = 5.0
+"""Samples, a second or more apart, in which changes may not be heard with nothing down."""
 
 
 class Line(NamedTuple):
@@ -100,6 +101,7 @@ class Outcome:
             found += self._unexcused(worker) + self._too_old(worker)
         if len(self.samples) < 3:
             found.append("the daemon was hardly ever sampled")
+        found += self._unheard()
         for name, line in self.lines().items():
             if line.rise > FLAT[name][1]:
                 found.append(f"{name} rose by {line.rise:,.0f} in the second half, more than {FLAT[name][1]:,.0f}")
@@ -128,15 +130,24 @@ class Outcome:
                 found.append(f"{worker.name}: {count} connections cut at {int(second) - self.began:.0f} s")
         return found
 
+    def _unheard(self) -> list[str]:
+        modes = Counter(
+            sample.told.get("changes", {}).get("mode", "sync")
+            for sample in self.samples
+            if not self.excused(sample.at, sample.at)
+        )
+        unheard = modes.total() - modes["sync"]
+        return [f"changes were not heard by sync in {unheard} samples: {dict(modes)}"] if unheard > UNHEARD else []
+
     def _too_old(self, worker: Worker) -> list[str]:
         found = []
         for at, age, text in worker.tally.old:
-            since = at - age - TTL
+            since = at - age - HEARD
             down = sum(
                 max(0.0, min(at, window.end + GRACE) - max(since, window.begin))
                 for window in self.windows
                 if window.outage
             )
-            if age > TTL + SLACK + down:
+            if age > HEARD + down:
                 found.append(f"{worker.name}: {text}, not right any more for {age:.1f} s, at {at - self.began:.0f} s")
         return found

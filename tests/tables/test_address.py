@@ -163,6 +163,21 @@ def test_a_bare_domain_in_u_labels_and_in_a_labels_is_one() -> None:
     ]  # fmt: skip
 
 
+def test_a_local_domain_may_be_named_in_either_form() -> None:
+    for key in ("ann+x@müller.example", "ann+x@xn--mller-kva.example"):
+        for listed in ("müller.example", "xn--mller-kva.example"):
+            found = [one.text for one in keys_of_parameters.local(key, "+", domains=frozenset([listed]))]
+            assert found[4:6] == ["ann+x", "ann"]
+
+
+def test_a_quoted_localpart_alone_is_looked_for_as_the_address_is() -> None:
+    key = '"john doe+x"@d'
+    both = [one.text for one in keys_of_parameters.local(key, "+", domains={"d"})]
+    assert both[4:8] == ['"john doe+x"', "john doe+x", '"john doe"', "john doe"]
+    quoted = [one.text for one in keys_of_parameters.local(key, "+", quoted_only=True, domains={"d"})]
+    assert quoted == [key, '"john doe"@d', '"john doe+x"', '"john doe"', "@d"]
+
+
 @pytest.mark.parametrize(
     ("value", "extended"),
     [

@@ -6,6 +6,7 @@ import pytest
 
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
+from vmaild.tables import dn
 from vmaild.tables.naming import Named, Naming
 
 BASE = "o=hosting,dc=x"
@@ -49,8 +50,20 @@ def test_an_organization_names_its_domain_and_what_stands_elsewhere_nothing():
 
 
 def test_the_domain_of_what_stands_below_is_told_by_the_dn():
-    assert naming()["virtual_mailbox_maps"].domains(f"ou=deep,ou=people,{DOMAIN}") == {"d.example"}
-    assert naming()["virtual_mailbox_maps"].domains("dc=x") == frozenset()
+    def domains(name):
+        return {place.domain(dn.parse(name)) for place in naming()["virtual_mailbox_maps"].places} - {None}
+
+    assert domains(f"ou=deep,ou=people,{DOMAIN}") == {"d.example"}
+    assert domains("dc=x") == set()
+
+
+def test_what_an_entry_can_name_at_all_is_told_by_the_dn_or_may_be_anything():
+    mailboxes = naming()["virtual_mailbox_maps"]
+    assert mailboxes.within(f"mail=x,{DOMAIN}") == {"d.example"}
+    assert mailboxes.within("dc=x") == frozenset()
+    assert mailboxes.within("nonsense") is None
+    anywhere = naming(own={"query_filter": "(mail=%s)", "search_base": BASE, "keys": "exact"})["own"]
+    assert anywhere.within(f"mail=x,{DOMAIN}") is None
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vmaild.cache import Cache
     from vmaild.cache.record import Known
     from vmaild.directory import Directories
+    from vmaild.feed import HostedDomains
     from vmaild.maps import Maps
 
 Json = dict[str, Any]
@@ -43,6 +44,9 @@ MAX_TEXT = 2000
 PORTION = 50
 """Records told, or passed over, in a turn of the loop: a millisecond at most."""
 
+MAX_DOMAINS_TEXT = 900_000
+"""Characters of all domain names that are told together: what the control socket's answer has room for."""
+
 CAUSE_SECONDS = 2.0
 """How long the cause of a failure may take, once a lookup has failed."""
 
@@ -52,11 +56,20 @@ class Unknown(Exception):
 
 
 class Console:
-    """``status`` makes the state of the moment (``vmaild.admin.status``)."""
+    """``status`` makes the state of the moment (``vmaild.admin.status``); ``hosted`` is the set of domains in use, None
+    where there is none."""
 
-    def __init__(self, maps: Maps, cache: Cache, directory: Directories, status: Callable[[], Json]) -> None:
+    def __init__(
+        self,
+        maps: Maps,
+        cache: Cache,
+        directory: Directories,
+        status: Callable[[], Json],
+        hosted: Callable[[], HostedDomains | None] = lambda: None,
+    ) -> None:
         self._cache = cache
         self.status = status
+        self._hosted = hosted
         self.use(maps, directory)
 
     def use(self, maps: Maps, directory: Directories) -> None:
@@ -79,6 +92,23 @@ class Console:
                 raise Unknown(f"no log level {level!r}: write one of {', '.join(LEVELS)}")
             logger.setLevel(level.upper())
         return logging.getLevelName(logger.getEffectiveLevel()).lower()
+
+    def domains(self, *, confirm: bool = False) -> Json:
+        """The hosted domains as vmaild knows them; with ``confirm`` what was read last counts. Raises ``Unknown``."""
+        hosted = self._hosted()
+        if hosted is None:
+            raise Unknown("the hosted domains are not known as a set: the maps do not allow it, or stale_domains is 0")
+        gone = hosted.confirm() if confirm else []
+        missing = hosted.missing
+        return {
+            "total": len(hosted.names),
+            "age": hosted.age,
+            "in_use": hosted.known,
+            "domains": _cut(sorted(hosted.names)),
+            "missing": {name: missing[name] for name in _cut(sorted(missing))},
+            "not_believed": None if hosted.not_believed is None else len(hosted.not_believed),
+            "taken_out": _cut(gone),
+        }
 
     async def cached(self, map_name: bytes | None, count: int) -> Json:
         """The records of a map, or of all, stored last. Raises ``Unknown``."""
@@ -150,6 +180,16 @@ class Console:
             "state": "stale" if now >= record.expires_at else "fresh",
             "maps": {entry.name: known_in_words(record.known[entry.place]) for entry in maps},
         }
+
+
+def _cut(names: list[str]) -> list[str]:
+    """As many of the names as may be told."""
+    left = MAX_DOMAINS_TEXT // 3
+    for count, name in enumerate(names):
+        left -= len(name) + 4
+        if left < 0:
+            return names[:count]
+    return names
 
 
 def server_errors(directory: Directories) -> list[str]:

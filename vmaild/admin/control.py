@@ -10,6 +10,7 @@ each word %XX-encoded (RFC 3986), since a key may hold any byte:
     reload             read the configuration again, and take it over
     status             tell the state of this moment (``vmaild.admin.status``)
     log-level [LEVEL]  set the level of the log, and tell it
+    domains [confirm]  tell the hosted domains; with confirm what was read last counts at once
     cache-list COUNT [MAP]   tell the records stored last
     cache-show KEY     tell what the cache knows of a key
     query MAP KEY      answer as a client is answered, with the cause of a failure
@@ -39,7 +40,9 @@ from vmaild.admin.request_server import MAX_CONNECTIONS, RequestServer
 from vmaild.errors import ConfigError, VmaildError
 from vmaild.listening import bind_unix, remove_unix
 
-COMMANDS = ("flush", "stats", "reload", "status", "log-level", "cache-list", "cache-show", "query", "explain")
+COMMANDS = (
+    "flush", "stats", "reload", "status", "log-level", "domains", "cache-list", "cache-show", "query", "explain"
+)  # fmt: skip
 """The first words of commands."""
 
 # Mode of the socket file: its owner, and root.
@@ -156,6 +159,8 @@ class ControlProtocol:
                 return {"status": console.status()}
             case b"log-level", [] | [_]:
                 return {"log_level": console.log_level(*(word.decode(errors="replace") for word in words))}
+            case b"domains", [] | [b"confirm"]:
+                return {"domains": console.domains(confirm=bool(words))}
             case b"cache-list", [count, *names] if count.isdigit() and len(count) < 8 and len(names) < 2:
                 return console.cached(names[0] if names else None, int(count))
             case b"cache-show", [key]:

@@ -39,5 +39,4 @@ __all__ = [
     "Record",
     "Tally",
     "reply_of",
-    "size",
 ]

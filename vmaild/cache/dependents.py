@@ -6,8 +6,8 @@ looked for on the way (``of_address``), of the domain of a "not found" (``of_dom
 
 There may be a million records, and most depend on one entry. So this is hash tables of three arrays: 20 bytes for each
 place, 30 to 60 for each record, where a dict of numbers takes 100. A token that many records share (the entry of a
-catch-all) has a list instead. Keys are never removed when their record goes: a key without a record is dropped when
-the table grows, and costs nothing but its place until then. What one token has is a superset, never less.
+catch-all) has a ``Crowd`` instead. Keys are never removed when their record goes: a key without a record is dropped
+when the table grows, and costs nothing but its place until then. What one token has is a superset, never less.
 
 Beside an entry's token stands the ``digest`` of what was seen of it: a change after which it is the same is none.
 """
@@ -15,8 +15,10 @@ Beside an entry's token stands the ``digest`` of what was seen of it: a change a
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from zlib import crc32
+
+from vmaild.cache.crowd import Crowd, Others
 
 TABLES = 4096
 """So many that each stays small: one that doubles holds up the loop for half a millisecond with a million records."""
@@ -28,7 +30,10 @@ FIRST_SIZE = 8
 """Places of a table at the beginning, a power of two."""
 
 CROWD = 8
-"""Keys of one token in the table; more have a list, so that those of others are not far from their place."""
+"""Keys of one token in the table; more have a ``Crowd``, so that those of others are not far from their place."""
+
+EXACT = 1000
+"""Keys of a crowd that are gone through at once; of a larger one, ``take`` leaves those that it returns."""
 
 PLACE = 70
 """Bytes of a place of a table: 20, and the key of a record that has gone, which stays in up to two of three."""
@@ -65,6 +70,17 @@ def of_domain(domain: str) -> int:
 def of_name(dn: object) -> int:
     """The token of a DN, as ``tables.dn`` reads it, at which there was no entry."""
     return hash(("name", dn)) & _OTHERS | 1
+
+
+def uuid_in(values: tuple[bytes, ...]) -> bytes | None:
+    """The 16 bytes of an entryUUID (RFC 4530), None when the values are no such thing."""
+    if len(values) != 1:
+        return None
+    try:
+        uuid = bytes.fromhex(values[0].replace(b"-", b"").decode("ascii"))
+    except ValueError:
+        return None
+    return uuid if len(uuid) == 16 else None
 
 
 def digest_of(dn: str, attributes: Mapping[str, tuple[bytes, ...]]) -> int:
@@ -127,8 +143,7 @@ class Dependents:
     def __init__(self, alive: Callable[[bytes], object]) -> None:
         self._alive = alive
         self._tables: list[_Table | None] = [None] * TABLES
-        self._crowds: dict[int, dict[bytes, None]] = {}
-        self._crowd_digests: dict[int, int] = {}
+        self._crowds: dict[int, Crowd] = {}
         self._places = 0
         self._crowded = 0
 
@@ -171,11 +186,11 @@ class Dependents:
                 self._tables[number] = grown = table.grown(self._alive)
                 self._places += len(grown.keys) - len(table.keys)
 
-    def seen(self, token: int, digest: int) -> frozenset[bytes]:
-        """The keys that depend on ``token`` and have seen this ``digest``."""
+    def seen(self, token: int, digest: int) -> Collection[bytes]:
+        """The keys that depend on ``token`` and have seen this ``digest``: good until something is added."""
         crowd = self._crowds.get(token)
         if crowd is not None:
-            return frozenset(crowd) if self._crowd_digests.get(token) == digest else _NOBODY
+            return crowd if crowd.digest == digest else _NOBODY
         table = self._table(token)
         if table is None:
             return _NOBODY
@@ -189,10 +204,10 @@ class Dependents:
             return token in self._crowds
         return any(table.keys[place] is not None for place in table.places(token))
 
-    def take(self, token: int, digest: int = -1, but: frozenset[bytes] = _NOBODY) -> list[bytes]:
+    def take(self, token: int, digest: int = -1, but: Container[bytes] = _NOBODY) -> Collection[bytes]:
         """The keys that depend on ``token``, and forget that they do.
 
-        Not those that have seen this ``digest``, nor those of ``but``.
+        Not those that have seen this ``digest``, nor those of ``but``. There may be very many.
         """
         if token in self._crowds:
             return self._take_crowd(token, digest, but)
@@ -208,50 +223,46 @@ class Dependents:
         return taken
 
     def entries(self) -> Iterator[int]:
-        """The tokens of all entries that a record depends on. Nothing may be added meanwhile."""
-        for table in self._tables:
+        """The tokens of all entries that a record depends on. Those that come or go meanwhile may or may not come."""
+        for number in range(TABLES):
+            table = self._tables[number]
             if table is not None:
-                for token, key in zip(table.tokens, table.keys, strict=True):
-                    if token & _ENTRY and key is not None:
-                        yield token
-        yield from (token for token in self._crowds if token & _ENTRY)
+                living = zip(table.tokens, table.keys, strict=True)
+                yield from [token for token, key in living if token & _ENTRY and key is not None]
+        yield from [token for token in self._crowds if token & _ENTRY]
 
     def _table(self, token: int) -> _Table | None:
         return self._tables[token >> SHIFT & TABLES - 1]
 
-    def _take_crowd(self, token: int, digest: int, but: frozenset[bytes]) -> list[bytes]:
-        if self._crowd_digests.get(token) == digest:
+    def _take_crowd(self, token: int, digest: int, but: Container[bytes]) -> Collection[bytes]:
+        crowd = self._crowds[token]
+        if crowd.digest == digest:
             return []
-        crowd = self._crowds.pop(token)
-        self._crowded -= len(crowd)
-        seen = self._crowd_digests.pop(token, None)
-        kept = {key: None for key in crowd if key in but} if but else {}
-        if kept:
-            self._crowds[token] = kept
-            self._crowded += len(kept)
-            if seen is not None:
-                self._crowd_digests[token] = seen
-        return [key for key in crowd if key not in kept]
+        if but is not _NOBODY and len(crowd) > EXACT:
+            return Others(crowd, but)
+        kept = [key for key in crowd if key in but] if but is not _NOBODY else []
+        self._crowded += len(kept) - len(crowd)
+        if not kept:
+            return self._crowds.pop(token)
+        self._crowds[token] = Crowd(kept, crowd.digest)
+        return [key for key in crowd if key not in but]
 
     def _make_crowd(self, token: int, table: _Table, places: list[int]) -> None:
-        crowd = self._crowds[token] = {}
+        keys: dict[bytes, None] = {}
         digests = set()
         for place in places:
             key = table.keys[place]
             if key is not None:
-                crowd[key] = None
+                keys[key] = None
                 digests.add(table.digests[place])
                 table.keys[place] = None
-        self._crowded += len(crowd)
-        if len(digests) == 1:
-            self._crowd_digests[token] = digests.pop()
+        self._crowds[token] = Crowd(keys, digests.pop() if len(digests) == 1 else None)
+        self._crowded += len(keys)
 
     def _add_to_crowd(self, token: int, key: bytes, digest: int) -> None:
         crowd = self._crowds[token]
-        if self._crowd_digests.get(token) != digest:
-            self._crowd_digests.pop(token, None)  # they saw different states: any change concerns them all
+        if crowd.digest != digest:
+            crowd.digest = None  # they saw different states: any change concerns them all
         before = len(crowd)
-        crowd[key] = None
-        if len(crowd) & (len(crowd) - 1) == 0:  # each time that it has doubled
-            crowd = self._crowds[token] = {one: None for one in crowd if self._alive(one)}
+        crowd.add(key, self._alive)
         self._crowded += len(crowd) - before

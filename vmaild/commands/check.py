@@ -71,6 +71,7 @@ async def _ask(config: Config) -> list[Finding]:
 def searched_by(config: Config) -> set[str]:
     """The attributes that the maps' filters search a tree by: they want an equality index."""
     queries = [query for table in config.maps.tables.values() for query in table.queries]
+    queries += [one for query in queries for one in query.domain_tables]
     return {name for query in queries if query.scope is not Scope.BASE for name in query.query_filter.attributes}
 
 

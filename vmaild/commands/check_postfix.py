@@ -6,6 +6,7 @@ to them:
 - virtual(8) refuses these tables, and a table of its own must be as guarded as vmaild's;
 - ``virtual_alias_domains`` is by default whatever ``virtual_alias_maps`` finds;
 - several tables in one parameter: a socketmap is asked for the full address only;
+- ``keys`` of a map decides whether it can find what the parameter asks for;
 - a chrooted service sees a unix socket only below the queue directory, and must be allowed to open it;
 - the recipient delimiter must be the same on both sides.
 """
@@ -24,8 +25,10 @@ from typing import Any
 from vmaild.config import Config
 from vmaild.directory.examine import Finding, Level
 from vmaild.listening import UnixAddress, parse_address
+from vmaild.migration.uses import USES
 from vmaild.postfix.files import Site, read_site, read_table
 from vmaild.postfix.tables import TableName, table_names
+from vmaild.tables import PRESETS
 
 LOOKING_UP = frozenset({"smtpd", "cleanup", "trivial-rewrite", "qmgr"})
 """The programs that ask these tables."""
@@ -65,6 +68,7 @@ class _Postfix:
         yield from self._alias_domains(uses)
         yield from self._virtual_agent(uses)
         yield from self._several(uses)
+        yield from self._kinds(uses)
         yield from self._delimiter()
         yield from self._sockets(uses)
 
@@ -147,6 +151,24 @@ class _Postfix:
                     f"{name}: has {len(tables)} tables. Postfix asks a socketmap for the full address only, so a"
                     " catch-all of one hides an exact address of the next: make them queries of one map",
                 )
+
+    def _kinds(self, uses: dict[str, list[TableName]]) -> Iterator[Finding]:
+        """Maps that cannot find what the parameter asks for."""
+        preset = self._config.daemon.preset
+        made = PRESETS[preset]("") if preset else {}
+        for name, table in ((name, table) for name, tables in uses.items() if name in USES for table in tables):
+            one = table.name.rpartition(":")[2].lower()
+            asks = USES[name].keys
+            if table.type != "socketmap" or one not in self._config.maps.tables:
+                continue
+            keys = self._config.maps.tables[one].settings.keys
+            if asks in ("address", "local", "transport") and keys == "domain":
+                yield self._error(self._main, f"{name}: asks for addresses, and map {one} finds bare domains only")
+            elif asks in ("domain", "access") and keys in ("address", "local"):
+                yield self._error(self._main, f"{name}: asks for bare domains, and map {one} finds addresses only")
+            elif asks == "transport" and keys == "address" and one not in made:
+                text = f"{name}: map {one} has keys = 'address': it finds no domain, no parent of one and no '*'"
+                yield self._warning(self._main, f"{text}; write keys = 'transport'")
 
     def _delimiter(self) -> Iterator[Finding]:
         theirs = self._site.main.value("recipient_delimiter")

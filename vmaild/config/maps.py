@@ -22,6 +22,7 @@ from vmaild.lookup import Scope
 from vmaild.postfix.domains import DomainList
 from vmaild.postfix.files import CONFIG_DIRECTORY
 from vmaild.postfix.filters import canonical
+from vmaild.postfix.ldap_cf import DEFAULT_FILTER
 from vmaild.tables import dn
 from vmaild.tables.filter import FilterTemplate
 from vmaild.tables.presets import PRESETS
@@ -49,6 +50,7 @@ QUERY_KEYS = (
     "query_filter",
     *_ATTRIBUTE_LISTS,
     "result_format",
+    "result_filter",
     *_LIMITS,
     "domain",
     "localpart",
@@ -205,7 +207,8 @@ def _query(section: Section, common: Common, directories: Directories) -> Query 
     base = _search_base(section, common)
     text = section.string("query_filter")
     if text is None and "query_filter" not in section:
-        section.problem("query_filter", "is missing")
+        # A misspelt name of a preset's map would be a map of its own.
+        section.problem("query_filter", f"is missing; write {DEFAULT_FILTER!r} for the default of ldap_table(5)")
     query_filter = None
     try:
         query_filter = FilterTemplate(canonical(text)) if text is not None else None
@@ -229,7 +232,7 @@ def _query(section: Section, common: Common, directories: Directories) -> Query 
 def _expansion(section: Section, most_values: int) -> Expansion | None:
     lists: dict[str, Any] = {key: _lower(section, key) for key in _ATTRIBUTE_LISTS if key in section}
     lists.setdefault("result_attribute", DEFAULT_RESULT_ATTRIBUTE)
-    result_format = _template(section, "result_format", "%s")
+    result_format = _template(section, "result_format" if "result_format" in section else "result_filter", "%s")
     limits: dict[str, Any] = {key: value for key in _LIMITS[1:] if (value := _limit(section, key)) is not None}
     if limits.get("recursion_limit") == 0:
         section.problem("recursion_limit", "must be at least 1")

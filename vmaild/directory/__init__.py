@@ -57,7 +57,7 @@ from vmaild.directory.sync_phases import AgeAll, Changed, Deleted, Moved, Persis
 from vmaild.directory.sync_phases import Ended as StreamEnded
 from vmaild.directory.sync_requests import SyncSearch, present
 from vmaild.directory.sync_stream import ANSWER, INTERVAL, Refused, SyncStream
-from vmaild.directory.sync_way import open_stream, reader
+from vmaild.directory.sync_way import Way, reader
 from vmaild.directory.uuid_set import UuidSet
 
 __all__ = [
@@ -92,8 +92,8 @@ __all__ = [
     "SyncSearch",
     "SyncStream",
     "UuidSet",
+    "Way",
     "in_words",
-    "open_stream",
     "password_in",
     "present",
     "problems",

@@ -42,7 +42,8 @@ class Secrets:
     def __init__(self, settings: DirectorySettings, *, encrypted: bool) -> None:
         self._settings = settings
         self._password = settings.bind_pw
-        self._password_stamp = _stamp([settings.bind_pw_file])
+        # The file may have changed since the configuration was read: it is read again for the first connection.
+        self._password_stamp: Stamp = _stamp([""]) if not settings.bind_pw_file else ()
         self._files = [settings.tls_ca_cert_file, settings.tls_ca_cert_dir, settings.tls_cert, settings.tls_key]
         self._context_stamp = _stamp(self._files)
         self._context = self._make_context() if encrypted else None
@@ -59,8 +60,10 @@ class Secrets:
         if stamp != self._password_stamp:
             self._password_stamp = stamp
             try:
-                self._password = password_in(Path(settings.bind_pw_file).read_bytes())
-                logger.info("%s has changed: its password is used from now on", settings.bind_pw_file)
+                password = password_in(Path(settings.bind_pw_file).read_bytes())
+                if password != self._password:
+                    self._password = password
+                    logger.info("%s has changed: its password is used from now on", settings.bind_pw_file)
             except (OSError, ValueError) as error:
                 logger.warning(
                     "%s cannot be used: %s", settings.bind_pw_file, getattr(error, "strerror", None) or error

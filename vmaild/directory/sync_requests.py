@@ -88,6 +88,11 @@ def base_search(message: int, dn: str, attributes: Sequence[str]) -> bytes:
     return _message(message, _search(dn, BASE, present("objectClass"), attributes))
 
 
+def search(message: int, wanted: SyncSearch) -> bytes:
+    """The SearchRequest for what is there now, without the control."""
+    return _message(message, _search(wanted.base, wanted.scope, wanted.filter, wanted.attributes))
+
+
 def sync_search(message: int, search: SyncSearch) -> bytes:
     """The SearchRequest with the Sync Request control, refreshAndPersist; critical: never taken for a plain one."""
     known = bytes(search.cookie)

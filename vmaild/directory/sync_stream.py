@@ -124,19 +124,33 @@ class SyncStream(asyncio.Protocol):
 
         A referral in its place counts as none. Raises ``Refused``, and what the module's docstring lists.
         """
-        found: SearchEntry | None = None
         message = self._number()
+        try:
+            found = await self._read_all(message, sync_requests.base_search(message, dn, attributes), seconds)
+        except Refused as refused:
+            if refused.code == NO_SUCH_OBJECT:
+                return None
+            raise
+        return found[-1] if found else None
+
+    async def read_entries(self, search: SyncSearch, seconds: float) -> list[SearchEntry]:
+        """All entries that a search finds now, however many; only before ``search``. Raises as ``read_entry`` does."""
+        message = self._number()
+        return await self._read_all(message, sync_requests.search(message, search), seconds)
+
+    async def _read_all(self, message: int, request: bytes, seconds: float) -> list[SearchEntry]:
+        found: list[SearchEntry] = []
         async with asyncio.timeout(seconds):
-            self._write(sync_requests.base_search(message, dn, attributes))
+            self._write(request)
             while True:
                 event = await self._event()
                 if isinstance(event, SearchEntry) and event.message == message:
-                    found = event
+                    found.append(event)
                 elif isinstance(event, SearchDone) and event.message == message:
                     break
                 elif isinstance(event, Disconnection):
                     raise ConnectionResetError(f"the server hung up: {event.text!r}")
-        if event.code not in (0, NO_SUCH_OBJECT):
+        if event.code != 0:
             raise Refused(event.code, event.text)
         return found
 

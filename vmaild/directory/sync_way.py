@@ -1,32 +1,72 @@
 """A stream to a server of the configuration: the same address, bind and TLS as for searches.
 
-Password and certificate files are read for each stream (``secrets``).
+``Way`` keeps password and certificates from one stream to the next: they are read again when their files have changed
+(``secrets``), and only then, since reading a system's CAs holds the loop for tens of milliseconds.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
+from vmaild.directory.failures import BROKEN, LIMIT, NO_BASE, REFUSED, UNAVAILABLE
 from vmaild.directory.secrets import Secrets
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.sync_context import ReadEntry
-from vmaild.directory.sync_requests import Bind
-from vmaild.directory.sync_stream import SyncStream
+from vmaild.directory.sync_requests import ONE, Bind, SyncSearch, present
+from vmaild.directory.sync_stream import NO_SUCH_OBJECT, Refused, SyncStream
 from vmaild.directory.uri import parse
+from vmaild.errors import DirectoryFailure
+from vmaild.lookup import Entry, Search
+
+_KINDS = {3: LIMIT, 4: LIMIT, 11: LIMIT, NO_SUCH_OBJECT: NO_BASE, 50: REFUSED}
+"""Of LDAP results (RFC 4511, appendix A), those that say more than that the server cannot at present."""
 
 
-async def open_stream(uri: str, settings: DirectorySettings) -> SyncStream:
-    """A bound stream to ``uri``, within ``connect_timeout``. Raises what ``SyncStream.open`` raises."""
-    endpoint = parse(uri)
-    secrets = Secrets(settings, encrypted=settings.encrypts(endpoint))
-    how = secrets.credentials()
-    return await SyncStream.open(
-        endpoint,
-        Bind(how.mechanism, how.name or "", how.password or ""),
-        secrets.context(),
-        start_tls=endpoint.scheme == "ldap" and settings.start_tls,
-        seconds=settings.connect_timeout,
-    )
+class Way:
+    """The way to any of the servers of ``settings``."""
+
+    def __init__(self, settings: DirectorySettings) -> None:
+        self._settings = settings
+        self._secrets: dict[bool, Secrets] = {}
+
+    async def open(self, uri: str) -> SyncStream:
+        """A bound stream to ``uri``, within ``connect_timeout``. Raises what ``SyncStream.open`` raises."""
+        settings, endpoint = self._settings, parse(uri)
+        encrypted = settings.encrypts(endpoint)
+        if encrypted not in self._secrets:
+            self._secrets[encrypted] = Secrets(settings, encrypted=encrypted)
+        secrets = self._secrets[encrypted]
+        how = secrets.credentials()
+        return await SyncStream.open(
+            endpoint,
+            Bind(how.mechanism, how.name or "", how.password or ""),
+            secrets.context(),
+            start_tls=endpoint.scheme == "ldap" and settings.start_tls,
+            seconds=settings.connect_timeout,
+        )
+
+    async def read_below(self, uri: str, search: Search, deadline: float) -> list[Entry]:
+        """All entries one level below ``search.base``, by ``deadline`` (loop time), on a connection for that alone.
+
+        There may be 50,000: a pool's bounds are for the answer to one key, and it reads an answer without a pause.
+        Raises ``DirectoryFailure``.
+        """
+        wanted = SyncSearch(search.base, present("objectClass"), search.attributes, scope=ONE)
+        loop = asyncio.get_running_loop()
+        try:
+            stream = await self.open(uri)
+            try:
+                found = await stream.read_entries(wanted, deadline - loop.time())
+            finally:
+                stream.close()
+        except Refused as refused:
+            raise DirectoryFailure(str(refused), _KINDS.get(refused.code, UNAVAILABLE)) from None
+        except OSError as error:
+            raise DirectoryFailure(str(error) or type(error).__name__, UNAVAILABLE) from None
+        except ValueError as error:
+            raise DirectoryFailure(str(error), BROKEN) from None
+        return [Entry(entry.dn, entry.attributes or {}) for entry in found]
 
 
 def reader(stream: SyncStream, settings: DirectorySettings) -> ReadEntry:

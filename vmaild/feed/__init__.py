@@ -8,7 +8,7 @@ counters   what is counted
 """
 
 from vmaild.feed.counters import FeedCounters
-from vmaild.feed.domains import HostedDomains
+from vmaild.feed.domains import HostedDomains, below
 from vmaild.feed.feed import Feed
 
-__all__ = ["Feed", "FeedCounters", "HostedDomains"]
+__all__ = ["Feed", "FeedCounters", "HostedDomains", "below"]

@@ -15,7 +15,7 @@ from vmaild.directory import (
     StreamEnded,
     SyncSearch,
     SyncStream,
-    open_stream,
+    Way,
     present,
     read_context,
     reader,
@@ -40,7 +40,7 @@ async def describe(uri: str, settings: DirectorySettings) -> list[Finding]:
 
 
 async def _describe(uri: str, settings: DirectorySettings) -> list[Finding]:
-    stream = await open_stream(uri, settings)
+    stream = await Way(settings).open(uri)
     try:
         context = await read_context(reader(stream, settings), settings.search_base)
         if context.cookie is None:

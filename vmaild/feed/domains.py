@@ -3,9 +3,14 @@
 The set is read at the start, again every ``INTERVAL`` seconds (``HEARD_INTERVAL`` while changes are heard), and grows
 with each domain that the feed tells of. It never shrinks at once: a domain that is missing stays for ``CONFIRM``
 seconds, in which it is looked for as before, so that an emptied directory, a replica that is not loaded or an access
-rule does not make domains vanish. A reading that lacks a canary is not believed at all.
+rule does not make domains vanish. A reading that lacks a canary is not believed at all. An administrator's word
+(``confirm``, ``vmaild domains --confirm``) makes either count at once. An empty set tells nothing: then everything is
+looked for.
 
 When the set cannot be read it serves for ``stale_domains`` seconds, then nothing is said by it.
+
+There may be 50,000 domains. So the loop gets its turn every ``TOGETHER`` of them, and what is known of one is not
+worked out again at each reading.
 """
 
 from __future__ import annotations
@@ -13,12 +18,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from vmaild.directory import LIMIT, REFUSED
-from vmaild.errors import DirectoryFailure
-from vmaild.lookup import Entry
+from vmaild.cache.dependents import uuid_in
+from vmaild.directory import LIMIT, REFUSED, Pool, Way
+from vmaild.errors import DirectoryFailure, LookupFailure
+from vmaild.lookup import Entry, Search
 from vmaild.maps import Freshness, Maps
+from vmaild.tables import dn
 from vmaild.tables.hosted import Hosted
 
 logger = logging.getLogger("vmaild.feed")
@@ -36,7 +43,21 @@ CONFIRM = 60.0
 READ_SECONDS = 10.0
 """Longest time of a reading."""
 
+TOGETHER = 50
+"""Domains in a turn of the loop: 3 ms when all of them are new."""
+
 Find = Callable[..., Awaitable[list[Entry]]]
+
+
+def below(pool: Pool, way: Way) -> Find:
+    """Finds what stands one level below a search's base, on the server that lookups go to."""
+
+    async def find(search: Search, *, deadline: float) -> list[Entry]:
+        if not pool.current_uri:
+            raise DirectoryFailure("no directory server can be reached")
+        return await way.read_below(pool.current_uri, search, deadline)
+
+    return find
 
 
 class HostedDomains:
@@ -61,6 +82,9 @@ class HostedDomains:
         self._canaries = frozenset(canaries)
         self._clock = clock
         self._warned = False
+        self._doubted: frozenset[str] | None = None
+        self._forms: dict[bytes, int] = {}
+        self._entries: dict[int, str] = {}
         self.names: dict[str, float] = {}
         self.read_at: float | None = None
         """When the set was last read, or was known to be right."""
@@ -70,7 +94,40 @@ class HostedDomains:
     @property
     def known(self) -> bool:
         """Whether the set decides."""
-        return self.read_at is not None and self._clock() <= self.read_at + self._stale
+        return self.read_at is not None and bool(self.names) and self._clock() <= self.read_at + self._stale
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the set was read, or was known to be right; None for never."""
+        return None if self.read_at is None else self._clock() - self.read_at
+
+    @property
+    def missing(self) -> dict[str, float]:
+        """The domains that the last readings lacked, each with the seconds since the first of those."""
+        now = self._clock()
+        return {name: now - since for name, since in self.names.items() if since}
+
+    @property
+    def not_believed(self) -> frozenset[str] | None:
+        """What the last reading showed, where that is not used since a canary was missing."""
+        return self._doubted
+
+    def confirm(self) -> list[str]:
+        """An administrator says that what was read last is right. Returns the domains that are hosted no more."""
+        now = self._clock()
+        if self._doubted is None:
+            gone = list(self.missing)
+        else:
+            gone = [name for name in self.names if name not in self._doubted]
+            for name in self._doubted:
+                self._put(name, 0.0)
+            self.read_at, self._doubted = now, None
+        for name in gone:
+            del self.names[name]
+            self._count(name, -1)
+        logger.warning("%d hosted domains are taken out by an administrator's word", len(gone))
+        self._tell()
+        return sorted(gone)
 
     async def run(self) -> None:
         """Read again and again, until cancelled."""
@@ -85,30 +142,53 @@ class HostedDomains:
         try:
             end = asyncio.get_running_loop().time() + READ_SECONDS
             entries = await self._find(self._hosted.search(), deadline=end)
-        except DirectoryFailure as failure:
-            if failure.kind not in (LIMIT, REFUSED):
+        except LookupFailure as failure:
+            if isinstance(failure, DirectoryFailure) and failure.kind not in (LIMIT, REFUSED):
                 return RETRY
             if not self._warned:
                 self._warned = True
-                logger.warning("the hosted domains cannot be read as a set: %s; see limits in slapd.conf(5)", failure)
+                text = "the hosted domains cannot be read as a set: %s; see limits in slapd.conf(5), and max_values"
+                logger.warning(text, failure)
             return INTERVAL
-        self.take(entries, now)
+        await self.take(entries, now)
         heard = self._freshness is not None and self._freshness.server and not any(self.names.values())
         return min(HEARD_INTERVAL if heard else INTERVAL, self._stale / 2)
 
-    def take(self, entries: Iterable[Entry], now: float) -> None:
+    async def take(self, entries: Sequence[Entry], now: float) -> None:
         """What was read at that time."""
-        there: set[str] = set()
-        for entry in entries:
-            name = self._hosted.domain(entry.dn)
-            if name is None:
-                continue
-            there.add(name)
-            if self._freshness is not None and (uuid := _uuid(entry)):
-                self._freshness.contains(entry.dn, uuid)
+        seen: dict[int, str] = {}
+        for number, entry in enumerate(entries, 1):
+            uuid = uuid_in(entry.values("entryuuid"))
+            mark = hash((entry.dn, uuid))
+            name = self._entries.get(mark) or self._domain_of(entry, uuid)
+            if name is not None:
+                seen[mark] = name
+            if number % TOGETHER == 0:
+                await asyncio.sleep(0)
+        there = set(seen.values())
         if not self._canaries <= there:
             logger.error("hosted domains: a canary is missing; what was read is not used")
+            self._doubted = frozenset(there)
             return
+        self._doubted = None
+        self._entries = seen
+        await self._took(there, now)
+        self.read_at = now
+        self._tell()
+
+    def _domain_of(self, entry: Entry, uuid: bytes | None) -> str | None:
+        """The domain that an entry stands for, if any; a rename of it is to show from now on."""
+        try:
+            rdns = dn.parse(entry.dn)
+        except ValueError:
+            return None
+        name = self._hosted.domain(rdns)
+        if name is not None and uuid is not None and self._freshness is not None:
+            self._freshness.contains(rdns, uuid)
+        return name
+
+    async def _took(self, there: set[str], now: float) -> None:
+        """These are there: the others are missing, and go when they have been missing for long."""
         missing = [name for name in self.names if name not in there]
         if len(missing) * 10 > len(self.names) and not any(self.names.values()):
             text = "%d of %d hosted domains are missing; they are looked for during a minute"
@@ -118,40 +198,59 @@ class HostedDomains:
             self.names[name] = since
             if now - since >= CONFIRM:
                 del self.names[name]
-        self.names.update(dict.fromkeys(there, 0.0))
-        self.read_at = now
-        self._tell()
+                self._count(name, -1)
+        for number, name in enumerate(there, 1):
+            self._put(name, 0.0)
+            if number % (20 * TOGETHER) == 0:
+                await asyncio.sleep(0)
+
+    def _put(self, name: str, missing_since: float) -> None:
+        if name not in self.names:
+            self._count(name, 1)
+        self.names[name] = missing_since
+
+    def _count(self, name: str, one: int) -> None:
+        """A name comes or goes, with all its forms."""
+        for form in _forms(name):
+            count = self._forms.get(form, 0) + one
+            if count:
+                self._forms[form] = count
+            else:
+                del self._forms[form]
 
     def restore(self, names: Iterable[str], age: float) -> None:
-        """What was known ``age`` seconds ago, before a restart: it serves when the first reading has failed."""
+        """What was known ``age`` seconds ago, before a restart: it serves when the first reading has failed.
+
+        What that reading lacked is missing.
+        """
+        now = self._clock()
         if self.read_at is None:
-            self.names = dict.fromkeys(names, 0.0)
-            self.read_at = self._clock() - age
+            for name in names:
+                self._put(name, 0.0)
+            self.read_at = now - age
+        else:
+            for name in names:
+                self._put(name, self.names.get(name, now))
+            self._tell()
 
     def follow(self, before: HostedDomains) -> None:
         """Take the place of ``before``: what it knows serves until the first reading, if it is of the same place."""
         if before.known and before._hosted.base == self._hosted.base:
-            self.names, self.read_at = dict(before.names), before.read_at
+            self.names, self.read_at = before.names, before.read_at
+            self._forms, self._entries = before._forms, before._entries
             self._tell()
 
     def add(self, name: str) -> None:
         """The feed tells of a domain."""
-        if self.names.get(name) != 0.0:
-            self.names[name] = 0.0
-            self._tell()
+        self._put(name, 0.0)
 
     def _tell(self) -> None:
-        if not self.known:
-            self._maps.host(None, ())
-            return
-        # A server compares names as their compatibility forms (RFC 4518, 2.3).
-        forms = {unicodedata.normalize("NFKC", name).casefold() for name in self.names}
-        self._maps.host({name.encode() for name in forms.union(self.names)}, self._hosted.groups)
+        known = self.known
+        self._maps.host(self._forms if known else None, self._hosted.groups if known else ())
 
 
-def _uuid(entry: Entry) -> bytes | None:
-    values = entry.attributes.get("entryuuid", ())
-    try:
-        return bytes.fromhex(values[0].replace(b"-", b"").decode("ascii")) if values else None
-    except ValueError:
-        return None
+def _forms(name: str) -> set[bytes]:
+    """The name as it is, and as a server compares it: by its compatibility form (RFC 4518, 2.3)."""
+    if name.isascii():
+        return {name.encode()}  # in small letters already
+    return {name.encode(errors="replace"), unicodedata.normalize("NFKC", name).casefold().encode(errors="replace")}

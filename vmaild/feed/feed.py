@@ -36,12 +36,12 @@ from vmaild.directory import (
     SyncSearch,
     SyncStream,
     UuidSet,
-    open_stream,
+    Way,
     present,
     read_context,
     reader,
 )
-from vmaild.errors import DirectoryFailure
+from vmaild.errors import DirectoryFailure, LookupFailure
 from vmaild.feed.counters import FeedCounters, Mode
 from vmaild.feed.poll import Poll
 from vmaild.maps import Freshness
@@ -65,7 +65,7 @@ SILENCE = INTERVAL + ANSWER
 
 NO_CONTEXT = "no contextCSN can be seen on the database's suffix: overlay syncprov, and read access for vmaild"
 
-Failures = (OSError, ValueError, Refused, DirectoryFailure)
+Failures = (OSError, ValueError, Refused, LookupFailure)
 
 
 class NotOffered(Exception):
@@ -86,7 +86,9 @@ class Feed:
         self._pool = pool
         self._freshness = freshness
         self._clock = clock
+        self._way = Way(settings)
         self._last: Cookie | None = None
+        self._own: tuple[str, Cookie] | None = None
         self._heard_at = clock()
         self._failures = 0
         self._refused: set[str] = set()
@@ -95,7 +97,10 @@ class Feed:
 
     def follow(self, before: Feed) -> None:
         """Take the place of ``before``, with the same directory: hear what happened since it heard last."""
-        self._last = before._last if before._poll is None else before._poll.last
+        self._last, self._own = before._last, before._own
+        if before._poll is not None and before._own is not None:
+            self._own = before._own[0], before._poll.last
+            self._last = before._poll.last if before._last is None else before._last.merged(before._poll.last)
         self._heard_at = before._clock() if before.counters.mode != "none" else before._heard_at
         self.counters.connects, self.counters.losses = before.counters.connects, before.counters.losses
 
@@ -124,8 +129,7 @@ class Feed:
     async def _hear(self, uri: str) -> None:
         """Hear one server, again and again."""
         while True:
-            pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
-            self._failures += 1
+            began, pause = self._clock(), 0.0
             try:
                 await self._once(uri)
             except Failures as error:
@@ -135,10 +139,22 @@ class Feed:
                 if not self._freshness.hears:
                     self._freshness.not_offered()
                 pause = RETRY
-            await asyncio.sleep(pause * (1 - random.random() / 3))
+            except Exception as error:
+                # What it was may come again each time: that must not fill the log.
+                logger.error("hearing of changes failed by a bug", exc_info=error)
+                self._lost(f"a bug: {type(error).__name__}")
+                pause = RETRY
+            if self._clock() - began > GRACE:
+                self._failures = 0  # changes were heard, and not only for a moment
+            await asyncio.sleep((pause or self._pause()) * (1 - random.random() / 3))
+
+    def _pause(self) -> float:
+        pause = PAUSES[min(self._failures, len(PAUSES) - 1)]
+        self._failures += 1
+        return pause
 
     async def _once(self, uri: str) -> None:
-        stream = await open_stream(uri, self._settings)
+        stream = await self._way.open(uri)
         try:
             context = await read_context(reader(stream, self._settings), self._settings.search_base)
             if context.cookie is None:
@@ -155,7 +171,7 @@ class Feed:
     # --- sync ---------------------------------------------------------------------------------------------------------
 
     async def _sync(self, uri: str, stream: SyncStream, context: Context) -> None:
-        start = self._start(context)
+        start = self._start(uri, context)
         attributes = self._freshness.heard_attributes
         search = SyncSearch(self._settings.search_base, present("objectClass"), attributes, start)
         stream.search(search, context.suffix)
@@ -170,10 +186,11 @@ class Feed:
                 added = persisting and output.state is State.ADD
                 self._freshness.changed(output.dn, output.uuid, output.attributes, added=added)
             else:
-                await self._take(output)
+                await self._take(uri, output)
 
-    async def _take(self, output: Deleted | Moved | Present | AgeAll) -> None:
+    async def _take(self, uri: str, output: Deleted | Moved | Present | AgeAll) -> None:
         if isinstance(output, Moved):
+            self._own = uri, output.cookie
             self._last = output.cookie if self._last is None else self._last.merged(output.cookie)
         elif isinstance(output, Deleted):
             self._freshness.deleted(output.uuid)
@@ -183,17 +200,24 @@ class Feed:
             logger.info("everything is looked up again when it is next used: %s", output.reason)
             self._freshness.age_all()
             if self.counters.mode == "none":
-                self._last = None  # the refresh cannot report what happened since: begin with what is there now
+                # The refresh cannot report what happened since: begin with what is there now.
+                self._last = self._own = None
 
-    def _start(self, context: Context) -> Cookie:
+    def _start(self, uri: str, context: Context) -> Cookie:
         """The state from which on changes are to be reported."""
         assert context.cookie is not None
-        if self._last is None or context.cookie.is_behind(self._last):
-            # What happened up to now was not heard, or the server has not heard of all that another had.
-            self._freshness.hears_from_now()
-            self._last = context.cookie if self._last is None else self._last.merged(context.cookie)
-            return context.cookie
-        return self._last
+        if self._last is not None and not context.cookie.is_behind(self._last):
+            return self._last
+        own = self._own[1] if self._own is not None and self._own[0] == uri else None
+        if own is not None and not context.cookie.is_behind(own):
+            return own  # it still lacks what another server had, and has told all that it had itself
+        # What happened up to now was not heard, or the server has not heard of all that another had.
+        self._freshness.hears_from_now()
+        if own is not None:
+            self._freshness.age_all()  # it is older than it was, and what it said may be of neither state
+        self._own = uri, context.cookie
+        self._last = context.cookie if self._last is None else self._last.merged(context.cookie)
+        return context.cookie
 
     def _ended(self, uri: str, ended: StreamEnded) -> None:
         if self.counters.mode == "none" and ended.code in (2, 12, 50):
@@ -204,19 +228,21 @@ class Feed:
     # --- poll ---------------------------------------------------------------------------------------------------------
 
     async def _ask(self, uri: str, context: Context) -> None:
-        start = self._start(context)
+        start = self._start(uri, context)
+        self._own = uri, start
         self._poll = Poll(self._freshness, self._pool.search, self._settings.search_base, context.suffix, start)
         try:
             await self._poll.once(self._clock())
             self._hearing("poll", uri)
             await self._poll.run(self._clock)
         finally:
-            self._last, self._poll = self._poll.last, None
+            self._own = uri, self._poll.last
+            self._last = self._poll.last if self._last is None else self._last.merged(self._poll.last)
+            self._poll = None
 
     # --- how it stands ------------------------------------------------------------------------------------------------
 
     def _hearing(self, mode: Mode, uri: str) -> None:
-        self._failures = 0
         self.counters.connects += 1
         self._freshness.heard(uri)
         self._set(mode, uri, "")

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from vmaild.cache.dependents import uuid_in
 from vmaild.directory import Cookie, read_cookie
-from vmaild.errors import DirectoryFailure
+from vmaild.errors import DataError, DirectoryFailure
 from vmaild.lookup import Entry, Scope, Search
 from vmaild.maps import Freshness
 
@@ -27,6 +28,9 @@ MOST = 500
 
 DOUBT = 300.0
 """Seconds after which a deletion that was hidden by another change has no more effect: the default ``ttl``."""
+
+TOGETHER = 10
+"""Entries that are told in a turn of the loop: a millisecond at most."""
 
 Find = Callable[[Search], Awaitable[list[Entry]]]
 
@@ -72,34 +76,31 @@ class Poll:
         search = Search(self._base, Scope.SUB, f"(entryCSN>={since})", wanted, MOST, base_exists=True)
         try:
             entries = await self._find(search)
+        except DataError:
+            self._freshness.age_all()  # more than may be read at once
+            return
         except DirectoryFailure as failure:
             if failure.kind != "limit":
                 raise
             self._freshness.age_all()
             return
-        self._take(entries, {str(context.csns[sid]).encode() for sid in moved})
+        await self._take(entries, {str(context.csns[sid]).encode() for sid in moved})
 
-    def _take(self, entries: Sequence[Entry], newest: set[bytes]) -> None:
+    async def _take(self, entries: Sequence[Entry], newest: set[bytes]) -> None:
         found: set[bytes] = set()
-        for entry in entries:
+        for number, entry in enumerate(entries, 1):
             attributes = dict(entry.attributes)
             found.update(attributes.pop("entrycsn", ()))
-            uuid = _uuid(attributes.get("entryuuid", ()))
+            uuid = uuid_in(attributes.get("entryuuid", ()))
             if uuid is None:
                 self._freshness.age_all()
             else:
                 self._freshness.changed(entry.dn, uuid, attributes, added=False)
+            if number % TOGETHER == 0:
+                await asyncio.sleep(0)
         if not newest <= found:
             self._freshness.age_all()
 
     async def _read(self, name: str, attributes: tuple[str, ...]) -> Mapping[str, tuple[bytes, ...]] | None:
         entries = await self._find(Search(name, Scope.BASE, "(objectClass=*)", attributes))
         return entries[0].attributes if entries else None
-
-
-def _uuid(values: Iterable[bytes]) -> bytes | None:
-    try:
-        (text,) = values
-        return bytes.fromhex(text.replace(b"-", b"").decode("ascii"))
-    except ValueError:
-        return None

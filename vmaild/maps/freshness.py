@@ -19,22 +19,29 @@ overtook.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmaild.cache import NEVER, Cache, Record
-from vmaild.cache.dependents import Dependents, digest_of, of_address, of_domain, of_entry, of_name
+from vmaild.cache.dependents import Dependents, digest_of, of_address, of_domain, of_entry, of_name, uuid_in
 from vmaild.lookup import NOT_FOUND, Entry
 from vmaild.maps.recent_changes import UNKNOWN, RecentChanges
-from vmaild.maps.walk import SLICE, Walk
+from vmaild.maps.walk import Walk
 from vmaild.tables import Group, KeyLookup, dn
-from vmaild.tables.naming import Named, Naming
+from vmaild.tables.naming import Named, Naming, Place
 
 SETTLED_TOGETHER = 64
 """Records whose origin is noted at once: a third of a millisecond of work."""
 
 LONGEST_KEY = 400
 """Bytes. No address is as long (RFC 5321, 4.5.3.1); what is known of longer keys lives as if no changes were heard."""
+
+MANY_VALUES = 500
+"""Values of an entry that are looked at one by one, a third of a millisecond: of an entry with more, all that may be
+named in its place is dropped. A tenant may write 10,000 addresses into an entry."""
+
+COMPARED = 500
+"""Entries in a turn of the loop that are compared with those that are there: a millisecond."""
 
 CONTAINERS = 100_000
 """Entries with others below whose DN is remembered: a rename of one moves those."""
@@ -73,9 +80,13 @@ class Freshness:
         self._recent = RecentChanges(longest)
         self._aged_at = NEVER
         self._hears_since = NEVER
-        self._containers: dict[int, tuple[int, frozenset[str]]] = {}
+        self._places = list(frozenset[Place]().union(*(naming.places for *_, naming in self._groups)))
+        self._containers: dict[int, tuple[int, tuple[str, ...]]] = {}
         self._reserved = 0
         self._walk = Walk(cache, tuple(prefix for prefix, _ in groups))
+        self._moved: set[bytes] = set()
+        self._lost_since = NEVER
+        self._aged_stored = -1
         self.counters = FreshnessCounters()
         self.server = ""
         self.hears = False
@@ -125,7 +136,10 @@ class Freshness:
         if self._idle:
             return
         self.made.append((key, lookup, began, origin))
-        if began < self._recent.last_at or len(self.made) >= SETTLED_TOGETHER:
+        # What another server said is not to wait until the feed has gone over to that one, nor a group's many entries.
+        elsewhere = self.hears and origin != self.server
+        alone = elsewhere or lookup.followed_many or began <= self._recent.last_at
+        if alone or len(self.made) >= SETTLED_TOGETHER:
             self.settle()
 
     def settle(self) -> None:
@@ -173,7 +187,7 @@ class Freshness:
         """Add the tokens of ``entries``; False when one does not show its entryUUID."""
         traceable = True
         for entry in entries:
-            uuid = _uuid(entry.attributes.get("entryuuid", ()))
+            uuid = uuid_in(entry.attributes.get("entryuuid", ()))
             if uuid is None:
                 traceable = False
             else:
@@ -214,6 +228,9 @@ class Freshness:
             self._container(token, name)
         rdns = _parsed(name)
         self._drop(self._take(of_name(rdns)))
+        if sum(map(len, shown.values())) > MANY_VALUES:
+            self._drop_places(name)
+            return
         named = [(prefix, group, naming.of(rdns, shown)) for prefix, group, naming in self._groups]
         self._drop_named(named, digest, right)
         if added or keys:
@@ -229,12 +246,21 @@ class Freshness:
         self.counters.changes += 1
         self._recent.begin(self._cache.clock())
 
-    def _take(self, token: int, digest: int = UNKNOWN) -> list[bytes]:
+    def _take(self, token: int, digest: int = UNKNOWN) -> Collection[bytes]:
         """The keys that depend on the token and have not seen this ``digest``; from now on it is known to change."""
         self._recent.add(token, digest)
         return self._dependents.take(token, digest)
 
-    def _drop_named(self, named: Iterable[tuple[bytes, Group, Named]], digest: int, right: frozenset[bytes]) -> None:
+    def _drop_places(self, name: str) -> None:
+        """Drop the records of all domains that an entry can name by its DN ``name``; where that is any, age all."""
+        for *_, naming in self._groups:
+            domains = naming.within(name)
+            if domains is None:
+                self.age_all()
+            for domain in domains or ():
+                self.drop_domain(domain)
+
+    def _drop_named(self, named: Iterable[tuple[bytes, Group, Named]], digest: int, right: Container[bytes]) -> None:
         """Drop the records of what the entry names, but for those that are ``right``."""
         for prefix, group, one in named:
             if one.all_keys:
@@ -250,7 +276,7 @@ class Freshness:
             for domain in one.domains:
                 self.drop_domain(domain)
 
-    def _take_address(self, key: str, digest: int, right: frozenset[bytes]) -> list[bytes]:
+    def _take_address(self, key: str, digest: int, right: Container[bytes]) -> Collection[bytes]:
         """What depends on an address that an entry of this ``digest`` names."""
         token = of_address(key)
         self._recent.add_named(token, digest)
@@ -266,48 +292,55 @@ class Freshness:
 
     def _container(self, token: int, name: str) -> None:
         """Entries stand below this one: under another DN it has taken them along, and only itself is reported."""
-        place = hash(_parsed(name))
-        domains = frozenset[str]().union(*(naming.domains(name) for *_, naming in self._groups))
         before = self._containers.get(token)
-        if len(self._containers) >= CONTAINERS:
+        place, domains = self._containers[token] = self._place(_parsed(name))
+        if len(self._containers) > CONTAINERS:
             self._containers.clear()
-        self._containers[token] = place, domains
         if before is not None and before[0] == place:
             return
         if before is None or not before[1] or not domains:
             self.age_all()
-        for domain in domains if before is None else domains | before[1]:
+        for domain in domains if before is None else {*domains, *before[1]}:
             self.drop_domain(domain)
 
-    def contains(self, name: str, uuid: bytes) -> None:
+    def contains(self, name: dn.Dn, uuid: bytes) -> None:
         """The entry has others below it, and this DN now: so that a rename of it shows."""
-        domains = frozenset[str]().union(*(naming.domains(name) for *_, naming in self._groups))
-        self._containers[of_entry(uuid)] = hash(_parsed(name)), domains
+        if len(self._containers) < CONTAINERS:
+            self._containers[of_entry(uuid)] = self._place(name)
+
+    def _place(self, name: dn.Dn | str) -> tuple[int, tuple[str, ...]]:
+        """A DN as a number, and the domains whose entries can stand there and below."""
+        told = () if isinstance(name, str) else (place.domain(name) for place in self._places)
+        return hash(name), tuple({domain: None for domain in told if domain})
 
     def drop_domain(self, domain: str) -> None:
         """Drop all records of a domain: it was renamed, and what stands below was not reported."""
-        end, whole = f"@{domain}".encode(), domain.encode()
         self._recent.add(_of_moved(domain))
+        if not self._walk.goes_on:
+            self._moved.clear()
+        self._moved.add(domain.encode(errors="replace"))
+        self._walk.through(self._drop_moved)
 
-        def visit(record: Record) -> None:
-            if record.key.endswith(end) or record.key.partition(b" ")[2] == whole:
-                self._drop([record.key])
+    def _drop_moved(self, record: Record) -> None:
+        key = record.key
+        if key[max(key.rfind(b"@"), key.find(b" ")) + 1 :] in self._moved:
+            self._forget(key)
 
-        self._walk.through(visit)
+    def _drop(self, keys: Collection[bytes]) -> None:
+        self._walk.each(keys, self._forget)
 
-    def _drop(self, keys: Iterable[bytes]) -> None:
-        for key in keys:
-            self.counters.dropped += self._cache.forget(key)
+    def _forget(self, key: bytes) -> None:
+        self.counters.dropped += self._cache.forget(key)
 
     async def present(self, entries: Callable[[int], bool]) -> None:
         """All entries that are there are those whose token is among ``entries``: whatever else was known is gone."""
         self._begin()
-        known = list(self._dependents.entries())
-        for number, token in enumerate(known):
+        for number, token in enumerate(self._dependents.entries()):
             if not entries(token):
                 self._drop(self._take(token))
-            if number % SLICE == SLICE - 1:
+            if number % COMPARED == COMPARED - 1:
                 await asyncio.sleep(0)
+                self._recent.begin(self._cache.clock())  # remembers a bounded number
 
     def age_all(self) -> None:
         """Something happened that is not known: serve everything, and renew it at its next use."""
@@ -315,7 +348,13 @@ class Freshness:
         self.counters.aged += 1
         self._aged_at = now = self._cache.clock()
         self._recent.begin(now)
-        self._walk.through(lambda record: record.age(now))
+        # What was not renewed since is old already: a bulk load may come here for each of its entries.
+        if self._aged_stored != self._cache.counters.stored:
+            self._aged_stored = self._cache.counters.stored
+            self._walk.through(self._age)
+
+    def _age(self, record: Record) -> None:
+        record.age(self._aged_at)
 
     # --- ages ---------------------------------------------------------------------------------------------------------
 
@@ -325,6 +364,7 @@ class Freshness:
 
     def heard(self, server: str) -> None:
         """Changes of ``server`` are heard from now on, and all that happened before was."""
+        self.settle()
         self.server = server
         self.hears = True
         if self._idle:
@@ -343,7 +383,15 @@ class Freshness:
             self.settle()
             self.hears = False
             self.server = ""
-            self._walk.through(lambda record: self._cache.cap(record, since))
+            self._lost_since = since
+            self._walk.through(self._cap)
+
+    def _cap(self, record: Record) -> None:
+        self._cache.cap(record, self._lost_since)
+
+    async def finish(self) -> None:
+        """Wait until what goes on has ended."""
+        await self._walk.finish()
 
     async def close(self) -> None:
         """End what goes on, and note nothing any more. Can be called twice."""
@@ -366,14 +414,3 @@ def _parsed(name: str) -> dn.Dn | str:
         return dn.parse(name)
     except ValueError:
         return name
-
-
-def _uuid(values: tuple[bytes, ...]) -> bytes | None:
-    """An entryUUID as 16 bytes."""
-    if len(values) != 1:
-        return None
-    try:
-        uuid = bytes.fromhex(values[0].replace(b"-", b"").decode("ascii"))
-    except ValueError:
-        return None
-    return uuid if len(uuid) == 16 else None

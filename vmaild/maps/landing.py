@@ -82,7 +82,7 @@ class Landing:
     async def _confirm(self, flight: Flight, names: list[str], samples: Samples | None) -> None:
         try:
             if samples is not None:
-                await samples.confirm(flight.lookup.key, flight.end)
+                await samples.confirm(flight.end)
             await self._canaries.confirm_all(names, flight.end)
         except Exception as error:
             flight.failure = error

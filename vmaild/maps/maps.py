@@ -21,14 +21,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import NamedTuple
 
 from vmaild import lookup
 from vmaild.cache import Answer, Cache, Record, reply_of
 from vmaild.lookup import NOT_FOUND, Reply, Request, Status
 from vmaild.maps.canaries import Canaries
-from vmaild.maps.counters import MapCounters
+from vmaild.maps.counters import FlightCounters, MapCounters
 from vmaild.maps.fair_queue import Peer
 from vmaild.maps.flight import Flight, Limits, Searcher, Tell, Waiter
 from vmaild.maps.freshness import Freshness
@@ -101,6 +101,7 @@ class Maps:
                 found = self._suspicion.samples[table.name].found
                 entry = Map(table.name, group, place, self._numbers.prefix(group), counters, found, own)
                 self._maps[table.name.encode()] = entry
+                self._suspicion.places[table.name] = (entry.prefix, place)
         self._cache = cache
         self._directory = directory
         self._timeout = timeout
@@ -111,11 +112,11 @@ class Maps:
         self._flights = self._landing.flights
         if before is not None:
             self._flights.flight_counters = before.flight_counters
-        self.flight_counters = self._flights.flight_counters
+        self.flight_counters: FlightCounters = self._flights.flight_counters
         self.counters: dict[str, MapCounters] = {one.name: one.counters for one in self._maps.values()}
         self.unknown: MapCounters = MapCounters() if before is None else before.unknown
         """Replies to requests for a map that does not exist."""
-        self._hosted: set[bytes] | None = None
+        self._hosted: Container[bytes] | None = None
         self._hosted_groups: frozenset[Group] = frozenset()
 
     @property
@@ -239,8 +240,10 @@ class Maps:
         """From now on ``freshness`` is told what each record of these groups is made from."""
         self._landing.freshness.update(dict.fromkeys(groups, freshness))
 
-    def host(self, domains: set[bytes] | None, groups: Iterable[Group]) -> None:
-        """From now on what is asked of ``groups`` about other domains is not found; None: the domains are not known."""
+    def host(self, domains: Container[bytes] | None, groups: Iterable[Group]) -> None:
+        """From now on what is asked of ``groups`` about other domains is not found; None: the domains are not known.
+
+        ``domains`` may be changed by its owner."""
         self._hosted = domains
         self._hosted_groups = frozenset(groups)
 

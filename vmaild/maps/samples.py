@@ -1,9 +1,9 @@
-"""Canaries by default: what a map found lately must be found still, before a suspicious "not found" is trusted.
+"""Canaries by default: what a map found lately must be found still, before its "not found" is trusted.
 
-"Not found" is suspicious where the cache knows better (what was found is not any more), and where a map says it much
-more often than it did: an access rule may hide entries, or a directory was emptied. Then ``ASKED`` of the keys that
-were found last are looked up past the cache, at most once a second for a map (``SharedProbe``). When most of them are
-gone, no such "not found" is trusted, until they are back or that has lasted ``CONFIRM`` seconds.
+An access rule may hide entries, or a directory was emptied. So ``ASKED`` of the keys that were found last, of as many
+domains as there are, are looked up past the cache, at most once a second for a map and only while it says "not found"
+(``SharedProbe``). When most of them are gone, no "not found" of the map is trusted, until they are back or that has
+lasted ``CONFIRM`` seconds. Keys whose record is gone are no samples: a change was heard that dropped it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vmaild.errors import DirectoryFailure
 
 logger = logging.getLogger("vmaild.maps")
 
-KEPT = 8
+KEPT = 12
 """Keys found last that are remembered of each map."""
 
 ASKED = 3
@@ -27,28 +27,24 @@ ASKED = 3
 CONFIRM = 60.0
 """Seconds after which it is believed that they are gone."""
 
-WINDOW = 1.0
-LEAST = 20
-"""So many "not found" within ``WINDOW`` seconds are no rise yet."""
-
-RISE = 4.0
-"""So many times as often as before is one."""
-
 
 class Samples:
-    """Of one map. ``present(key)`` asks the directory and raises DirectoryFailure when it does not answer."""
+    """Of one map. ``present(key)`` asks the directory and raises DirectoryFailure when it does not answer;
+    ``known(key)`` tells whether the cache knows of it as found."""
 
     def __init__(
-        self, name: str, present: Callable[[str], Awaitable[bool]], clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        present: Callable[[str], Awaitable[bool]],
+        known: Callable[[str], bool],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._present = present
+        self._known = known
         self._clock = clock
         self._probe = SharedProbe(clock)
         self._lost_at: float | None = None
-        self._window_ends = float("-inf")
-        self._count = 0
-        self._usual = 0.0
         self.found: deque[str] = deque(maxlen=KEPT)
         """Keys that were found last."""
 
@@ -56,27 +52,20 @@ class Samples:
         """Lookups go to another server."""
         self._probe.forget()
 
-    @property
-    def trusted(self) -> bool:
-        """Whether "not found" may be trusted now, since those keys were found a moment ago."""
-        return self._probe.trusted and self._lost_at is None
+    def trusted(self, key: str) -> bool:
+        """Whether "not found" of ``key`` may be trusted now. Begins the next probe when it is time for it."""
+        if not self.found or (self._lost_at is None and self._probe.trusted and not self._probe.due):
+            return True
+        asked = self._chosen(key)
+        if not asked:
+            return self._lost_at is None
+        if self._probe.due:
+            self._probe.begin(self._ask(asked))
+        return self._lost_at is None and self._probe.trusted
 
-    def rises(self) -> bool:
-        """Count one "not found"; True while they are suspiciously many."""
-        now = self._clock()
-        if now >= self._window_ends:
-            # Windows without any count too, so that what is usual is forgotten in time.
-            missed = min(60, int((now - self._window_ends) / WINDOW)) if self._window_ends > 0 else 0
-            self._usual = (0.9 * self._usual + 0.1 * self._count) * 0.9**missed
-            self._window_ends, self._count = now + WINDOW, 0
-        self._count += 1
-        return self._count > LEAST and self._count > RISE * self._usual
-
-    async def confirm(self, key: str, end: float) -> None:
-        """Return when "not found" of ``key`` may be trusted, by ``end`` (loop time); else raises DirectoryFailure."""
+    async def confirm(self, end: float) -> None:
+        """Return when "not found" may be trusted, by ``end`` (loop time); else raises DirectoryFailure."""
         if not self._probe.trusted:
-            if self._probe.due:
-                self._probe.begin(self._ask(key))
             try:
                 async with asyncio.timeout_at(end):
                     await self._probe.outcome()
@@ -89,11 +78,17 @@ class Samples:
         """End the probe in flight."""
         await self._probe.close()
 
-    async def _ask(self, key: str) -> None:
+    def _chosen(self, key: str) -> list[str]:
+        """Those to ask for, the last found of each domain first: a domain may be deleted with all that is in it."""
+        usable = [one for one in dict.fromkeys(reversed(self.found)) if one != key and self._known(one)]
+        firsts = list({one.rpartition("@")[2]: one for one in reversed(usable)}.values())[::-1]
+        return [*firsts, *(one for one in usable if one not in firsts)][:ASKED]
+
+    async def _ask(self, asked: list[str]) -> None:
         began = self._clock()
-        asked = [one for one in dict.fromkeys(reversed(self.found)) if one != key][:ASKED]
         present = await asyncio.gather(*map(self._present, asked))
-        gone = [one for one, there in zip(asked, present, strict=True) if not there]
+        # What was dropped meanwhile is gone, and that was heard.
+        gone = [one for one, there in zip(asked, present, strict=True) if not there and self._known(one)]
         self._probe.good(began)
         if len(gone) * 2 <= len(asked):
             if self._lost_at is not None:

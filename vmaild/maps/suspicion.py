@@ -1,8 +1,8 @@
 """When "not found" is not what it seems: the server is behind, or what was found lately is not found any more.
 
 A server that is behind what was seen before (``vmaild.directory.replica_state``) may not have an entry yet, or again:
-what it does not find, though it was known, is a failure then. And where a map says "not found" of what was known, or
-suddenly very often, a sample of what it found lately is asked for first (``vmaild.maps.samples``).
+what it does not find, though it was known, is a failure then. And before a map's "not found" is trusted, a sample of
+what it found lately must be there still (``vmaild.maps.samples``).
 """
 
 from __future__ import annotations
@@ -25,20 +25,22 @@ class Suspicion:
 
     def __init__(self, names: Iterable[str], present: Present, cache: Cache) -> None:
         self._cache = cache
-        self.samples = {name: Samples(name, functools.partial(present, name), cache.clock) for name in names}
+        self.samples = {
+            name: Samples(name, functools.partial(present, name), functools.partial(self._known, name), cache.clock)
+            for name in names
+        }
         """Of each map."""
+        self.places: dict[str, tuple[bytes, int]] = {}
+        """Of each map what its records' keys begin with, and its place in them."""
         self.behind: set[int] = set()
         """The directories whose server in use is behind what was seen before, by number."""
 
     def of(self, flight: Flight) -> Samples | None:
         """What is to confirm the flight's "not found" first, if anything. Raises DirectoryFailure on a late server."""
-        goes_back = self._goes_back(flight)
-        if goes_back and flight.group.directory in self.behind:
+        if flight.group.directory in self.behind and self._goes_back(flight):
             raise DirectoryFailure("not found on a server that is behind", "behind")
         samples = self.samples[flight.group.tables[flight.place].name]
-        if not (samples.rises() or goes_back) or not samples.found or samples.trusted:
-            return None
-        return samples
+        return None if samples.trusted(flight.lookup.key) else samples
 
     def server_changed(self, directory: int, *, behind: bool) -> None:
         """Lookups of that directory go to another server, or it has changed whether that is ``behind``."""
@@ -49,6 +51,12 @@ class Suspicion:
     async def close(self) -> None:
         """End the probes in flight."""
         await asyncio.gather(*(samples.close() for samples in self.samples.values()))
+
+    def _known(self, name: str, key: str) -> bool:
+        """Whether the cache knows a key of a map as found."""
+        prefix, place = self.places[name]
+        record = self._cache.get(prefix + key.encode())
+        return record is not None and not record.retired and type(record.known[place]) is bytes
 
     def _goes_back(self, flight: Flight) -> bool:
         """Whether the server has not found what was known."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from vmaild.lookup import Reply, Status
+from vmaild.tables.results import VALUE_LIMIT
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
@@ -15,6 +16,8 @@ def cause(postfix: Reply, vmaild: Reply, *, by_entry: bool = False) -> str:
         return "Postfix's own lookup failed"
     if postfix.status is Status.FOUND and vmaild.status is Status.TEMPORARY and _is_unsafe(postfix.text):
         return "a control character, or what is not UTF-8: vmaild does not pass it on"
+    if vmaild.status is Status.TEMPORARY and len(postfix.text) > VALUE_LIMIT:
+        return "longer than Postfix takes from a socketmap"
     if postfix.status is Status.FOUND and vmaild.status is Status.FOUND:
         return _of_values(postfix.text.split(b","), vmaild.text.split(b","), by_entry=by_entry)
     if by_entry and vmaild.status is Status.FOUND:

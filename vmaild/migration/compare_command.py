@@ -27,6 +27,7 @@ from vmaild.lookup import NOT_FOUND, Reply, Request, Status
 from vmaild.migration.causes import cause
 from vmaild.migration.keys import keys_in
 from vmaild.migration.postmap import NoPostmap, Postmap
+from vmaild.postfix.tables import TableName
 from vmaild.tables import address
 from vmaild.tables.table import Group, Table
 
@@ -41,7 +42,8 @@ class Subject:
 
     config: Config
     map_name: str
-    files: tuple[Path, ...]
+    files: tuple[str, ...]
+    """Each as Postfix takes it behind ``ldap:``, a path or the name of parameters in main.cf."""
 
     @property
     def table(self) -> Table:
@@ -72,7 +74,7 @@ def _file(name: str) -> Subject:
     with tempfile.TemporaryDirectory() as home:
         file = Path(home) / "compare.toml"
         file.write_text(f'[maps.compare]\nkeys = "exact"\ncf = [{json.dumps(str(path))}]\n')
-        return Subject(load(file), "compare", (path,))
+        return Subject(load(file), "compare", (str(path),))
 
 
 def _map(options: argparse.Namespace) -> Subject | str:
@@ -84,10 +86,15 @@ def _map(options: argparse.Namespace) -> Subject | str:
     listed = [entries] if isinstance(entries, str) else entries
     if not listed:
         return f"map {name} is not made of table files (cf), so Postfix has nothing to compare it with"
-    paths = [entry.removeprefix("proxy:").removeprefix("ldap:") for entry in listed]
-    if not all("/" in path or path.endswith(".cf") for path in paths):
-        return f"map {name}: tables with their parameters in main.cf cannot be compared"
-    return Subject(config, name, tuple(options.config.parent / path for path in paths))
+    return Subject(config, name, tuple(_table(entry, options.config.parent) for entry in listed))
+
+
+def _table(entry: str, home: Path) -> str:
+    """An entry of ``cf`` as Postfix takes it behind ``ldap:``; a path there is relative to ``home``."""
+    table = TableName.of(entry)
+    if table.is_ldap and not table.is_file:
+        return table.name
+    return str((home / (table.name if table.is_ldap else entry)).resolve())
 
 
 def _postfix(subject: Subject, keys: Sequence[str], postmap: Postmap, progress: Progress) -> dict[str, Reply]:

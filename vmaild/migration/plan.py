@@ -6,13 +6,15 @@ catch-all in the first, as Postfix has it. A table with a setting that cannot be
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
+from vmaild.migration.local_domains import finds_localparts, local_domains
 from vmaild.migration.traps import traps
-from vmaild.migration.uses import ACCESS, ADDRESSES, AGENTS, USES, Use, is_access_check
+from vmaild.migration.uses import ACCESS, ADDRESSES, AGENTS, DOMAINS, EXACT, USES, Use, access, is_access_check
 from vmaild.postfix import macros
 from vmaild.postfix.files import Site
 from vmaild.postfix.ldap_cf import LdapTable
@@ -20,6 +22,8 @@ from vmaild.postfix.tables import TableName, words
 
 ReadTable = Callable[[TableName], LdapTable]
 """A table with its settings. Raises OSError or UnicodeDecodeError."""
+
+_EACH_ADDRESS = re.compile(r"=\*@%[sd]\)")
 
 _WITHIN = re.compile(r"\bldap:(?!//)")
 """An ldap: table within a word, not the URL of a server."""
@@ -81,8 +85,10 @@ class _Planner:
             if table is None or use is None or not self._taken(table, use):
                 self._note_kept(name, word, table, use)
                 changed.append(word)
-            elif joins and changed and self._joins(maps, changed[-1], use):
-                self.plan.maps[-1].cf.append(_entry(table))
+                continue
+            self._note_each_address(name, table, use)
+            if joins and changed and self._joins(maps, changed[-1], use):
+                self._join(table, use)
             else:
                 changed.append(self._new_map(name, table, use))
         if changed != listed:
@@ -91,7 +97,16 @@ class _Planner:
     def _joins(self, first: int, before: str, use: Use) -> bool:
         """Whether a table asked so can be of the map that the word before names, of those from ``first`` on."""
         made = self.plan.maps[first:]
-        return bool(made) and made[-1].keys == use.keys and before == self._word(made[-1].name)
+        alike = bool(made) and (made[-1].keys == use.keys or {made[-1].keys, use.keys} == {"local", "address"})
+        return alike and before == self._word(made[-1].name)
+
+    def _join(self, table: TableName, use: Use) -> None:
+        made = self.plan.maps[-1]
+        made.cf.append(_entry(table))
+        if use.keys == "local":
+            # A table that needs a domain finds no localpart alone, whoever asks it for one.
+            made.keys = "local"
+            self.plan.mydestination = self._local_domains
 
     def _tables(self, name: str, listed: list[str]) -> Iterator[tuple[str, TableName | None, Use | None, bool]]:
         """Each word with the ldap: table it names, how that is asked, and whether it joins the one before."""
@@ -101,7 +116,7 @@ class _Planner:
             if table is None:
                 yield word, None, None, False
             elif place and is_access_check(listed[place - 1]):
-                yield word, table, ACCESS, False
+                yield word, table, access(listed[place - 1]), False
             else:
                 yield word, table, use, True
 
@@ -116,6 +131,8 @@ class _Planner:
 
     def _use(self, name: str) -> Use | None:
         """How a parameter asks its tables; for one of the administrator's own, that of a parameter that names it."""
+        if name == "relay_domains" and name not in words(self._main.value("parent_domain_matches_subdomains")):
+            return Use("transport")
         if name in USES:
             return USES[name]
         if name in AGENTS:
@@ -127,31 +144,32 @@ class _Planner:
 
     def _taken(self, table: TableName, use: Use) -> bool:
         """Whether a table can be a map; why its file cannot is noted."""
-        if use.keys not in self._supported or (use.keys == "local" and not self._local_domains()):
+        if use.keys not in self._supported or (use.keys == "local" and not self._local_domains):
             return False
         if table.name not in self._usable:
             self._usable[table.name] = self._is_usable(table)
         return self._usable[table.name]
 
     def _narrowed(self, table: TableName | None, use: Use | None) -> Use | None:
-        """How a table is asked: one with a ``domain`` list never finds a localpart alone, so it is for addresses."""
-        if table is None or use is None or use.keys != "local" or self._local_domains():
+        """How this table is asked, where users of mydestination are looked for without their domain too."""
+        if table is None or use is None or use.keys not in ("local", "address"):
             return use
         try:
-            return ADDRESSES if self._read(table).query.get("domain") else use
+            found = finds_localparts(self._read(table).query)
         except (OSError, UnicodeDecodeError):
             return use
+        if use.keys == "address" and found and self._local_domains:
+            return replace(use, keys="local")
+        return ADDRESSES if use.keys == "local" and not (found or self._local_domains) else use
 
+    @functools.cached_property
     def _local_domains(self) -> list[str]:
-        """mydestination; none when it takes a table or file to know it."""
-        listed = words(self._main.value("mydestination"))
-        plain = all("/" not in word and ":" not in word and not word.startswith("!") for word in listed)
-        return listed if plain else []
+        return local_domains(self._main)
 
     def _note_kept(self, name: str, word: str, table: TableName | None, use: Use | None) -> None:
         if table is None and _WITHIN.search(word):
             self.plan.kept.append(f"{name}: {word} stays: it is a table within another")
-        elif table is not None and use is not None and use.keys == "local" and not self._local_domains():
+        elif table is not None and use is not None and use.keys == "local" and not self._local_domains:
             why = "mydestination is no plain list of domains, which vmaild must know to look for users without one"
             self.plan.kept.append(f"{name}: {table.text} stays: {why}")
         elif table is not None and (use is None or use.keys not in self._supported):
@@ -176,14 +194,22 @@ class _Planner:
             self.plan.kept.append(f"{table.text} stays: {_named(parameter, text)}")
         return not found.problems
 
+    def _note_each_address(self, name: str, table: TableName, use: Use) -> None:
+        """A table of domains that answers with every address of the domain."""
+        if use is DOMAINS and _EACH_ADDRESS.search(str(self._read(table).query.get("query_filter", ""))):
+            self.plan.warnings.append(
+                f"{name}: {table.text} finds every address of the domain, where one is enough: 'exists = true' in the"
+                " map lets the server send one, and answers for a domain of any size"
+            )
+
     def _new_map(self, name: str, table: TableName, use: Use) -> str:
-        stem = PurePath(table.name).stem if use is ACCESS else name
+        stem = PurePath(table.name).stem if use is ACCESS or use is EXACT else name
         taken = {made.name for made in self.plan.maps}
         candidates = [stem, *(f"{stem}_{number}" for number in range(2, len(taken) + 3))]
         map_name = next(candidate for candidate in candidates if candidate not in taken)
         extension = bool(use.extension) and use.extension in words(self._main.value("propagate_unmatched_extensions"))
         if use.keys == "local":
-            self.plan.mydestination = self._local_domains()
+            self.plan.mydestination = self._local_domains
         self.plan.maps.append(MapPlan(map_name, [_entry(table)], use.keys, extension, use.quoted_only))
         return self._word(map_name)
 

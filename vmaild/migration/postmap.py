@@ -11,7 +11,6 @@ import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from vmaild import lookup
 from vmaild.lookup import NOT_FOUND, Reply
@@ -34,22 +33,22 @@ class Postmap:
 
     config: str = ""
 
-    def answers(self, file: Path, keys: Sequence[str], step: Callable[[int], None]) -> dict[str, Reply]:
-        """The answer of ``ldap:file`` to each key; ``step`` is told how many were asked. Raises ``NoPostmap``."""
+    def answers(self, table: str, keys: Sequence[str], step: Callable[[int], None]) -> dict[str, Reply]:
+        """The answer of ``ldap:table`` to each key; ``step`` is told how many were asked. Raises ``NoPostmap``."""
         found: dict[str, Reply] = {}
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for start in range(0, len(keys), BATCH):
                 batch = list(keys[start : start + BATCH])
-                together = self._together(file, [key for key in batch if not set(key) & set("\n\t\0")])
+                together = self._together(table, [key for key in batch if not set(key) & set("\n\t\0")])
                 alone = [key for key in batch if key not in together]
                 found |= together
-                found |= zip(alone, pool.map(lambda key: self._alone(file, key), alone), strict=True)
+                found |= zip(alone, pool.map(lambda key: self._alone(table, key), alone), strict=True)
                 step(len(batch))
         return found
 
-    def _together(self, file: Path, keys: list[str]) -> dict[str, Reply]:
+    def _together(self, table: str, keys: list[str]) -> dict[str, Reply]:
         """``postmap -q -``; nothing when a key failed, or an answer cannot be told from the next."""
-        done = self._run(["-q", "-", f"ldap:{file}"], "".join(f"{key}\n" for key in keys).encode())
+        done = self._run(["-q", "-", f"ldap:{table}"], "".join(f"{key}\n" for key in keys).encode())
         if b"fatal:" in done.stderr:
             return {}
         found = dict.fromkeys(keys, NOT_FOUND)
@@ -61,8 +60,8 @@ class Postmap:
                 return {}
         return found
 
-    def _alone(self, file: Path, key: str) -> Reply:
-        done = self._run(["-q", key.replace("\0", ""), f"ldap:{file}"], b"")
+    def _alone(self, table: str, key: str) -> Reply:
+        done = self._run(["-q", key.replace("\0", ""), f"ldap:{table}"], b"")
         if done.returncode == 0 and done.stdout.strip():
             return lookup.found(done.stdout.removesuffix(b"\n"))
         if b"fatal:" not in done.stderr:

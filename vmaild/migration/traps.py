@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from vmaild.migration.local_domains import local_domains
+from vmaild.migration.uses import USES, is_access_check
 from vmaild.postfix.files import Site
 from vmaild.postfix.tables import words
 
@@ -20,6 +22,8 @@ def traps(site: Site, changes: dict[str, list[str]], endpoint: str) -> list[str]
         *_mailbox_domains(site, changes),
         *_virtual_agent(site, changes),
         *_several_maps(changes),
+        *_parents(site, changes),
+        *_local_users(site, changes),
         *_overrides(site),
         *_chroot(site, endpoint),
     ]
@@ -71,6 +75,33 @@ def _several_maps(changes: Mapping[str, list[str]]) -> Iterator[str]:
             yield (
                 f"{name}: has {len(tables)} tables. Postfix asks a socketmap for the full address only, before the"
                 " shorter keys of any other table: a catch-all of one hides an exact address of the next"
+            )
+
+
+def _parents(site: Site, changes: Mapping[str, list[str]]) -> Iterator[str]:
+    listed = words(site.main.value("parent_domain_matches_subdomains"))
+    checks = any(is_access_check(word) for changed in changes.values() for word in changed)
+    if checks and "smtpd_access_maps" not in listed:
+        yield (
+            "parent_domain_matches_subdomains: has no smtpd_access_maps, so Postfix looks for parents of a domain as"
+            " '.parent' in access tables; maps with keys = 'access' look for them without the dot"
+        )
+    if "transport_maps" in changes and "transport_maps" in listed:
+        yield (
+            "parent_domain_matches_subdomains: has transport_maps, so Postfix looks for parents of a domain without a"
+            " dot; maps with keys = 'transport' look for '.parent'"
+        )
+
+
+def _local_users(site: Site, changes: Mapping[str, list[str]]) -> Iterator[str]:
+    """Where the domains of local users are not known, they are not looked for."""
+    if local_domains(site.main) or not words(site.main.value("mydestination")):
+        return
+    for name in changes:
+        if name in USES and USES[name].keys == "address":
+            yield (
+                f"{name}: for a domain of mydestination Postfix looks for the localpart alone too. mydestination is no"
+                " plain list, which vmaild needs for that: no map looks for it"
             )
 
 

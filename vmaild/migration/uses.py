@@ -27,7 +27,7 @@ ADDRESSES = Use("address")
 
 USES: Mapping[str, Use] = {
     "mydestination": DOMAINS,
-    "relay_domains": DOMAINS,
+    "relay_domains": Use("access"),
     "virtual_alias_domains": DOMAINS,
     "virtual_mailbox_domains": DOMAINS,
     "virtual_alias_maps": Use("address", "virtual", quoted_only=True),
@@ -50,6 +50,11 @@ USES: Mapping[str, Use] = {
 ACCESS = Use("access")
 """The table behind ``check_..._access`` in a restriction list."""
 
+EXACT = Use("exact")
+"""The table behind one of these that is asked for the name as it is."""
+
+_AS_IT_IS = ("check_sasl_access", "check_ccert_access")
+
 AGENTS: Mapping[str, str] = {
     "alias_maps": "local(8)",
     "alias_database": "newaliases(1)",
@@ -60,6 +65,11 @@ AGENTS: Mapping[str, str] = {
     "virtual_gid_maps": "virtual(8)",
 }
 """Parameters that a delivery agent opens, and which one."""
+
+
+def access(check: str) -> Use:
+    """How the table behind ``check``, which is an access check, is asked."""
+    return EXACT if check in _AS_IT_IS else ACCESS
 
 
 def is_access_check(word: str) -> bool:

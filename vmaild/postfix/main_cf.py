@@ -17,7 +17,10 @@ DEFAULTS: Mapping[str, str] = {
     "config_directory": "/etc/postfix",
     "local_recipient_maps": "proxy:unix:passwd.byname $alias_maps",
     "mydestination": "$myhostname, localhost.$mydomain, localhost",
+    "myorigin": "$myhostname",
     "owner_request_special": "yes",
+    "parent_domain_matches_subdomains": "debug_peer_list,fast_flush_domains,mynetworks,"
+    "permit_mx_backup_networks,qmqpd_authorized_clients,relay_domains,smtpd_access_maps",
     "propagate_unmatched_extensions": "canonical, virtual",
     "recipient_delimiter": "",
     "relay_domains": "${{$compatibility_level} <level {2} ? {$mydestination} : {}}",

@@ -9,8 +9,8 @@ belongs to one directory, told by the entryUUID of the search base: that cannot 
 answers, and then what another one said is forgotten. One that is damaged, foreign or too old is left out, with one
 line in the log.
 
-The loop is never held: records are turned to lines, and lines to records, ``SLICE`` in a turn, and a thread does the
-rest.
+The loop is never held: records are turned to lines, ``SLICE`` in a turn, and lines to records, ``file.BLOCK`` bytes
+in a turn, and a thread does the rest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 from vmaild.cache import Cache, Record
 from vmaild.directory import Cookie, Pool
-from vmaild.errors import DirectoryFailure
+from vmaild.errors import LookupFailure
 from vmaild.feed import HostedDomains
 from vmaild.lookup import Scope, Search
 from vmaild.snapshot import file
@@ -49,7 +49,9 @@ def fingerprint(*meaning: object) -> str:
 
 class Snapshot:
     """``directory`` is where the file is; ``configuration`` a ``fingerprint``; ``pools`` are the directories, each with
-    its search base. ``wall`` is the time of day; ``in_thread`` runs what blocks."""
+    its search base. ``groups`` are what the keys of records begin with and how many maps each has, in the order of the
+    configuration: after a reload these numbers are others than after a restart. ``wall`` is the time of day;
+    ``in_thread`` runs what blocks."""
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class Snapshot:
         configuration: str,
         cache: Cache,
         pools: Sequence[tuple[Pool, str]],
+        groups: Sequence[tuple[bytes, int]],
         domains: HostedDomains | None = None,
         wall: Callable[[], float] = time.time,
         in_thread: Callable[..., Awaitable[Any]] = asyncio.to_thread,
@@ -66,6 +69,8 @@ class Snapshot:
         self._cache = cache
         self._pools = pools
         self._domains = domains
+        self._groups = groups
+        self._places = {prefix: b"%d " % place for place, (prefix, _) in enumerate(groups)}
         self._wall = wall
         self._in_thread = in_thread
         self._identity = ""
@@ -77,13 +82,13 @@ class Snapshot:
     async def restore(self) -> int:
         """Take what was known when the last daemon ended. Returns how many records there were."""
         try:
-            header, lines = await self._in_thread(file.read, self.path)
+            header, pieces = await self._in_thread(file.read, self.path)
             age = self._checked_age(header)
             self._take_header(header, age)
-            count = await self._take_records(lines, self._cache.clock() - age)
+            count = await self._take_records(pieces, self._cache.clock() - age)
         except FileNotFoundError:
             return 0
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
             logger.warning("the snapshot %s is not used: %s", self.path, getattr(error, "strerror", None) or error)
             return 0
         logger.info("%d records of %d s ago serve while the directory does not answer", count, age)
@@ -107,17 +112,21 @@ class Snapshot:
         if self._domains is not None and header["domains"]:
             self._domains.restore([str(name) for name in header["domains"]], age)
 
-    async def _take_records(self, lines: list[bytes], expired_at: float) -> int:
-        count = 0
-        for number, line in enumerate(lines):
-            key, known = file.record_of(line)
-            if self._cache.get(key) is None:
-                self._cache.keep(Record(key, known, expired_at, expired_at))
-                self._restored.append(key)
-                count += 1
-            if number % SLICE == SLICE - 1:
-                await asyncio.sleep(0)
-        return count
+    async def _take_records(self, pieces: list[bytes], expired_at: float) -> int:
+        for piece in pieces:
+            for place_and_key, known in file.records_of(piece):
+                place, _, key = place_and_key.partition(b" ")
+                prefix, maps = self._groups[int(place)]
+                if len(known) != maps:
+                    raise ValueError("a record is not of these maps")
+                key = prefix + key
+                if self._cache.get(key) is None:
+                    self._cache.keep(Record(key, known, expired_at, expired_at))
+                    self._restored.append(key)
+                    # By this it is known that the collector is to be kept away from them.
+                    self._cache.counters.stored += 1
+            await asyncio.sleep(0)
+        return len(self._restored)
 
     # --- meanwhile ----------------------------------------------------------------------------------------------------
 
@@ -141,7 +150,7 @@ class Snapshot:
         """Ask the directory who it is; forget what another one said. False when it does not answer."""
         try:
             self._identity = " ".join([await _identity(pool, base) for pool, base in self._pools])
-        except DirectoryFailure:
+        except LookupFailure:
             return False
         if self._restored_identity.strip() and self._identity.strip() and self._identity != self._restored_identity:
             logger.warning("the snapshot %s is of another directory: forgotten", self.path)
@@ -160,7 +169,7 @@ class Snapshot:
             "configuration": self._configuration,
             "identity": self._identity or self._restored_identity,
             "written": self._wall(),
-            "domains": sorted(self._domains.names) if self._domains is not None and self._domains.known else [],
+            "domains": list(self._domains.names) if self._domains is not None and self._domains.known else [],
             "states": [bytes(states[-1][1]).decode("ascii") if states else "" for states in seen],
         }
         try:
@@ -175,7 +184,7 @@ class Snapshot:
         lines: list[bytes] = []
         now, stale = self._cache.clock(), self._cache.settings.stale_ttl
         for number, record in enumerate(self._cache.all()):
-            if record.positive and now < record.expires_at + stale and (line := file.line_of(record.key, record.known)):
+            if record.positive and now < record.expires_at + stale and (line := self._line_of(record)):
                 lines.append(line)
             if number % SLICE == SLICE - 1:
                 chunks.append(b"".join(lines))
@@ -183,6 +192,11 @@ class Snapshot:
                 await asyncio.sleep(0)
         chunks.append(b"".join(lines))
         return chunks
+
+    def _line_of(self, record: Record) -> bytes | None:
+        end = record.key.index(b" ") + 1
+        place = self._places.get(record.key[:end])
+        return None if place is None else file.line_of(place + record.key[end:], record.known)
 
 
 async def _identity(pool: Pool, base: str) -> str:

@@ -31,7 +31,7 @@ class Hosted(NamedTuple):
         """Finds the entries of all hosted domains."""
         return Search(self.base, Scope.ONE, "(objectClass=*)", ("entryuuid",), base_exists=True)
 
-    def domain(self, name: str) -> str | None:
+    def domain(self, name: str | dn.Dn) -> str | None:
         """The domain that the entry of a DN stands for; None when it is of none."""
         return next(iter(self.naming.of(name, {}).keys), None)
 

@@ -206,6 +206,11 @@ class KeyLookup:
         self._ends[number] = None
         return lookup.NOT_FOUND
 
+    @property
+    def followed_many(self) -> bool:
+        """Whether other entries than those of the key were looked for: members, which may be thousands."""
+        return bool(self._followed)
+
     def made_from(self) -> MadeFrom:
         """What the settled answers were made from."""
         entries: dict[str, Entry] = {}

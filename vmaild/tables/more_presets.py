@@ -5,8 +5,8 @@ one search answers them all. An address in a domain's other name is found only w
 nothing is accepted that would bounce later. ``disabled_accounts`` is for check_recipient_access, before
 ``reject_unlisted_recipient``.
 
-``qmail-ldap``: qmailUser entries with mail, mailAlternateAddress and mailForwardingAddress. deliveryMode is not looked
-at: an account that forwards keeps a copy.
+``qmail-ldap``: qmailUser entries with mail, mailAlternateAddress and mailForwardingAddress, and qmailGroup entries with
+the DNs and addresses of their members. deliveryMode is not looked at: an account that forwards keeps a copy.
 
 ``inetlocalmailrecipient``: entries with mailLocalAddress, and mailRoutingAddress or mailHost (misc.schema). That schema
 lets nobody ask for a part of an address, so the domains stand in main.cf.
@@ -34,6 +34,11 @@ def qmail_ldap(search_base: str) -> Maps:
     address = "(|(mail=%s)(mailAlternateAddress=%s))"
     account = {"query_filter": f"(&{address}(objectClass=qmailUser))", "require_result": True}
     disabled = f"(&{address}(objectClass=qmailUser)(accountStatus=disabled))"
+    group = {
+        "query_filter": f"(&{address}(objectClass=qmailGroup))",
+        "result_attribute": ["rfc822member"],
+        "special_result_attribute": ["dnmember"],
+    }
     return {
         "virtual_mailbox_domains": {**_BY_DOMAIN, "query_filter": "(|(mail=*@%s)(mailAlternateAddress=*@%s))"},
         "virtual_mailbox_maps": {
@@ -42,13 +47,22 @@ def qmail_ldap(search_base: str) -> Maps:
             "unique": True,
             "result_attribute": ["mailMessageStore"],
         },
+        # A group is often a qmailUser too: its members come first.
         "virtual_alias_maps": {
-            **account,
             "record": "address",
             "propagate_extension": True,
-            "result_attribute": ["mail", "mailForwardingAddress"],
+            "query": [
+                {**group, "leaf_result_attribute": ["mail"]},
+                {**account, "result_attribute": ["mail", "mailForwardingAddress"]},
+            ],
         },
-        "smtpd_sender_login_maps": {**account, "record": "address", "result_attribute": ["uid", "mail"]},
+        "smtpd_sender_login_maps": {
+            "record": "address",
+            "query": [
+                {**group, "leaf_result_attribute": ["uid", "mail"]},
+                {**account, "result_attribute": ["uid", "mail"]},
+            ],
+        },
         "disabled_accounts": {"query_filter": disabled, "result_attribute": ["mail"], "result_format": _DISABLED},
     }
 

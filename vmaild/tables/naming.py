@@ -69,6 +69,17 @@ class _Base(NamedTuple):
         return True, found[0], found[1]
 
 
+class Place(NamedTuple):
+    """Where the entries of a domain stand, by a search base."""
+
+    base: _Base
+
+    def domain(self, name: Dn) -> str | None:
+        """The domain whose entries can stand at the DN ``name`` and below it, if that tells one."""
+        _, whole, domain = self.base.bound(name, Scope.SUB)
+        return domain or (whole.rpartition("@")[2] if whole else None)
+
+
 class Naming:
     """What entries name in one group."""
 
@@ -90,13 +101,19 @@ class Naming:
             all_keys = rule.add(rdns, attributes, keys, domains, places) or all_keys
         return Named(frozenset(keys), frozenset(domains), all_keys, frozenset(places))
 
-    def domains(self, name: str) -> frozenset[str]:
-        """The domains whose entries can stand at the DN ``name`` and below it."""
+    @property
+    def places(self) -> frozenset[Place]:
+        """Where the entries of domains stand."""
+        return frozenset(Place(rule.base) for rule in self._rules)
+
+    def within(self, name: str) -> frozenset[str] | None:
+        """The domains of all that an entry of the DN ``name`` can name, whatever it has; None when it may be any."""
         try:
             rdns = dn.parse(name)
         except ValueError:
-            return frozenset()
-        return frozenset(domain for rule in self._rules if (domain := rule.domain(rdns)))
+            return None
+        named = [domain for rule in self._rules if (domain := rule.named_within(rdns)) is not None]
+        return None if "" in named else frozenset(named)
 
 
 class _Rule:
@@ -105,17 +122,19 @@ class _Rule:
     def __init__(self, query: Query) -> None:
         self._scope = query.scope
         self._localparts = query.localpart
-        self._base = _base(query.search_base)
+        self.base = _base(query.search_base)
         keyed = _keyed(parse(query.query_filter.text))
         self._attributes = keyed or frozenset()
-        self._readable = keyed is not None and bool(self._base.readable or keyed)
-        self.essence = self._scope, self._localparts, self._base, self._attributes, self._readable
+        self._readable = keyed is not None and bool(self.base.readable or keyed)
+        self.essence = self._scope, self._localparts, self.base, self._attributes, self._readable
         """What tells it from other queries that name the same."""
 
-    def domain(self, name: Dn) -> str | None:
-        """The domain that a DN within the search base tells, whatever the scope."""
-        _, whole, domain = self._base.bound(name, Scope.SUB)
-        return domain or (whole.rpartition("@")[2] if whole else None)
+    def named_within(self, name: Dn) -> str | None:
+        """The domain of all that an entry of this DN can name, empty for any; None when it names nothing."""
+        within, whole, domain = self.base.bound(name, self._scope) if self.base.readable else (True, None, None)
+        if not within:
+            return None
+        return domain or (whole.rpartition("@")[2] if whole else "") if self._readable else ""
 
     def add(
         self,
@@ -126,7 +145,7 @@ class _Rule:
         places: set[str],
     ) -> bool:
         """Add what the entry names by this query; True when that may be any key."""
-        within, whole, domain = self._base.bound(name, self._scope) if self._base.readable else (True, None, None)
+        within, whole, domain = self.base.bound(name, self._scope) if self.base.readable else (True, None, None)
         if domain or whole:
             places.add(domain or (whole or "").rpartition("@")[2])
         if not within:

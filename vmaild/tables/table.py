@@ -157,5 +157,6 @@ def _search_keys(settings: TableSettings) -> Callable[[str], list[Parts]]:
     if settings.keys == "address":
         return functools.partial(address.search_keys, **splitting, quoted_only=settings.quoted_only)
     if settings.keys == "local":
-        return functools.partial(keys_of_parameters.local, **splitting, domains=settings.local_domains)
+        splitting |= {"quoted_only": settings.quoted_only, "domains": settings.local_domains}
+        return functools.partial(keys_of_parameters.local, **splitting)
     return functools.partial(getattr(keys_of_parameters, settings.keys), **splitting)
