@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -49,4 +50,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # The servers are stopped, and their files removed, on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     main()

@@ -5,6 +5,7 @@ Exit status: 0 all is as it should be; 1 mail was lost, bounced or delivered to 
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from tests.machines.faults import FAULTS
@@ -26,4 +27,6 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # The machines are taken down on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main(sys.argv[1:]))
