@@ -118,10 +118,13 @@ class MailHost:
 
     def send(self, recipient: str, subject: str, sender: str = "sender@elsewhere.example") -> None:
         """Send a message, trying again after a 451; each of Postfix's processes has a memory of its own."""
+        self._until_taken(lambda: self.postfix.send([recipient], subject, sender))
+
+    def _until_taken(self, send: Callable[[], None]) -> None:
         give_up = time.monotonic() + DELIVERY_SECONDS
         while True:
             try:
-                return self.postfix.send([recipient], subject, sender)
+                return send()
             except smtplib.SMTPRecipientsRefused as refused:
                 ((code, _),) = refused.recipients.values()
                 if code != 451 or time.monotonic() > give_up:
@@ -129,10 +132,14 @@ class MailHost:
                 time.sleep(0.1)
 
     def send_out(self, recipient: str, subject: str) -> None:
-        """Send a message to another machine's user, as a program of this machine does. Raises ``smtplib`` errors."""
+        """Send a message to another machine's user, as a program of this machine does; again after a 451."""
         text = f"From: <cron@{HOST}>\r\nTo: <{recipient}>\r\nSubject: {subject}\r\n\r\nA test message.\r\n"
-        with smtplib.SMTP("127.0.0.1", self.outgoing_port, local_hostname="client.example", timeout=60) as session:
-            session.sendmail(f"cron@{HOST}", [recipient], text)
+
+        def send() -> None:
+            with smtplib.SMTP("127.0.0.1", self.outgoing_port, local_hostname="client.example", timeout=60) as session:
+                session.sendmail(f"cron@{HOST}", [recipient], text)
+
+        self._until_taken(send)
 
     def restart_vmaild(self) -> None:
         """Stop vmaild and start it again."""
