@@ -9,6 +9,10 @@
 #   make chaos            five minutes of failing directory servers
 #   make soak             ten minutes of load, floods and outages, every answer checked, memory watched; SECONDS=...
 #   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
+#   make newer-slapd      the tests of hearing changes with slapd 2.6, of Debian 13 in a folder (made as root, once)
+#   make matrix           every test on each Python at hand and on the oldest libraries; DEBIAN="trixie", CELLS=..., ARGS=...
+#   make measure          every experiment of benchmarks/, on a quiet machine, to benchmarks/results (25 minutes, as root)
+#   make figures          tables and pictures from benchmarks/results/*.json
 #   make deb              dist/vmaild_VERSION_all.deb, on Debian 12's own Python and libraries
 #   make nspawn           that package under systemd as PID 1, in a container: reload, restart, kill, upgrade (as root)
 #   make lint             formatting, lint and types only
@@ -21,8 +25,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test system machines chaos soak fuzz deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
-    machines-packages deb-packages nspawn-packages
+.PHONY: help demo test system machines chaos soak fuzz matrix newer-slapd measure figures deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
+    machines-packages newer-slapd-packages deb-packages nspawn-packages
 
 PYTHON := python3
 VENV := .venv
@@ -32,11 +36,15 @@ RUN := $(VENV)/bin/python
 DEMO_PACKAGES := slapd ldap-utils gcc libc6-dev libldap-dev libsasl2-dev
 # Postfix delivers what the demo sends.
 MAIL_PACKAGES := $(DEMO_PACKAGES) postfix postfix-ldap
-# systemd-analyze checks the units, openssl makes certificates; nothing of them is started.
-TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl
-# Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail.
+# systemd-analyze checks the units, openssl makes certificates; nothing of them is started. Prometheus scrapes.
+TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl prometheus
+# What `compare` puts vmaild beside.
+BENCH_PACKAGES := memcached postfix-lmdb postfix-cdb
+# Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail. Dovecot's
+# IMAP server and Courier's exclude each other.
 SYSTEM_PACKAGES := $(TEST_PACKAGES) libsasl2-modules procmail courier-authdaemon courier-authlib-ldap courier-imap \
-    courier-pop roundcube-core roundcube-sqlite3 php-cli chromium chromium-driver
+    courier-pop maildrop dovecot-core dovecot-lmtpd dovecot-ldap roundcube-core roundcube-sqlite3 php-cli chromium \
+    chromium-driver
 # ip(8), tc(8), nsenter(1) and unshare(1).
 MACHINES_PACKAGES := $(TEST_PACKAGES) iproute2 util-linux
 # What debian/control asks for, and a Debian in a folder.
@@ -48,7 +56,7 @@ PYTHON_PACKAGES := python3 python3-venv python3-dev
 PYTHON_COMPLETE := import ensurepip, pathlib, sysconfig; pathlib.Path(sysconfig.get_path('include'), 'Python.h').stat()
 
 help:
-	@sed -n '3,14s/^# *//p' Makefile
+	@sed -n '3,/^#$$/s/^# *//p' Makefile
 
 demo: $(if $(MAIL),mail,demo)-packages $(VENV)/demo
 	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(MAIL),--mail) $(if $(PORT),--port $(PORT))
@@ -73,13 +81,27 @@ soak: test-packages $(VENV)/test
 
 fuzz: SECONDS := 60
 fuzz: test-packages $(VENV)/fuzz
-	for target in requests replies values admin lines settings configuration; do
+	for target in requests replies values admin lines changes snapshot settings configuration; do
 	    echo "$$target"
 	    log=$$(mktemp)
 	    $(RUN) -m tests.fuzz $$target $(SECONDS) > $$log 2>&1 || { tail -n 40 $$log; exit 1; }
 	    grep -E 'Done|cov:' $$log | tail -n 2
 	    rm $$log
 	done
+
+newer-slapd: newer-slapd-packages $(VENV)/test
+	@tests/support/run_newer_slapd $(RUN)
+
+# DEBIAN: other Debians than this one, each with its own Python, slapd and Postfix, in a tree that is made once.
+# CELLS: only these (`$(PYTHON) -m tests.matrix --list`); ARGS: for pytest.
+matrix: test-packages $(if $(DEBIAN),nspawn-packages)
+	@$(PYTHON) -m tests.matrix $(CELLS:%=--cell=%) $(DEBIAN:%=--debian=%) --packages '$(TEST_PACKAGES) $(PYTHON_PACKAGES)' $(ARGS)
+
+measure: test-packages $(VENV)/test
+	$(RUN) -m benchmarks measure $(if $(ONLY),--only $(ONLY))
+
+figures: $(VENV)/test
+	$(RUN) -m benchmarks figures benchmarks/results
 
 deb: deb-packages
 	@systemd/debian/build dist
@@ -94,7 +116,7 @@ lint: test-packages $(VENV)/test
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) build dist matrix-results .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is made anew only when pyproject.toml or Python has changed.
@@ -113,12 +135,13 @@ $(VENV)/demo $(VENV)/test $(VENV)/fuzz: .FORCE
 
 demo-packages: PACKAGES := $(DEMO_PACKAGES)
 mail-packages: PACKAGES := $(MAIL_PACKAGES)
-test-packages: PACKAGES := $(TEST_PACKAGES)
+test-packages: PACKAGES := $(TEST_PACKAGES) $(BENCH_PACKAGES)
 system-packages: PACKAGES := $(SYSTEM_PACKAGES)
 machines-packages: PACKAGES := $(MACHINES_PACKAGES)
+newer-slapd-packages: PACKAGES := $(TEST_PACKAGES) debootstrap
 deb-packages: PACKAGES := $(DEB_PACKAGES)
 nspawn-packages: PACKAGES := $(NSPAWN_PACKAGES)
-demo-packages mail-packages test-packages system-packages machines-packages deb-packages nspawn-packages:
+demo-packages mail-packages test-packages system-packages machines-packages newer-slapd-packages deb-packages nspawn-packages:
 	@command -v dpkg-query > /dev/null || exit 0
 	wanted="$(PACKAGES)"
 	$(PYTHON) -c "$(PYTHON_COMPLETE)" 2>/dev/null || wanted="$$wanted $(PYTHON_PACKAGES)"
@@ -153,6 +176,6 @@ demo-packages mail-packages test-packages system-packages machines-packages deb-
 	apt-get -q -y update > /dev/null
 	apt-get -q -y install --no-install-recommends $$missing > /dev/null
 	# Nor shall they start at the next boot.
-	for service in slapd postfix courier-authdaemon courier-imap courier-pop; do
-	    case "$$missing " in *" $$service "*) update-rc.d $$service disable > /dev/null;; esac
+	for service in slapd postfix memcached prometheus courier-authdaemon courier-imap courier-pop dovecot-core; do
+	    case "$$missing " in *" $$service "*) update-rc.d $${service%-core} disable > /dev/null;; esac
 	done

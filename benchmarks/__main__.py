@@ -1,13 +1,17 @@
-"""``python -m benchmarks COMMAND ...``: load, keys, compare, growth, interference, miss and freshness."""
+"""The benchmark of vmaild: ``python -m benchmarks PROGRAM --help`` says what a program does and takes."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 
-from benchmarks import compare, freshness, growth, interference, keys_command, load_command, miss
+from benchmarks.report import output
 
 EXIT_INTERRUPTED = 130
 """As a shell reports a process that ended by SIGINT."""
@@ -15,19 +19,83 @@ EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 """The same for SIGTERM."""
 
+MOST_SECONDS = 600.0
+"""An experiment of ``measure`` that takes longer has failed."""
+
+EXPERIMENTS = {
+    "startup": ("the time from start to first answer", "--rounds 15"),
+    "freshness": ("how long a change in the directory takes to show", "--rounds 10"),
+    "hot_path": ("the cached answer, beside the least that Python can do", "--rounds 5 --seconds 1.5"),
+    "growth": ("how cost grows with answers, connections and entries", "--seconds 4"),
+    "interference": ("cached answers while others miss on a slow directory", "--rounds 3 --seconds 10"),
+    "directory": ("the directory layer alone, beside other clients", "--rounds 3 --seconds 1"),
+    "miss": ("answers that are not cached, beside ldap:", "--rounds 3 --seconds 2.5"),
+    "compare": ("vmaild and its rivals, side by side", "--rounds 3 --seconds 2"),
+}
+"""Modules of ``benchmarks.experiments``: what they do, and the options with which they are published."""
+
+PROGRAMS = {
+    "load": "put a server under load, yours or another one",
+    "keys": "write the keys of your directory, with the right answers",
+    "figures": "make tables and pictures again from JSON files",
+    "measure": "all experiments in order, as they are published",
+    **{name: about for name, (about, _) in EXPERIMENTS.items()},
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status is described in ``benchmarks/README.md``."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (load_command, keys_command, compare, growth, interference, miss, freshness):
-        command.add_to(commands)
+    """Run one program; the exit status is described in ``benchmarks/README.md``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="programs:\n" + "\n".join(f"  {name:14}{text}" for name, text in PROGRAMS.items()),
+    )
+    parser.add_argument("program", choices=PROGRAMS, metavar="PROGRAM")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the program")
     arguments = parser.parse_args(argv)
     try:
-        status: int = arguments.run(arguments)
+        return _run(arguments.program, arguments.arguments)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    return status
+
+
+def _run(name: str, argv: Sequence[str]) -> int:
+    # Only what is asked for is imported: vmaild.directory changes what bonsai makes of an entry.
+    if name in EXPERIMENTS:
+        from benchmarks.experiments.experiment import run_experiment
+
+        return run_experiment(name, importlib.import_module(f"benchmarks.experiments.{name}"), argv)
+    if name == "figures":
+        return output.main(argv)
+    if name == "measure":
+        return measure(argv)
+    return int(importlib.import_module(f"benchmarks.load.{name}_command").main(argv))
+
+
+def measure(argv: Sequence[str]) -> int:
+    """All experiments, each in a process of its own, on a machine that does nothing else; 1 when one failed."""
+    parser = output.new_parser("measure", measure.__doc__)
+    parser.add_argument(
+        "--output", default=output.ROOT / "benchmarks/results", metavar="DIR", help="(default: %(default)s)"
+    )
+    parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=list(EXPERIMENTS), metavar="EXPERIMENT")
+    arguments = parser.parse_args(argv)
+    print(*(f"{name}: {value}" for name, value in output.machine().items()), sep="\n")
+    failed, began = [], time.monotonic()
+    for name in arguments.only:
+        print(f"== {name}, load average {os.getloadavg()[0]:.2f}", flush=True)
+        options = [*EXPERIMENTS[name][1].split(), "--output", str(arguments.output)]
+        started = time.monotonic()
+        try:
+            command = [sys.executable, "-m", "benchmarks", name, *options]
+            status = subprocess.run(command, cwd=output.ROOT, check=False, timeout=MOST_SECONDS).returncode
+        except subprocess.TimeoutExpired:
+            status = 1
+        failed += [name] if status else []
+        print(f"== {name} took {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
+    print(f"== {(time.monotonic() - began) / 60:.1f} minutes in all; failed: {', '.join(failed) or 'none'}")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.machine import machine
-from benchmarks.population import address, mailbox
+from benchmarks.report.output import machine
+from benchmarks.site.population import address, mailbox
 from vmaild.demo.ask import ask
 from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.process import Process

@@ -10,6 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import newer_slapd
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _slapd() -> Iterator[None]:
+    """That of this Debian, or the one that ``$VMAILD_TEST_DEBIAN`` names."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        script = newer_slapd.use(monkeypatch)
+        yield
+    if script:
+        shutil.rmtree(Path(script).parent)
+
 
 @pytest.fixture(scope="module")
 def service_home() -> Iterator[Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.directory import BAD_MAILBOXES, account
-from tests.support.postfix import Postfix
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import BASE, READER_DN, READER_PW, SEARCH_BASE, tree
 from vmaild.listening import parse_address
@@ -113,7 +113,8 @@ def test_every_table_type_is_one_that_this_postfix_has(configuration):
 
 def test_the_readme_names_every_snippet():
     readme = (SNIPPETS / "README.md").read_text()
-    assert [path.name for path in SNIPPETS.iterdir() if f"`{path.name}`" not in readme] == ["README.md"]
+    files = [path.relative_to(SNIPPETS) for path in SNIPPETS.rglob("*") if path.is_file()]
+    assert [str(path) for path in files if f"`{path}`" not in readme] == ["README.md"]
 
 
 @pytest.fixture(scope="module")

@@ -84,3 +84,13 @@ def test_each_socket_comes_with_the_listen_address_that_vmaild_finds_it_by():
     addresses = [str(parse_address(found)) for found in re.findall(r'address = "([^"]+)"', text)]
     streams = re.findall(r"^#?ListenStream=(.+)$", text, re.MULTILINE)
     assert [f"unix:{stream}" if stream.startswith("/") else f"inet:{stream}" for stream in streams] == addresses
+
+
+@pytest.mark.parametrize("name", ["vmaild.service", "vmaild@.service"])
+def test_a_crash_is_restarted_for_ever_and_a_broken_configuration_is_not(name: str) -> None:
+    """Starts that the socket triggers come without the pause: those of three seconds must still be told apart."""
+    text = (UNITS / name).read_text()
+    seconds = {key: int(value) for key, value in re.findall(r"^(\w+(?:Sec|Burst))=(\d+)s?$", text, re.MULTILINE)}
+    share = seconds["StartLimitIntervalSec"] / seconds["StartLimitBurst"]
+
+    assert 3 < share < seconds["RestartSec"]

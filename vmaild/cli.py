@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vmaild import __version__, admin, daemon
-from vmaild.commands import session
+from vmaild.commands import around, session
 from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH
 from vmaild.errors import ConfigError
 from vmaild.process import open_log, systemd
@@ -201,6 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_asking(commands, [configured, as_json])
     _add_watching(commands, [configured, as_json])
     _add_moving(commands, configured)
+    around.add_to(commands, [configured, as_json])
     return parser
 
 
@@ -215,6 +216,8 @@ def _add_checking(commands: Commands, parents: list[argparse.ArgumentParser]) ->
     audit = commands.add_parser("audit", parents=parents, help="check the whole directory against the rules")
     audit.add_argument("--bind-dn", default="", metavar="DN", help="walk as this account, which may read more")
     audit.add_argument("--bind-pw-file", type=Path, metavar="FILE", help="its password")
+    audit.add_argument("--as", dest="as_dn", default="", metavar="DN", help="try what this tenant may write, by no-ops")
+    audit.add_argument("--as-pw-file", type=Path, metavar="FILE", help="its password")
     audit.set_defaults(run=_audit)
 
 

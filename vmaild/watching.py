@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 from collections.abc import Callable
 
 from vmaild.admin import Console, ControlServer, HttpServer, Metrics, Readiness, html
 from vmaild.admin.control import Commands
 from vmaild.config import Config
-from vmaild.listening import parse_address
 from vmaild.process import Watchdog
 
 logger = logging.getLogger("vmaild")
@@ -52,6 +52,8 @@ class Watching:
     async def follow(self, config: Config, inherited: list[socket.socket]) -> None:
         """Go by another configuration. Raises OSError, and nothing has changed then, when an address cannot be had."""
         before = self._config
+        # Another certificate, token or network needs no other socket.
+        stays = self._http is not None and self._http.can_follow(config.http)
         moved = config.http.address != before.http.address
         http = await self._start_http(config, inherited) if moved else self._http
         try:
@@ -61,7 +63,9 @@ class Watching:
                 await http.close()
             raise
         self._config = config
-        if config.http != before.http and self._http is not None:
+        if stays and self._http is not None:
+            self._http.follow(config.http)
+        elif config.http != before.http and self._http is not None:
             await self._http.close()
             if not moved:
                 http = await self._start_http_again(config, inherited)
@@ -84,14 +88,10 @@ class Watching:
         if not settings.address:
             return None
         http = HttpServer(
-            parse_address(settings.address),
+            settings,
             metrics=self._metrics.exposition,
-            page=lambda: html(self._console.status()),
+            page=lambda: html(self._console.status(), time.time()),
             ready=self._ready,
-            mode=settings.mode,
-            owner=settings.owner,
-            group=settings.group,
-            access=settings.access,
         )
         await http.start(inherited)
         return http

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import os
 import stat
+from dataclasses import fields
 
 import pytest
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from tests.support.loops import SECONDS, on_each_loop
 from vmaild.admin.http import MAX_REQUEST, HttpProtocol, HttpServer, Readiness, parse_request, readiness
+from vmaild.admin.http_settings import HttpSettings
 from vmaild.listening import Access, InetAddress, UnixAddress, bind_inet, parse_networks
 
 EPOCH_DATE = b"Date: Thu, 01 Jan 1970 00:00:00 GMT"
@@ -81,6 +83,7 @@ def test_ready_means_that_some_lookup_can_be_answered(directory_ready, cached, r
         (get("/health", fields="Host: a\r\nX-Empty:\r\nAccept:  text/plain ;q=0.5"), 200),
         (get("/health", fields="hOST: a"), 200),
         (b"GET /health HTTP/1.1", 400),
+        (get("/health", fields="Host: a\r\nAuthorization: Bearer a\r\nauthorization: Bearer b"), 400),
         (get("/health", fields="Accept: */*"), 400),
         (get("/health", fields="Host: a\r\nHost: b"), 400),
         (get("/health", fields="Host : a"), 400),
@@ -106,14 +109,18 @@ def test_a_refused_method_is_told_which_are_allowed():
 
 
 def test_a_request_is_read_as_method_and_path():
-    assert parse_request(get("/ready?verbose=1", "HEAD")) == ("HEAD", "/ready")
+    assert parse_request(get("/ready?verbose=1", "HEAD")) == ("HEAD", "/ready", "")
+    request = get("/ready", fields="Host: a\r\nauthorization:  Bearer x")
+    assert parse_request(request) == ("GET", "/ready", "Bearer x")
 
 
 @contextlib.asynccontextmanager
 async def serving(address=None, inherited=None, **options):
     """A server on a free port of loopback, or at ``address``."""
     options = {"metrics": lambda: b"m 1\n", "ready": lambda: Readiness(True, "yes")} | options
-    server = HttpServer(address or InetAddress("127.0.0.1", 0), **options)
+    names = [field.name for field in fields(HttpSettings) if field.name in options]
+    settings = HttpSettings(str(address or "inet:127.0.0.1:0"), **{name: options.pop(name) for name in names})
+    server = HttpServer(settings, **options)
     await server.start(inherited)
     try:
         yield server

@@ -257,11 +257,35 @@ def test_check_sees_that_the_account_reads_passwords(vmaild, configured, slapd) 
     assert "userPassword: this account reads it" in err
 
 
-def test_check_notices_a_directory_that_a_socket_needs(vmaild, configured, daemon, tmp_path) -> None:
-    path = configured((str(daemon.address), f"unix:{tmp_path}/absent/socket"))
+@pytest.mark.parametrize("systemd", [True, False])
+def test_check_notices_a_directory_that_a_socket_needs(
+    vmaild, configured, daemon, http_port, tmp_path, monkeypatch, systemd: bool
+) -> None:
+    """Where systemd runs it may make it yet; without, the daemon could not listen."""
+    (tmp_path / "systemd").mkdir()
+    monkeypatch.setattr("vmaild.commands.check.SYSTEMD", tmp_path / ("systemd" if systemd else "none"))
+    path = configured(
+        (str(daemon.address), f"unix:{tmp_path}/one/socket"),
+        (f"inet:127.0.0.1:{http_port}", f"unix:{tmp_path}/two/socket"),
+        (f"unix:{daemon.home}/control.sock", f"unix:{tmp_path}/three/socket"),
+    )
     status, _, err = vmaild("check", "--offline", "-c", path)
-    assert status == 0
-    assert f"the directory '{tmp_path}/absent' is not there" in err
+
+    assert status == (0 if systemd else os.EX_CONFIG)
+    for key, name in (("[[listen]] address", "one"), ("[http] address", "two"), ("[control] address", "three")):
+        assert f"{key}: the directory '{tmp_path}/{name}' is not there" in err
+    assert f"install -d -m 0755 {tmp_path}/one" in err
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+    assert vmaild("check", "--offline", "-c", path)[0] == 0
+
+
+def test_check_notices_a_file_in_the_way_of_a_socket(vmaild, configured, daemon, tmp_path) -> None:
+    (tmp_path / "socket").write_text("")
+    status, _, err = vmaild("check", "--offline", "-c", configured((str(daemon.address), f"unix:{tmp_path}/socket")))
+
+    assert status == os.EX_CONFIG
+    assert "is no socket, and in the way of one" in err
 
 
 def test_check_as_json_lists_what_was_found(run) -> None:

@@ -158,6 +158,18 @@ def test_a_chrooted_service_needs_the_socket_in_the_queue_directory(check, tmp_p
     assert f"Postfix looks for a socket at {tmp_path}/queue{tmp_path}/socket, where vmaild does not listen" in text
 
 
+@pytest.mark.parametrize("chroot", ["y", "n"])
+def test_a_path_without_a_beginning_is_below_the_queue_directory(check, tmp_path: Path, chroot: str) -> None:
+    """For all of Postfix's programs, chrooted or not: they stand there."""
+    (tmp_path / "queue/vmaild").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/queue/vmaild/lookups")
+        (tmp_path / "queue/vmaild/lookups").chmod(0o666)
+        change = ("inet:127.0.0.1:10143", "unix:vmaild/lookups")
+        found = check(change, chroot=chroot, listen=f"{tmp_path}/queue/vmaild/lookups")
+    assert [level for level, _ in found] == [Level.OK], found
+
+
 def test_postfix_must_be_allowed_to_open_the_socket(check, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{tmp_path}/socket")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.directory import mailbox_table
-from tests.support.postfix import Postfix
 from vmaild.demo.daemon import DaemonProcess, Listen
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.slapd import Slapd, free_port
 from vmaild.demo.tree import tree
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from tests.support.postfix import Postfix
 from vmaild.demo.ask import ask
 from vmaild.demo.daemon import DaemonProcess, Listen
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.slapd import Slapd, free_port
 from vmaild.demo.tree import tree
 

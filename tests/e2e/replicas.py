@@ -31,6 +31,7 @@ from vmaild.demo.daemon import CONTROL_SOCKET, DaemonProcess, Listen
 from vmaild.demo.process import run
 from vmaild.demo.slapd import Slapd, free_port
 from vmaild.demo.tree import BASE, READER_DN, READER_PW, SEARCH_BASE
+from vmaild.directory.replica_state import LAG
 from vmaild.lookup import Reply, Status
 from vmaild.wire.socketmap import SocketmapReplies
 
@@ -307,7 +308,7 @@ def half_loaded(site: Site, changes: str, *, other: bool, rate: float) -> Oracle
         assert not own.loaded(), "the replica is half loaded while lookups come"
         wait(own.loaded, 120)
         # Lookups go back to it.
-        time.sleep(5.0)
+        time.sleep(3.5)
         servers = admin.ask(str(daemon.home / CONTROL_SOCKET), b"status")["status"]["servers"]
         assert servers[0]["up"], servers
     return oracle
@@ -414,7 +415,7 @@ def lagging(site: Site, changes: str, *, seconds: float) -> tuple[int, list[str]
     own.proxy.refuse()
     write(1)
     write(2)
-    look(time.monotonic() + 4.0)
+    look(time.monotonic() + LAG + 1.5)
     assert set(newest.values()) == {2}, newest
     own.slapd.start()
     look(time.monotonic() + seconds)
@@ -423,7 +424,7 @@ def lagging(site: Site, changes: str, *, seconds: float) -> tuple[int, list[str]
     assert set(newest.values()) == {3}, newest
     own.proxy.listen()
     wait(own.loaded, 60)
-    look(time.monotonic() + 5.0)
+    look(time.monotonic() + 3.5)
     servers = admin.ask(str(daemon.home / CONTROL_SOCKET), b"status")["status"]["servers"]
     assert servers[0]["current"], "lookups went back to it once it had caught up"
     client.close()

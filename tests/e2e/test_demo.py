@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.postfix import Postfix
 from vmaild.demo.lookups import Row, failures, table
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.slapd import free_port
 from vmaild.lookup import NOT_FOUND, found, temporary
 

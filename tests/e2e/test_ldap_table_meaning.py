@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.directory import ldap_table
-from tests.support.postfix import Answer, Postfix
 from vmaild.demo.daemon import DaemonProcess, Listen
+from vmaild.demo.postfix import Answer, Postfix
 from vmaild.demo.slapd import Slapd, free_port
 from vmaild.demo.tree import SEARCH_BASE, tree
 

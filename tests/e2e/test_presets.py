@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.maps.test_presets import BASE, base, ldif, schema
-from tests.support.postfix import Postfix
 from vmaild.demo.ask import ask
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.process import Process, free_port
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.slapd_conf import SCHEMAS

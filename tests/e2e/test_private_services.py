@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.postfix import Postfix
 from vmaild import demo
 from vmaild.demo import postfix as postfix_module
 from vmaild.demo import slapd as slapd_module
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.process import PORTS, Process, ProcessError, free_port
 from vmaild.demo.slapd import Slapd, SlapdError
 from vmaild.demo.tree import BASE, READER_DN, READER_PW, SEARCH_BASE, tree

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from vmaild import admin
 from vmaild.demo.ask import ask
 from vmaild.demo.daemon import DaemonProcess, Listen
 from vmaild.demo.slapd import Slapd, free_port
@@ -38,6 +40,10 @@ def test_what_was_known_and_who_is_not_hosted_is_answered_without_ldap(
         try:
             before = [ask(daemon.address, *one) for one in KNOWN]
             assert all(reply.authoritative for reply in before)
+            end = time.monotonic() + 10
+            while "hosted_domains" not in admin.stats(str(daemon.home / "control.sock"))["changes"]:
+                assert time.monotonic() < end
+                time.sleep(0.02)
             slapd.stop()
             assert [ask(daemon.address, *one) for one in FOREIGN] == [NOT_FOUND] * len(FOREIGN)
             assert daemon.stop() == 0

@@ -5,6 +5,7 @@ The input that failed is left in the current directory as ``crash-...``, where a
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ MAX_LENGTH = 12_000
 
 def main() -> None:
     """Instrument, seed, run."""
+    logging.disable()
     name, seconds = sys.argv[1:]
     with atheris.instrument_imports(include=["vmaild"]):
         from tests.fuzz.targets import TARGETS

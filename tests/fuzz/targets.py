@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from tests.fuzz import sync_targets
 from vmaild.admin.control import ControlProtocol
 from vmaild.admin.http import HttpProtocol, Readiness
 from vmaild.cache import CacheSettings
@@ -143,7 +144,10 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "": tuple(field.name for field in fields(DaemonSettings)),
     "[directory]": (*(field.name for field in fields(DirectorySettings)), "bind_pw_file"),
     "[cache]": tuple(field.name for field in fields(CacheSettings)),
-    "[http]": ("address", "mode", "owner", "group", "allow", "allow_uid", "allow_gid"),
+    "[http]": (
+        *("address", "mode", "owner", "group", "allow", "allow_uid", "allow_gid"),
+        *("tls_cert_file", "tls_key_file", "token_file"),
+    ),
     "[control]": ("address",),
     "[maps.virtual_alias_maps]": _MAP_KEYS,
     "[maps.own]": _MAP_KEYS,
@@ -202,6 +206,8 @@ TARGETS = {
         admin, (b"GET /metrics HTTP/1.1\r\nHost: a", b"HEAD http://h/ready?x HTTP/1.0", b"flush m k%00", b"stats")
     ),
     "lines": Target(lines, (b"o=x\n\x1b[31m", "\u202e\u2028".encode(), b"\xff\xfe")),
+    "changes": Target(sync_targets.changes, tuple(sync_targets.sync_seeds())),
+    "snapshot": Target(sync_targets.snapshot, sync_targets.SNAPSHOT_SEEDS),
     "settings": Target(settings, (bytes(range(256)), bytes(range(0, 256, 3)), b"\0\x14", bytes(range(255, 0, -1)))),
     "configuration": Target(
         configuration,

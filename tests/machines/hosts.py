@@ -11,9 +11,9 @@ from tests.machines.network import Machine
 from tests.machines.slapds import PORT, MachineSlapd
 from tests.support.directory import SNIPPETS
 from tests.support.environment import environment
-from tests.support.postfix import Postfix
 from vmaild.demo.ask import ask
 from vmaild.demo.daemon import DaemonProcess, Listen
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.tree import READER_PW
 from vmaild.errors import ProtocolError
 from vmaild.listening import parse_address

@@ -20,9 +20,9 @@ import pytest
 from tests.oracle.conftest import aged
 from tests.oracle.key_order import access_keys, address_keys, client_keys, local_keys, transport_keys
 from tests.oracle.trees import Node
-from tests.support.postfix import Postfix
 from vmaild import daemon, lookup
 from vmaild.config import load
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.slapd import Slapd
 from vmaild.lookup import NOT_FOUND, Request
 from vmaild.tables import Group, Table, TableSettings

@@ -30,8 +30,8 @@ import pytest
 from tests.oracle.conftest import aged
 from tests.oracle.key_order import access_keys, address_keys, local_keys, transport_keys
 from tests.oracle.trees import Node
-from tests.support.postfix import Postfix
 from vmaild.demo.ask import ask
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.process import Process, free_port
 from vmaild.demo.slapd import Slapd
 from vmaild.errors import ProtocolError

@@ -13,9 +13,9 @@ import pytest
 
 from tests.oracle.conftest import aged
 from tests.oracle.trees import Node
-from tests.support.postfix import Postfix
 from vmaild import cli
 from vmaild.demo.ask import ask
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.process import Process, free_port
 from vmaild.demo.slapd import Slapd
 from vmaild.errors import ProtocolError

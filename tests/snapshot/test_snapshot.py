@@ -219,7 +219,7 @@ def test_a_line_of_a_record(known, line):
 
 @pytest.mark.parametrize("line", [b"[]", b"{}", b'["k", 1]', b'["k", [1]]', b"x", b'["\\u2028", "x"]'])
 def test_a_line_that_is_none_raises_value_error(line):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"not a|invalid|Expecting|codec"):
         file.records_of(line)
 
 

@@ -19,7 +19,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from benchmarks.population import ALIASES
+from benchmarks.site.population import ALIASES
 from tests.soak.client import PATIENCE
 from tests.soak.oracle import CHANGING_DOMAIN, alias_entry
 from tests.soak.tally import Tally

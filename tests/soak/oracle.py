@@ -1,7 +1,7 @@
 """What must be answered: questions, each with its only right answer.
 
-The directory is the demo's tree, ``benchmarks.population`` and the few domains of ``extra_ldif``. Nothing that is asked
-for here changes during a run; for what changes see ``changes``.
+The directory is the demo's tree, ``benchmarks.site.population`` and the few domains of ``extra_ldif``. Nothing that is
+asked for here changes during a run; for what changes see ``changes``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks.population import ALIASES, DOMAINS, MAILBOXES, PER_ALIAS, address, alias, domain_of, mailbox
+from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES, PER_ALIAS, address, alias, domain_of, mailbox
 from vmaild.demo.tree import SEARCH_BASE
 from vmaild.lookup import Reply, Request, Status
 from vmaild.wire import socketmap

@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 
-from benchmarks.population import MAILBOXES, address, mailbox
+from benchmarks.site.population import MAILBOXES, address, mailbox
 from tests.soak.client import PATIENCE, judge
 from tests.soak.oracle import Question
 from tests.soak.tally import Tally

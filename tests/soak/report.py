@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.samples import table
+from benchmarks.report.rows import table
 from tests.soak.schedule import Window
 from tests.soak.verdict import FLAT, Outcome
 from tests.soak.workers import Waited

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import vmaild
-from benchmarks.population import write_ldif
+from benchmarks.site.population import write_ldif
 from tests.directory.proxy import Proxy
 from tests.soak.oracle import ACCOUNTS, extra_ldif
 from vmaild.cache.settings import CacheSettings

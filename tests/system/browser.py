@@ -119,6 +119,16 @@ class Browser:
         """The page as it is seen, a PNG."""
         return base64.b64decode(self._call("GET", f"{self._session}/screenshot"))
 
+    def emulate(self, width: int, height: int, *, dark: bool) -> None:
+        """Show pages as on a screen of so many pixels, to somebody who prefers dark pages or light ones."""
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self._devtools("Emulation.setDeviceMetricsOverride", screen)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._devtools("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+    def _devtools(self, command: str, parameters: dict[str, Any]) -> None:
+        self._call("POST", f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})
+
     def _find(self, selector: str) -> str:
         # A page holds menus for other sizes of window too: the one that is seen is meant.
         seen = "[...document.querySelectorAll(arguments[0])].find(element => element.getClientRects().length)"

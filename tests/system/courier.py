@@ -13,10 +13,11 @@ import shutil
 import socket
 from pathlib import Path
 
+from tests.support.snippets import snippet
 from vmaild.demo.postfix_conf import MAIL_OWNER_ID
 from vmaild.demo.process import Process, ProcessError, free_port
 from vmaild.demo.slapd import Slapd
-from vmaild.demo.tree import COURIER_DN, COURIER_PW, SEARCH_BASE
+from vmaild.demo.tree import COURIER_DN, COURIER_PW
 
 LIB = Path("/usr/lib/courier")
 AUTHDAEMOND = LIB / "courier-authlib/authdaemond"
@@ -52,36 +53,17 @@ DEFAULTOPTIONS=""
 LOGGEROPTS=""
 """
 
-_AUTHLDAPRC = """\
-LDAP_URI {uri}
-LDAP_PROTOCOL_VERSION 3
-LDAP_BASEDN {base}
-LDAP_BINDDN {dn}
-LDAP_BINDPW {password}
-LDAP_INITBIND 1
-LDAP_AUTHBIND 1
-LDAP_TIMEOUT 5
-LDAP_MAIL mail
-LDAP_FILTER (objectClass=courierMailAccount)
-LDAP_GLOB_UID {owner}
-LDAP_GLOB_GID {owner}
-LDAP_HOMEDIR homeDirectory
-LDAP_MAILDIR mailbox
-LDAP_FULLNAME cn
-LDAP_DEREF never
-LDAP_TLS 0
-##NAME: MARKER:0
-"""
-
 
 class Courier:
     """authdaemond, imapd and pop3d below ``home``, which must be short enough for a unix socket's path."""
 
-    def __init__(self, home: Path, slapd: Slapd) -> None:
+    def __init__(self, home: Path, slapd: Slapd, bind: tuple[str, str] = (COURIER_DN, COURIER_PW)) -> None:
         self.home = home
+        self._bind = bind
         self.imap_port = free_port()
         self.pop_port = free_port()
         self._slapd = slapd
+        self._owner: int | str = MAIL_OWNER_ID
         self._auth = self._process("authdaemond", f"exec {AUTHDAEMOND}")
         self._imap = self._process("imapd", _TCPD.format(name="imapd", port=self.imap_port, command=IMAPD))
         self._pop = self._process("pop3d", _TCPD.format(name="pop3d", port=self.pop_port, command=POP3D))
@@ -100,6 +82,17 @@ class Courier:
         self.start_logins()
         self._imap.start(lambda: _greets(self.imap_port, b"* OK"), START_SECONDS)
         self._pop.start(lambda: _greets(self.pop_port, b"+OK"), START_SECONDS)
+
+    def own(self, mail_home: Path, owner: int | str = MAIL_OWNER_ID) -> None:
+        """Make all below ``mail_home`` belong to the one user of all mailboxes, and to the group of that name."""
+        self._owner = owner
+        for path in (mail_home, *mail_home.rglob("*")):
+            shutil.chown(path, owner, owner)
+
+    @property
+    def inside(self) -> list[str]:
+        """A command that runs another where Courier's files are; authdaemond must run."""
+        return ["nsenter", "--mount", "--target", str(self._auth.pid), "--"]
 
     def start_logins(self) -> None:
         """Start authdaemond, without which nobody logs in."""
@@ -134,6 +127,7 @@ class Courier:
     def _process(self, name: str, script: str) -> Process:
         etc, run = self.home / "etc", self.home / "run"
         mounts = {etc: "/etc/courier", run: "/run/courier", Path("/bin/false"): _GAM_SERVER}
+        mounts[etc / "maildroprc"] = "/etc/maildroprc"
         inside = "mkdir -p /run/courier\n"
         inside += "".join(f"[ ! -e {over} ] || mount --bind {own} {over}\n" for own, over in mounts.items()) + script
         command = ["unshare", "--mount", "--propagation", "private", "sh", "-e", "-c", inside]
@@ -145,15 +139,25 @@ class Courier:
         (self.home / "run/authdaemon").mkdir(parents=True)
         shutil.copytree("/etc/courier", self.home / "etc")
         self._write("authdaemonrc", _AUTHDAEMONRC)
-        ldap = _AUTHLDAPRC.format(
-            uri=self._slapd.uri, base=SEARCH_BASE, dn=COURIER_DN, password=COURIER_PW, owner=MAIL_OWNER_ID
+        dn, password = self._bind
+        ldap = snippet(
+            "authldaprc",
+            {
+                "ldap://127.0.0.1:389": self._slapd.uri,
+                "cn=imap,dc=myhosting,dc=example": dn,
+                "CHANGE-ME": password,
+                "_UID vmail": f"_UID {self._owner}",
+                "_GID vmail": f"_GID {self._owner}",
+            },
         )
         self._write("authldaprc", ldap)
 
-    def _write(self, name: str, text: str) -> None:
+        self._write("maildroprc", snippet("maildroprc", {}), 0o644)
+
+    def _write(self, name: str, text: str, mode: int = 0o600) -> None:
         path = self.home / "etc" / name
         path.write_text(text)
-        path.chmod(0o600)
+        path.chmod(mode)
 
     def _authenticates(self) -> bool:
         try:

@@ -18,9 +18,10 @@ from pathlib import Path
 
 from tests.support.directory import mailbox_table
 from tests.support.environment import environment
-from tests.support.postfix import Postfix
+from tests.support.snippets import services, snippet
 from vmaild.demo.ask import ask
 from vmaild.demo.daemon import DaemonProcess, Listen
+from vmaild.demo.postfix import Postfix
 from vmaild.demo.process import free_port
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import access_rules, tree
@@ -38,17 +39,11 @@ HOST = "mail.myhosting.example"
 LOCAL_USER = "games"
 """A local user of every Debian machine, without a home that the test would write to."""
 
-_SERVICES = """\
+# What a program of this machine sends to others.
+_OUTGOING = """\
 127.0.0.1:{port} inet n - n - 20 smtpd
-    -o smtpd_sasl_auth_enable=yes
-    -o smtpd_sasl_path=smtpd
-    -o smtpd_sender_login_maps=socketmap:{vmaild}:smtpd_sender_login_maps
-    -o smtpd_sender_restrictions=reject_sender_login_mismatch
-    -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
-127.0.0.1:{outgoing} inet n - n - 20 smtpd
     -o mynetworks=127.0.0.0/8
     -o smtpd_relay_restrictions=permit_mynetworks,reject
-local unix - n n - - local
 """
 
 _SASL = """\
@@ -79,7 +74,7 @@ class MailHost:
         self.submission_port = free_port()
         self.outgoing_port = free_port()
         mail_home = str(self.mail)
-        self.slapd = Slapd(
+        self.slapd: Slapd = Slapd(
             self.home / "slapd",
             ldif=tree(mail_home=mail_home),
             access=access_rules(mail_home=mail_home),
@@ -91,14 +86,9 @@ class MailHost:
     def start(self) -> None:
         """Start slapd, vmaild and Postfix, in this order. Raises ``ProcessError`` when one does not start."""
         self.slapd.start()
-        vmaild = f"inet:127.0.0.1:{free_port()}"
-        state = self.home / "state"
-        state.mkdir(mode=0o700)
-        with environment({"STATE_DIRECTORY": str(state)}):
-            self.daemon = DaemonProcess(self.home, [self.slapd.uri], [Listen(vmaild)])
-        self.daemon.start()
+        self._start_daemon()
         self._make_local()
-        self.postfix = self._postfix(vmaild)
+        self.postfix = self._make_postfix()
         self.postfix.start()
 
     def close(self) -> None:
@@ -120,6 +110,16 @@ class MailHost:
         """Send a message, trying again after a 451; each of Postfix's processes has a memory of its own."""
         self._until_taken(lambda: self.postfix.send([recipient], subject, sender))
 
+    def send_out(self, recipient: str, subject: str) -> None:
+        """Send a message to another machine's user, as a program of this machine does; again after a 451."""
+        text = f"From: <cron@{HOST}>\r\nTo: <{recipient}>\r\nSubject: {subject}\r\n\r\nA test message.\r\n"
+
+        def send() -> None:
+            with smtplib.SMTP("127.0.0.1", self.outgoing_port, local_hostname="client.example", timeout=60) as session:
+                session.sendmail(f"cron@{HOST}", [recipient], text)
+
+        self._until_taken(send)
+
     def _until_taken(self, send: Callable[[], None]) -> None:
         give_up = time.monotonic() + DELIVERY_SECONDS
         while True:
@@ -130,16 +130,6 @@ class MailHost:
                 if code != 451 or time.monotonic() > give_up:
                     raise
                 time.sleep(0.1)
-
-    def send_out(self, recipient: str, subject: str) -> None:
-        """Send a message to another machine's user, as a program of this machine does; again after a 451."""
-        text = f"From: <cron@{HOST}>\r\nTo: <{recipient}>\r\nSubject: {subject}\r\n\r\nA test message.\r\n"
-
-        def send() -> None:
-            with smtplib.SMTP("127.0.0.1", self.outgoing_port, local_hostname="client.example", timeout=60) as session:
-                session.sendmail(f"cron@{HOST}", [recipient], text)
-
-        self._until_taken(send)
 
     def restart_vmaild(self) -> None:
         """Stop vmaild and start it again."""
@@ -194,7 +184,16 @@ class MailHost:
         """Whether a line of the mail log holds all these words."""
         return any(all(word in line for word in words) for line in self.postfix.log_text().splitlines())
 
-    def _postfix(self, vmaild: str) -> Postfix:
+    def _start_daemon(self) -> None:
+        listen = Listen(f"inet:127.0.0.1:{free_port()}")
+        state = self.home / "state"
+        state.mkdir(mode=0o700)
+        with environment({"STATE_DIRECTORY": str(state)}):
+            self.daemon = DaemonProcess(self.home, [self.slapd.uri], [listen])
+        self.daemon.start()
+
+    def _make_postfix(self) -> Postfix:
+        vmaild = str(self.daemon.address)
         maps = ("virtual_mailbox_domains", "virtual_mailbox_maps", "virtual_alias_maps")
         # Debian's smtpd(8) looks below its own configuration, whatever cyrus_sasl_config_path says.
         sasl = self.home / "postfix/config/sasl"
@@ -210,7 +209,28 @@ class MailHost:
             self.home / "postfix",
             settings,
             mailbox_table=mailbox_table(self.home, self.slapd),
-            services=_SERVICES.format(port=self.submission_port, outgoing=self.outgoing_port, vmaild=vmaild),
+            services="".join(
+                [
+                    self._submission("cyrus", "smtpd"),
+                    _OUTGOING.format(port=self.outgoing_port),
+                    "local unix - n n - - local\n",
+                ]
+            ),
+        )
+
+    def _submission(self, sasl_type: str, sasl_path: str) -> str:
+        """The service of the snippet, without TLS, on a port of its own."""
+        return services(
+            snippet(
+                "master.cf.submission",
+                {
+                    "submission inet n       -       y": f"127.0.0.1:{self.submission_port} inet n - n",
+                    "security_level=encrypt": "security_level=none",
+                    "sasl_type=dovecot": f"sasl_type={sasl_type}",
+                    "sasl_path=private/auth": f"sasl_path={sasl_path}",
+                    "inet:127.0.0.1:10143": str(self.daemon.address),
+                },
+            )
         )
 
     def _make_local(self) -> None:

@@ -12,33 +12,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.directory import BAD_MAILBOXES, account, alias
+from tests.support.directory import alias
 from tests.support.ldap_client import added, change, dn, removed, renamed, replaced, search
+from tests.support.theft import OWN, POSTMASTERS, UNDER, VICTIM, VICTIM_MAILBOX, forbidden, new
 from tests.system.courier import Courier
 from tests.system.mail_host import CHANGE_SECONDS, DELIVERY_SECONDS, HOST, MailHost, eventually
 from vmaild.demo.tree import ACCOUNT_PW, BASE, COURIER_DN, COURIER_PW, READER_DN, READER_PW, SEARCH_BASE
 
-POSTMASTER = dn("user1@domain2.example")
-OWN = dn("user2@domain2.example")
-VICTIM = "user1@domain1.example"
-VICTIM_MAILBOX = "domain1.example/user1/"
-ROLE = f"cn=postmaster,o=domain1.example,{SEARCH_BASE}"
-UNDER = f"o=domain2.example,{SEARCH_BASE}"
-PASSWORD = ("userPassword: demo",)
-
-
-def new(
-    host: MailHost, name: str, *, mailbox: str | None = None, mail: tuple[str, ...] = (), home: str | None = None
-) -> str:
-    """LDIF of an account of domain2 with the usual password."""
-    own = f"{name}@domain2.example"
-    return account(own, mailbox=mailbox, mail=mail, mail_home=home or str(host.mail), more=PASSWORD)
+POSTMASTER = POSTMASTERS[0]
 
 
 @pytest.fixture
 def thief(host: MailHost) -> Iterator[str]:
     """An account that the attacker has added, as he may: its DN. Removed, whatever its name is by then."""
-    assert change(host.slapd, POSTMASTER, added(new(host, "thief"))) == ""
+    assert change(host.slapd, POSTMASTER, added(new("thief", str(host.mail)))) == ""
     yield dn("thief@domain2.example")
     left = search(host.slapd, host.slapd.root_dn, host.slapd.root_pw, UNDER, "(mail=thief@domain2.example)", "1.1")
     for line in left.splitlines():
@@ -51,7 +38,7 @@ def test_an_occupant_adds_changes_and_removes_an_account(host: MailHost, subject
     address = "newcomer@domain2.example"
     assert host.reply(address)[0] == 550
 
-    assert change(host.slapd, POSTMASTER, added(new(host, "newcomer"))) == ""
+    assert change(host.slapd, POSTMASTER, added(new("newcomer", str(host.mail)))) == ""
     assert eventually(lambda: host.postfix.rcpt(address)[0] == 250, CHANGE_SECONDS)
     host.send(address, subject)
     host.expect(subject, "domain2.example/newcomer/")
@@ -85,44 +72,10 @@ def test_an_occupant_turns_an_alias_to_another_address(host: MailHost, subject: 
         host.slapd.modify(removed(dn(address)))
 
 
-def forbidden(host: MailHost) -> dict[str, str]:
-    """Change records that would take mail of domain1, or prepare it."""
-    entry = "objectClass: extensibleObject\nou: x\n"
-    return {
-        **{f"mailbox {name}": added(new(host, "t", mailbox=box)) for name, box in BAD_MAILBOXES.items() if box},
-        "base directory": added(new(host, "t", home=f"{host.mail}/domain1.example/user1")),
-        "Unix account": added(new(host, "t").replace("uidNumber: 101", "uidNumber: 0")),
-        "victim's address": added(new(host, "t", mail=("t@domain2.example", VICTIM))),
-        "victim's catch-all": added(alias("@domain1.example", "user1@domain2.example", domain="domain2.example")),
-        "change of mailbox": replaced(OWN, "mailbox", VICTIM_MAILBOX),
-        "change of base directory": replaced(OWN, "homeDirectory", f"{host.mail}/domain1.example"),
-        "change of address": replaced(OWN, "mail", VICTIM),
-        "one more address": f"dn: {OWN}\nchangetype: modify\nadd: mail\nmail: {VICTIM}\n",
-        "referral": f"dn: ou=x,{UNDER}\nchangetype: add\nobjectClass: referral\n{entry}ref: ldap://127.0.0.1:1/\n",
-        "alias entry": f"dn: ou=x,{UNDER}\nchangetype: add\nobjectClass: alias\n{entry}aliasedObjectName: {ROLE}\n",
-        "entry of the other domain": added(alias("x@domain1.example", "user1@domain2.example")),
-        "move to the other domain": renamed(
-            OWN, "mail=user2@domain2.example", under=f"o=domain1.example,{SEARCH_BASE}"
-        ),
-        "victim's password": replaced(dn(VICTIM), "userPassword", "mine"),
-        "victim's mailbox": replaced(dn(VICTIM), "mailbox", "domain2.example/user2/"),
-        "victim's alias": replaced(dn("sales@domain1.example"), "maildrop", "user1@domain2.example"),
-        "victim's role": f"dn: {ROLE}\nchangetype: modify\nadd: roleOccupant\nroleOccupant: {POSTMASTER}\n",
-        "own role": replaced(f"cn=postmaster,{UNDER}", "roleOccupant", POSTMASTER),
-        "group of names": f"dn: cn=x,{UNDER}\nchangetype: add\nobjectClass: groupOfNames\n"
-        f"cn: x\nmember: {dn(VICTIM)}\n",
-        "domain inside": f"dn: o=domain1.example,{UNDER}\nchangetype: add\nobjectClass: organization\n"
-        "o: domain1.example\n",
-        "role inside": f"dn: cn=postmaster,{dn('user3@domain2.example')}\nchangetype: add\n"
-        f"objectClass: organizationalRole\ncn: postmaster\nroleOccupant: {OWN}\n",
-        "another group": f"dn: cn=postmaster,{OWN}\nchangetype: add\nobjectClass: organizationalRole\ncn: postmaster\n",
-    }
-
-
 def test_slapd_refuses_what_would_take_another_domain_s_mail(host: MailHost, subject: str) -> None:
     before = everything(host)
 
-    said = {name: change(host.slapd, POSTMASTER, record) for name, record in forbidden(host).items()}
+    said = {name: change(host.slapd, POSTMASTER, record) for name, record in forbidden(str(host.mail)).items()}
 
     assert {name for name, text in said.items() if "Insufficient access" not in text and "No such" not in text} == set()
     assert everything(host) == before

@@ -6,10 +6,12 @@ the daemon have counted, ``StatusReport`` has the state of the moment, and ``pag
 ``request_server`` is the server under both: one request, one response, one connection.
 """
 
+from vmaild.admin.bearer import token_problem
 from vmaild.admin.console import Console, as_json, server_errors
 from vmaild.admin.control import ControlError, ControlServer, UsageError, ask, flush, reload, stats
 from vmaild.admin.feed_metrics import FeedMetrics
-from vmaild.admin.http import HttpServer, HttpSettings, Readiness, readiness
+from vmaild.admin.http import HttpServer, Readiness, readiness
+from vmaild.admin.http_settings import HttpSettings
 from vmaild.admin.metrics import Metrics
 from vmaild.admin.page import html
 from vmaild.admin.request_server import MAX_CONNECTIONS, MAX_TURNED_AWAY
@@ -38,4 +40,5 @@ __all__ = [
     "reload",
     "server_errors",
     "stats",
+    "token_problem",
 ]

@@ -10,9 +10,9 @@ path     answer
 ======== =========================================================================================
 
 HTTP/1.1 (RFC 9112), GET and HEAD, one request per connection (``Connection: close``). Anything else: 404 for
-another path, 405 for another method, 400 for what is no request, 431 for one over ``MAX_REQUEST`` bytes, 503
-when ``max_connections`` are open, 500 when the page could not be made. There is neither TLS nor a
-password: listen on loopback or on a unix socket, or say with ``access`` who may connect.
+another path, 405 for another method, 400 for what is no request, 401 for one without the token where there is
+one (``vmaild.admin.bearer``), 431 for one over ``MAX_REQUEST`` bytes, 503 when ``max_connections`` are open, 500 when
+the page could not be made. ``vmaild.admin.http_settings`` has what keeps others out.
 """
 
 from __future__ import annotations
@@ -22,17 +22,21 @@ import time
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from vmaild.admin.bearer import CHALLENGES, Token
 from vmaild.admin.page import CONTENT_SECURITY_POLICY
 from vmaild.admin.request_server import DEADLINE, MAX_CONNECTIONS, RequestServer
-from vmaild.listening import EVERYONE, Access, Address, UnixAddress, bind, claim, remove_unix
+from vmaild.listening import Address, UnixAddress, bind, claim, parse_address, remove_unix
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable
+
+    from vmaild.admin.http_settings import HttpSettings
 
 # RFC 9112, 3, asks for request lines of 8000 octets at least; a scraper's request has some 300.
 MAX_REQUEST = 16_384
@@ -46,17 +50,8 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/1\.([0-9])")
 _FIELD = re.compile(rf"({_TOKEN}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _ABSOLUTE = re.compile(r"https?://[^/?]*", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class HttpSettings:
-    """The table ``[http]``. ``mode``, ``owner`` and ``group`` are those of a unix socket's file."""
-
-    address: str = ""
-    mode: int | None = None
-    owner: str = ""
-    group: str = ""
-    access: Access = EVERYONE
+# Fields that a request has once, if at all: of two one would be read here, and the other perhaps before.
+_ONCE = ("host", "authorization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +76,16 @@ def readiness(*, directory_ready: bool, cached_records: int) -> Readiness:
 
 
 class HttpServer:
-    """Serves the pages at ``address``.
+    """Serves the pages by ``settings``, which have an address.
 
     ``metrics`` returns the exposition (``vmaild.admin.metrics.Metrics.exposition``), ``ready`` the state of the
     moment, ``page`` the HTML of ``/``, which is not there without it; all are called in the event loop and must not
-    block. ``clock`` is the time of day for the Date field. ``deadline``: seconds for a whole connection. ``mode``,
-    ``owner`` and ``group`` are those of a unix socket's file (``vmaild.listening.bind``), ``access`` says who may
-    connect.
+    block. ``clock`` is the time of day for the Date field. ``deadline``: seconds for a whole connection.
     """
 
     def __init__(
         self,
-        address: Address,
+        settings: HttpSettings,
         *,
         metrics: Callable[[], bytes],
         ready: Callable[[], Readiness],
@@ -100,16 +93,17 @@ class HttpServer:
         deadline: float = DEADLINE,
         max_connections: int = MAX_CONNECTIONS,
         clock: Callable[[], float] = time.time,
-        mode: int | None = None,
-        owner: str = "",
-        group: str = "",
-        access: Access = EVERYONE,
     ) -> None:
-        self.address = address
-        self._file = (mode, owner, group)
+        self.settings = settings
         self._bound_path = ""
+        self._protocol = HttpProtocol(metrics, ready, clock, page)
+        self._protocol.token = _token(settings)
         self._server = RequestServer(
-            HttpProtocol(metrics, ready, clock, page), deadline=deadline, max_connections=max_connections, access=access
+            self._protocol,
+            deadline=deadline,
+            max_connections=max_connections,
+            access=settings.access,
+            tls=_tls(settings),
         )
 
     @property
@@ -119,12 +113,23 @@ class HttpServer:
 
     async def start(self, inherited: list[socket.socket] | None = None) -> None:
         """Listen on the sockets among ``inherited`` that are bound to the address, else bind it. OSError."""
-        sockets = claim(self.address, inherited if inherited is not None else [])
+        address = parse_address(self.settings.address)
+        sockets = claim(address, inherited if inherited is not None else [])
         if not sockets:
-            sockets = bind(self.address, *self._file)
-            if isinstance(self.address, UnixAddress):
-                self._bound_path = self.address.path
+            sockets = bind(address, self.settings.mode, self.settings.owner, self.settings.group)
+            if isinstance(address, UnixAddress):
+                self._bound_path = address.path
         await self._server.start(sockets)
+
+    def can_follow(self, settings: HttpSettings) -> bool:
+        """Whether ``follow`` will do: the sockets stay."""
+        return _socket(settings) == _socket(self.settings)
+
+    def follow(self, settings: HttpSettings) -> None:
+        """Go by other settings from now on, on the same sockets. What is open goes on as it was."""
+        self.settings = settings
+        self._protocol.token = _token(settings)
+        self._server.use(self._protocol, settings.access, _tls(settings))
 
     async def close(self) -> None:
         """Stop listening, and cut what is open."""
@@ -133,8 +138,23 @@ class HttpServer:
             remove_unix(self._bound_path)
 
 
+def _socket(settings: HttpSettings) -> tuple[object, ...]:
+    return settings.address, settings.mode, settings.owner, settings.group
+
+
+def _token(settings: HttpSettings) -> Token | None:
+    return Token(settings.token) if settings.token else None
+
+
+def _tls(settings: HttpSettings) -> ssl.SSLContext | None:
+    return settings.certificate.context if settings.certificate is not None else None
+
+
 class HttpProtocol:
-    """HTTP as functions of bytes: a request without its empty line in, the whole response out."""
+    """HTTP as functions of bytes: a request without its empty line in, the whole response out.
+
+    ``token`` is what every request has to show, None for nothing.
+    """
 
     end = b"\r\n\r\n"
     limit = MAX_REQUEST
@@ -146,6 +166,7 @@ class HttpProtocol:
         clock: Callable[[], float] = time.time,
         page: Callable[[], str] | None = None,
     ) -> None:
+        self.token: Token | None = None
         self._page = page
         self._ready = ready
         self._metrics = metrics
@@ -159,7 +180,9 @@ class HttpProtocol:
         parsed = parse_request(request)
         if parsed is None:
             return self._plain(HTTPStatus.BAD_REQUEST)
-        method, path = parsed
+        method, path, authorization = parsed
+        if self.token is not None and not self.token.shown_in(authorization):
+            return self._plain(HTTPStatus.UNAUTHORIZED, head=method == "HEAD", fields=CHALLENGES)
         page = self._pages.get(path)
         if page is None:
             return self._plain(HTTPStatus.NOT_FOUND, head=method == "HEAD")
@@ -220,17 +243,26 @@ class HttpProtocol:
         return "\r\n".join(lines).encode("latin-1") + self.end + (b"" if head else body)
 
 
-def parse_request(request: bytes) -> tuple[str, str] | None:
-    """Method and path of an HTTP/1.x request, or None when it is malformed. The query is dropped."""
+class Request(NamedTuple):
+    """A request without its query; ``authorization`` is the value of that field, empty without one."""
+
+    method: str
+    path: str
+    authorization: str = ""
+
+
+def parse_request(request: bytes) -> Request | None:
+    """An HTTP/1.x request, or None when it is malformed."""
     # RFC 9112, 2.2: an empty line before the request is forgiven.
-    line, *fields = request.decode("latin-1").removeprefix("\r\n").split("\r\n")
+    line, *lines = request.decode("latin-1").removeprefix("\r\n").split("\r\n")
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         return None
     method, target, minor = match.groups()
-    names = [field[1].lower() for field in map(_FIELD.fullmatch, fields) if field]
-    if len(names) != len(fields) or names.count("host") > 1 or (minor != "0" and "host" not in names):
+    fields = [(field[1].lower(), field[2]) for field in map(_FIELD.fullmatch, lines) if field]
+    names = [name for name, _ in fields]
+    if len(fields) != len(lines) or max(map(names.count, _ONCE)) > 1 or (minor != "0" and "host" not in names):
         return None
     # RFC 9112, 3.2.2: a server takes the absolute form too.
     path = _ABSOLUTE.sub("", target, count=1).partition("?")[0]
-    return method, path
+    return Request(method, path, dict(fields).get("authorization", ""))

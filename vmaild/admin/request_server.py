@@ -19,6 +19,7 @@ from vmaild.listening import EVERYONE, Acceptor, Access
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Coroutine, Iterable
 
     from vmaild.listening import Address
@@ -68,6 +69,7 @@ class RequestServer:
         deadline: float = DEADLINE,
         max_connections: int = MAX_CONNECTIONS,
         access: Access = EVERYONE,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.protocol = protocol
         self.deadline = deadline
@@ -77,15 +79,22 @@ class RequestServer:
         self.denied_connections = 0
         """Connections closed at once because of where, or which user, they came from."""
         self._access = access
+        self._tls = tls
         self._open = 0
         self._acceptors: list[Acceptor] = []
 
     async def start(self, sockets: Iterable[socket.socket]) -> None:
         """Begin to accept on ``sockets``, which belong to the server from now on."""
         for sock in sockets:
-            acceptor = Acceptor(sock, lambda: _RequestConnection(self), self, self._access)
+            acceptor = Acceptor(sock, self._connection, self, self._access, tls=self._tls)
             self.addresses += (acceptor.address,)
             self._acceptors.append(acceptor)
+
+    def use(self, protocol: RequestProtocol, access: Access, tls: ssl.SSLContext | None) -> None:
+        """Serve ``protocol`` to whom ``access`` admits, and with ``tls``, from now on; what is open stays."""
+        self.protocol, self._access, self._tls = protocol, access, tls
+        for acceptor in self._acceptors:
+            acceptor.use(self._connection, access, tls)
 
     async def close(self) -> None:
         """Stop accepting, and cut the connections that are left."""
@@ -94,6 +103,9 @@ class RequestServer:
             await acceptor.close()
         tasks = [connection.cut() for connection in tuple(self.connections)]
         await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
+
+    def _connection(self) -> _RequestConnection:
+        return _RequestConnection(self)
 
     # What an acceptor asks (``vmaild.listening.Door``).
 
@@ -198,6 +210,10 @@ class _RequestConnection(asyncio.Protocol):
         if self._transport.is_closing():
             return
         self._transport.write(response)
+        if not self._transport.can_write_eof():
+            # TLS ends in both directions at once, after what is written.
+            self._transport.close()
+            return
         # A client that is gone already makes shutdown(2) fail.
         with contextlib.suppress(OSError):
             self._transport.write_eof()

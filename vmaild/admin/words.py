@@ -45,8 +45,15 @@ def percent(share: float | None) -> str:
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
-    """``1 map``, ``2 maps``."""
-    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+    """``1 map``, ``2,000 maps``."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def readiness_in_words(state: Mapping[str, Any]) -> str:
+    """Whether lookups are answered, and whether by a server."""
+    if not state["ready"]:
+        return "NOT READY"
+    return "ready" if any(server["up"] for server in state["servers"]) else "ready, from the cache only"
 
 
 def error_in_words(server: Mapping[str, Any]) -> str:
@@ -70,6 +77,6 @@ def cache_in_words(cache: Mapping[str, Any]) -> str:
     """How much is cached."""
     size = f"{bytes_in_words(cache['bytes'])} of {bytes_in_words(cache['max_bytes'])}"
     return (
-        f"{count(cache['records'], 'record')}, about {size}; {cache['positive']} of {cache['max_positive']} found,"
-        f" {cache['negative']} of {cache['max_negative']} not found; {count(cache['stale'], 'stale answer')} given"
+        f"{count(cache['records'], 'record')}, about {size}; {cache['positive']:,} of {cache['max_positive']:,} found,"
+        f" {cache['negative']:,} of {cache['max_negative']:,} not found; {count(cache['stale'], 'stale answer')} given"
     )

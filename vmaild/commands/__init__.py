@@ -13,6 +13,8 @@ explain     every map's answer for an address and how it came about, and where m
 mail_route  the last of these: aliases followed as cleanup(8) does
 check       the configuration, the servers it names, and Postfix's side
 audit       whether the directory keeps the rules of the HOWTO and of vmaild
+snippets    configuration for the programs around vmaild, filled in
+benchmark   measures a vmaild, or what else Postfix can ask
 ==========  ==================================================================================
 
 A command has ``run(options)``, which prints and returns the exit status. Values of the directory are printed escaped,

@@ -10,6 +10,7 @@ mail        there, of one entry only, inside the entry's domain
 maildrop    an alias leads somewhere: not round in a circle, and not to an address of a hosted domain that is not there
 rdn         mailbox and homeDirectory name no entry: a rename goes round rules for values
 object      no alias and no referral object: what stands elsewhere is not answered for
+access      with ``--as``: what that account may write or read and should not (``audit_trials``)
 ==========  ========================================================================================================
 """
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from vmaild.directory.examine import Level
@@ -27,8 +28,8 @@ from vmaild.tables import address, dn
 from vmaild.tables.results import check_mailbox
 
 ATTRIBUTES = (
-    *("objectClass", "o", "cn", "mail", "mailbox", "maildrop", "homeDirectory", "uidNumber", "userPassword"),
-    *("roleOccupant", "ref", "aliasedObjectName"),
+    *("objectClass", "o", "cn", "mail", "mailbox", "maildrop", "homeDirectory", "uidNumber", "gidNumber"),
+    *("userPassword", "roleOccupant", "ref", "aliasedObjectName"),
 )
 """What the walk must ask for."""
 
@@ -43,6 +44,11 @@ class Problem(NamedTuple):
     rule: str
     entry: str
     text: str
+
+
+def in_order(found: Iterable[Problem]) -> list[Problem]:
+    """Errors first, then by rule and entry."""
+    return sorted(found, key=lambda one: (one.level is not Level.ERROR, one.rule, one.entry, one.text))
 
 
 class Audit:
@@ -156,7 +162,7 @@ class Audit:
             *self._found, *self._of_domains(), *self._of_roles(), *self._shared(), *self._other_homes(),
             *self._no_passwords(), *self._dead_ends(), *self._loops(),
         ]  # fmt: skip
-        return sorted(found, key=lambda one: (one.level is not Level.ERROR, one.rule, one.entry, one.text))
+        return in_order(found)
 
     def _of_domains(self) -> Iterator[Problem]:
         for domain, entry in self._domains.items():

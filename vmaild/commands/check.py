@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ from vmaild.directory.examine import Finding, Level, examine
 from vmaild.feed.diagnosis import describe
 from vmaild.listening import UnixAddress, parse_address
 from vmaild.lookup import Scope
+
+SYSTEMD = Path("/run/systemd/system")
+"""There where systemd runs (sd_booted(3)): it may make a directory yet that is missing."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -76,10 +80,30 @@ def searched_by(config: Config) -> set[str]:
 
 
 def _places(config: Config) -> Iterator[Finding]:
-    """Directories that must be there before the daemon can listen in them."""
-    named = [("[[listen]] address", parse_address(listen.address)) for listen in config.listen]
-    for key, address in named:
-        if isinstance(address, UnixAddress) and not Path(address.path).parent.is_dir():
-            parent = Path(address.path).parent
-            text = f"{key}: the directory {str(parent)!r} is not there: make it, or let systemd (RuntimeDirectory)"
-            yield Finding(str(config.path), Level.WARNING, text)
+    """Directories of unix sockets, which must be there before the daemon can listen: only systemd makes them."""
+    named = [("[[listen]] address", listen.address) for listen in config.listen]
+    named += [("[http] address", config.http.address)] if config.http.address else []
+    # The default one is made by the unit, and the daemon goes on without it.
+    named += [("[control] address", config.control)] if config.control and not config.control_is_default else []
+    for key, text in named:
+        address = parse_address(text)
+        if not isinstance(address, UnixAddress):
+            continue
+        parent = Path(address.path).parent
+        if not parent.is_dir():
+            text = (
+                f"{key}: the directory {str(parent)!r} is not there, and vmaild does not make it: `install -d -m 0755"
+                f" {parent}`, or let systemd do it (vmaild.socket, RuntimeDirectory=, vmaild.tmpfiles)"
+            )
+            yield Finding(str(config.path), Level.WARNING if SYSTEMD.is_dir() else Level.ERROR, text)
+        elif why := _not_a_socket(Path(address.path)):
+            yield Finding(str(config.path), Level.ERROR, f"{key}: {address.path}: {why}")
+
+
+def _not_a_socket(path: Path) -> str:
+    """What is in the way there; empty for nothing."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return ""
+    return "" if stat.S_ISSOCK(mode) else "is no socket, and in the way of one: remove it"

@@ -190,8 +190,10 @@ class _Postfix:
         ours = {address.path for address in addresses if isinstance(address, UnixAddress)}
         for path in paths:
             inside = f"{jail.rstrip('/')}/{path.lstrip('/')}"
-            seen = {inside if chroot else path for chroot in chroots or {False}}
-            if chroots == {True, False} and not Path(inside).exists():
+            # Postfix's programs stand in the queue directory: for them a path without a beginning is below it.
+            relative = not path.startswith("/")
+            seen = {inside if chroot or relative else path for chroot in chroots or {False}}
+            if chroots == {True, False} and not relative and not Path(inside).exists():
                 yield self._warning(self._master, f"{path}: some services are chrooted, and look for it at {inside}")
             if not seen & ours:
                 where = ", ".join(sorted(seen))

@@ -11,7 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from vmaild import admin
-from vmaild.admin.words import cache_in_words, count, duration, error_in_words, feed_in_words, latency, percent
+from vmaild.admin.words import (
+    cache_in_words,
+    count,
+    duration,
+    error_in_words,
+    feed_in_words,
+    latency,
+    percent,
+    readiness_in_words,
+)
 from vmaild.commands.output import Style, columns, escape, style_for
 from vmaild.commands.session import control_path, print_json
 
@@ -53,7 +62,8 @@ def page(told: Json, style: Style) -> list[str]:
 
 
 def _head(told: Json, style: Style) -> Iterator[str]:
-    state = style.good("ready") if told["ready"] else style.bad("NOT READY")
+    mark = style.good if any(server["up"] for server in told["servers"]) else style.doubtful
+    state = (mark if told["ready"] else style.bad)(readiness_in_words(told))
     text = f"vmaild {told['version']}, process {told['pid']}, up for {duration(told['uptime'])}"
     yield f"{style.title(text)}; log level {told['log_level']}"
     yield f"{state}: {told['ready_text']}"

@@ -146,7 +146,7 @@ class _Reader:
             listen=addresses.listens(maps.tables),
             cache=self._cache(),
             maps=maps,
-            http=addresses.http(),
+            http=addresses.http(self._path.parent, self._environ),
             control=addresses.control(DEFAULT_CONTROL),
             control_is_default="control" not in self._document,
             warnings=(*self._warnings, *self._problems.warnings),

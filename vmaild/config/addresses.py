@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from vmaild.admin import HttpSettings
+from vmaild.config import pages
 from vmaild.config.section import Problems, Section, did_you_mean
 from vmaild.listening import (
     Access,
@@ -63,14 +65,21 @@ class AddressReader:
         ]
         return tuple(listen for listen in found if listen is not None)
 
-    def http(self) -> HttpSettings:
-        """The pages; without an address there are none."""
+    def http(self, folder: Path, environ: Mapping[str, str]) -> HttpSettings:
+        """The pages; without an address there are none. ``folder``: where relative paths begin."""
         section = Section(self._document.get("http", {}), "http", self._problems)
-        section.only(_ENDPOINT_KEYS)
+        section.only((*_ENDPOINT_KEYS, *pages.SECRET_KEYS))
         if "address" not in section:
+            if section.values:
+                section.problem("address", "is missing")
             return HttpSettings()
         end = self._endpoint(section)
-        return HttpSettings(str(end.address), end.mode, end.owner, end.group, end.access) if end else HttpSettings()
+        certificate, token = pages.certificate(section, folder), pages.token(section, folder, environ)
+        if end is None:
+            return HttpSettings()
+        if token and certificate is None and not loopback(end.address):
+            section.warn("token_file", "the token crosses the network in clear: add tls_cert_file and tls_key_file")
+        return HttpSettings(str(end.address), end.mode, end.owner, end.group, end.access, certificate, token)
 
     def control(self, default: str) -> str:
         """The address of the control socket; empty for none."""

@@ -32,6 +32,8 @@ settings            what the configuration fills, and ``problems`` that checks i
 counters            what is counted, and the state of the moment
 walk                one connection for a command: searches, and pages of a whole tree; not for the daemon
 examine             what ``vmaild check`` asks of a server; not for the daemon
+trial               what an account may write, by changes that the server judges and does not make; not for the daemon
+trial_requests      the bytes of these, and of their answers
 ==================  ================================================================================
 
 libldap reads ldap.conf(5) and LDAP* variables when it is first used; they can make it dereference aliases, and a

@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from vmaild.cache.dependents import uuid_in
 from vmaild.directory import LIMIT, REFUSED, Pool, Way
 from vmaild.errors import DirectoryFailure, LookupFailure
-from vmaild.lookup import Entry, Search
+from vmaild.lookup import Entry, Scope, Search
 from vmaild.maps import Freshness, Maps
 from vmaild.tables import dn
 from vmaild.tables.hosted import Hosted
@@ -53,8 +53,8 @@ def below(pool: Pool, way: Way) -> Find:
     """Finds what stands one level below a search's base, on the server that lookups go to."""
 
     async def find(search: Search, *, deadline: float) -> list[Entry]:
-        if not pool.current_uri:
-            raise DirectoryFailure("no directory server can be reached")
+        # Fails at once where no server can be reached, and waits for one that is about to be.
+        await pool.search(Search(search.base, Scope.BASE, search.filter, search.attributes, base_exists=True))
         return await way.read_below(pool.current_uri, search, deadline)
 
     return find

@@ -51,8 +51,14 @@ logger = logging.getLogger("vmaild.feed")
 GRACE = 5.0
 """Seconds without a feed after which lives are capped: a stream is back in less, and hears what it has missed."""
 
-PAUSES = (0.02, 0.1, 0.5, 1.0, 2.0)
-"""Seconds between two tries, one after the other; the last for all others. Each is shortened by up to a third."""
+PAUSES = (0.02, 0.1, 0.3, 0.7)
+"""Seconds between two tries, one after the other; the last for all others, as for lookups (``directory.backoff``). Each
+is shortened by up to a third."""
+
+WRONG_PASSWORD = 5.0
+"""Seconds until a server that refused the password is tried again: many wrong ones make some lock the account."""
+
+INVALID_CREDENTIALS = 49  # RFC 4511, appendix A.2
 
 RETRY = 30.0
 """Seconds after which a server that offers no changes is asked again whether it does."""
@@ -114,7 +120,7 @@ class Feed:
                 if current != uri or hearing is None or hearing.done():
                     if hearing is not None:
                         await _end(hearing)
-                        self._lost("lookups go to another server")
+                        self._lost("lookups go to another server" if current else "no server can be reached")
                     uri = current
                     hearing = asyncio.create_task(self._hear(uri)) if uri else None
                 if self.counters.mode != "none":
@@ -134,6 +140,8 @@ class Feed:
                 await self._once(uri)
             except Failures as error:
                 self._lost(str(error) or type(error).__name__)
+                if isinstance(error, Refused) and error.code == INVALID_CREDENTIALS:
+                    pause = WRONG_PASSWORD
             except NotOffered as error:
                 self._lost(str(error))
                 if not self._freshness.hears:

@@ -2,7 +2,7 @@
 
 ``parse_address`` is pure. ``bind_inet`` and ``bind_unix`` return listening, non-blocking sockets, which an ``Acceptor``
 serves; ``remove_unix`` takes the file away at the end. ``claim`` picks the sockets of an address out of those that
-systemd holds open. ``Access`` says who may connect, ``Door`` how many.
+systemd holds open. ``Access`` says who may connect, ``Door`` how many, ``ServerCertificate`` how TLS is spoken.
 """
 
 from vmaild.listening.acceptor import Acceptor, Door
@@ -17,6 +17,7 @@ from vmaild.listening.address import (
     parse_address,
 )
 from vmaild.listening.binding import LISTEN_BACKLOG, bind, bind_inet, bind_unix, remove_unix
+from vmaild.listening.tls import ServerCertificate, read_certificate
 
 __all__ = [
     "EVERYONE",
@@ -26,6 +27,7 @@ __all__ = [
     "Address",
     "Door",
     "InetAddress",
+    "ServerCertificate",
     "UnixAddress",
     "address_of",
     "bind",
@@ -37,6 +39,7 @@ __all__ = [
     "overlap",
     "parse_address",
     "parse_networks",
+    "read_certificate",
     "remove_unix",
     "user_number",
 ]

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Protocol
 
@@ -29,6 +30,9 @@ RETRY = 1.0
 
 HAND_OVER = 1.0
 """Seconds for the last connections to reach their protocol when accepting ends. It takes one turn of the loop."""
+
+HANDSHAKE = 5.0
+"""Seconds for a TLS handshake. Whoever needs more has held a place long enough."""
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -53,7 +57,8 @@ class Acceptor:
     """Accepts on ``sock``, which it owns from now on, for protocols from ``factory``.
 
     A protocol must not close its transport in ``connection_made``: uvloop then never finishes the hand-over.
-    ``once`` logs what concerns many connections; ``door`` decides about room.
+    ``once`` logs what concerns many connections; ``door`` decides about room. With ``tls`` a connection reaches its
+    protocol after the handshake, for which it has ``HANDSHAKE`` seconds.
     """
 
     def __init__(
@@ -63,12 +68,14 @@ class Acceptor:
         door: Door,
         access: Access = EVERYONE,
         once: LogOnce | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.address = address_of(sock)
         self._sock = sock
         self._factory = factory
         self._door = door
         self._access = access
+        self._tls = tls
         self._once = once or LogOnce(logger)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,10 +92,11 @@ class Acceptor:
             )
         self.resume()
 
-    def use(self, factory: Callable[[], asyncio.Protocol], access: Access) -> None:
-        """Accept for protocols from ``factory``, and whom ``access`` admits, from now on."""
+    def use(self, factory: Callable[[], asyncio.Protocol], access: Access, tls: ssl.SSLContext | None = None) -> None:
+        """Accept for protocols from ``factory``, whom ``access`` admits, and with ``tls``, from now on."""
         self._factory = factory
         self._access = access
+        self._tls = tls
 
     def resume(self) -> None:
         """Accept again, after the door had no room. Does nothing when it is accepting, waiting or closed."""
@@ -103,7 +111,10 @@ class Acceptor:
             self._retry.cancel()
         self._sock.close()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=HAND_OVER)
+            _, late = await asyncio.wait(self._tasks, timeout=HAND_OVER)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _pause(self) -> None:
         if self._reading:
@@ -165,7 +176,12 @@ class Acceptor:
 
     async def _hand_over(self, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._factory, connection)
+            if self._tls is None:
+                await self._loop.connect_accepted_socket(self._factory, connection)
+            else:
+                await self._loop.connect_accepted_socket(
+                    self._factory, connection, ssl=self._tls, ssl_handshake_timeout=HANDSHAKE
+                )
         except OSError:
             connection.close()
 

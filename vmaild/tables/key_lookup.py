@@ -230,6 +230,7 @@ class KeyLookup:
             of_domain = asked.made_from()
             entries.update((entry.dn, entry) for entry in of_domain.entries)
             tried |= of_domain.tried
+            dangling += of_domain.dangling
         return MadeFrom(list(entries.values()), tried, dangling)
 
     def _done(self) -> Iterator[Step]:

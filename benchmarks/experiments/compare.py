@@ -1,0 +1,171 @@
+"""vmaild and its rivals side by side, in one run, on a directory of its own.
+
+Every rival is measured in every round, and the figures are the medians of the rounds, so that what else the machine
+does hits all of them. Needs root, slapd, postfix and postfix-ldap; memcached, postfix-lmdb, postfix-cdb and
+postfix-mta-sts-resolver where they are installed. Nothing that is installed is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from itertools import cycle, islice
+
+from benchmarks.experiments.experiment import Run
+from benchmarks.report.rows import Aim, Section
+from benchmarks.site.clients import NO_DATA, send_message
+from benchmarks.site.population import PER_DOMAIN, address, domain_of
+from benchmarks.site.rivals import DICT, LDAP, MEMCACHE, PROXY, VMAILD, Keys, Rival, Rivals, peer
+from benchmarks.site.site import MeasurementFailed, Site, load
+from benchmarks.site.use import seen
+from vmaild.demo.postfix import Postfix
+
+CONNECTIONS = 16
+"""Connections of the load generator, and processes of postmap: as many as a small Postfix has smtpd processes."""
+
+CALIBRATION_KEYS = 1000
+MISSES = "vmaild, all misses"
+ECHO, CACHED = "bare uvloop echo", "vmaild, cached"
+DELIVERED_SECONDS = 30.0
+SETTLE_SECONDS = 0.3
+"""For background searches that may follow a message; they belong to it."""
+
+KINDS = ("an account", "with an extension", "postmaster with two occupants")
+
+SECTIONS = (
+    Section("load", "Lookups by the load generator", "connections"),
+    Section("postmap", "Lookups by `postmap -q -`", "processes"),
+    Section("rcpt", "RCPT TO through Postfix", "sessions"),
+    Section("messages", "LDAP searches for one message", "", ""),
+)
+AIMS = (
+    Aim("cached through 16 postmap, over ldap:", "postmap", 16, CACHED, LDAP, least=4.0),
+    Aim("cached through 1 postmap, over ldap:", "postmap", 1, CACHED, LDAP, least=4.0),
+    Aim("the dict server through 1 postmap, over ldap:", "postmap", 1, DICT, LDAP),
+    Aim("cached through 16 postmap, over memcache:", "postmap", 16, CACHED, MEMCACHE),
+    Aim("all misses through 16 postmap, over ldap:", "postmap", 16, MISSES, LDAP, least=1.0),
+    *(Aim(f"RCPT TO, {n} sessions, over ldap:", "rcpt", n, VMAILD, LDAP, least=1.5) for n in (1, 10, 50)),
+    *(Aim(f"RCPT TO, {n} sessions, over memcache:", "rcpt", n, VMAILD, MEMCACHE) for n in (1, 10, 50)),
+    *(Aim(f"RCPT TO, {n} sessions, over the dict server", "rcpt", n, VMAILD, DICT, least=0.95) for n in (1, 10, 50)),
+    Aim("CPU of a cached answer, over the dict server", "load", CONNECTIONS, CACHED, DICT, "cpu server", most=1.15),
+)
+OPTIONS = {
+    "accounts": (100_000, ""),
+    "seconds": (3.0, ""),
+    "rounds": (3, ""),
+    "hot": (10_000, "keys that are asked again and again"),
+    "sessions": ([1, 10, 50], "of SMTP, at a time"),
+    "parts": (["load", "postmap", "rcpt", "messages"], "what to measure"),
+}
+
+
+def measure(run: Run) -> None:
+    """All rounds, and once the messages."""
+    arguments = run.arguments
+    with Site(max(arguments.accounts, 3 * PER_DOMAIN), run.say, bulk=2 * arguments.hot) as site:
+        rivals = Rivals(site, run.say)
+        for _ in run.rounds():
+            for part in arguments.parts:
+                if part != "messages":
+                    {"load": _load, "postmap": _postmap, "rcpt": _rcpt}[part](run, rivals)
+        if "messages" in arguments.parts:
+            count_messages(run, rivals)
+
+
+def _load(run: Run, rivals: Rivals) -> None:
+    site, vmaild, arguments = rivals.site, rivals.vmaild, run.arguments
+    times = ["--seconds", arguments.seconds, "--warm-up", 0.5, "--connections", CONNECTIONS]
+    hot = [*site.keys, *times, "--hot", arguments.hot]
+    echo, other = site.reference("echo"), peer(site)
+    servers = [
+        (ECHO, echo.address, [*hot, "--protocol", "echo"], echo.pid),
+        (DICT, rivals.dictionary.address, hot, rivals.dictionary.pid),
+        (CACHED, vmaild.socketmap, [*hot, "--warm-keys"], vmaild.pid),
+        (MISSES, vmaild.socketmap, [*site.keys, *times, "--cold", 1], vmaild.pid),
+    ]
+    if other is not None:
+        numbers = site.home / "numbers"
+        numbers.write_text("".join(f"10.0.{number // 250}.{number % 250}\n" for number in range(arguments.hot)))
+        servers.append(("mta-sts-daemon, protocol alone", other.address, ["--keys", numbers, *times], other.pid))
+    for name, where, wanted, pid in servers:
+        run.say(f"load: {name}")
+        if name == MISSES:
+            vmaild.flush()
+        run.rows.add("load", name, CONNECTIONS, load(where, wanted, {"server": pid, "slapd": site.slapd.pid}))
+    for server in (echo, other):
+        if server is not None:
+            server.stop()
+
+
+def _postmap(run: Run, rivals: Rivals) -> None:
+    everything = list(rivals.right)
+    hot = everything[: run.arguments.hot]
+    cached = Keys(hot, lambda count: islice(cycle(hot), count))
+    fresh = Keys(everything[-CALIBRATION_KEYS:], lambda count: everything[:count], misses=True)
+    vmaild = rivals.named(VMAILD)
+    names = [(CACHED if rival is vmaild else rival.name, rival, cached) for rival in rivals.all]
+    # One Postfix serves all: proxymap(8) for proxy:ldap: and for the backup of memcache:.
+    with rivals.postfix(rivals.named(PROXY)) as postfix:
+        for clients in (1, CONNECTIONS):
+            for name, rival, keys in [*names, (MISSES, vmaild, fresh)]:
+                run.say(f"postmap -q -, {clients} clients: {name}")
+                figures = rivals.measure_postmap(postfix, rival, clients, keys, run.arguments.seconds)
+                run.rows.add("postmap", name, clients, figures)
+
+
+def _rcpt(run: Run, rivals: Rivals) -> None:
+    site = rivals.site
+    for rival in rivals.all:
+        if rival.name == VMAILD:
+            for map_name in ("virtual_mailbox_maps", "virtual_alias_maps"):
+                site.warm(rivals.vmaild, "--map", map_name, "--keys", site.bulk_addresses)
+        with rivals.postfix(rival, NO_DATA) as postfix:
+            for sessions in run.arguments.sessions:
+                run.say(f"RCPT TO, sessions: {sessions}, {rival.name}")
+                figures = rivals.measure_rcpt(postfix, rival, sessions, run.arguments.seconds)
+                run.rows.add("rcpt", rival.name, sessions, figures)
+
+
+def count_messages(run: Run, rivals: Rivals) -> None:
+    """Send each kind of message through each rival twice: to a cold cache, and once more."""
+    rivals.site.log_searches()
+    # It has lost its connections when slapd was restarted, and must not look for them while others are counted.
+    rivals.vmaild.stop()
+    rivals.vmaild.start()
+    for rival in rivals.all:
+        if rival.asks_directory:
+            run.say(f"searches for a message: {rival.name}")
+            for number, kind in enumerate(KINDS):
+                rival.forget()
+                # Postfix's own processes remember a little, so each kind gets new ones.
+                with rivals.postfix(rival) as postfix:
+                    run.rows.add("messages", f"{rival.name}, {kind}", 0, _count(rivals, rival, postfix, number))
+
+
+def _count(rivals: Rivals, rival: Rival, postfix: Postfix, kind: int) -> dict[str, float]:
+    figures: dict[str, float] = {}
+    for number, state in enumerate(("cold", "warm"), 1):
+        with rivals.site.slapd.log.open(errors="replace") as log:
+            log.seek(0, os.SEEK_END)
+            send_message(postfix.port, recipient(kind))
+            _wait_until_removed(postfix, rival, number)
+            searches, connections = seen(log)
+        figures |= {f"{state} searches": searches, f"{state} connections": connections}
+    return figures
+
+
+def recipient(kind: int) -> str:
+    """The recipient of a message of ``KINDS[kind]``, each kind in a domain of its own."""
+    number = kind * PER_DOMAIN + 2
+    domain = domain_of(number)
+    return (address(number), f"user{number}+extension@{domain}", f"postmaster@{domain}")[kind]
+
+
+def _wait_until_removed(postfix: Postfix, rival: Rival, messages: int) -> None:
+    # By the log and not by the queue: a message that moves between directories can be in none of them for a moment.
+    give_up = time.monotonic() + DELIVERED_SECONDS
+    while postfix.log_text().count(": removed\n") < messages:
+        if time.monotonic() > give_up:
+            raise MeasurementFailed(f"{rival.name}: a message was not delivered: {postfix.log_text()[-500:]}")
+        time.sleep(0.05)
+    time.sleep(SETTLE_SECONDS)

@@ -1,0 +1,158 @@
+"""How fast vmaild's directory layer searches, beside bonsai's own asyncio pool and OpenLDAP's ``ldapsearch -f``.
+
+A private slapd is asked for accounts at random, one search after the other on each connection: directly, through the
+relay in clear text and with TLS, and under asyncio's own loop. Searches a second depend on what else runs; CPU for
+each search is the client's own, and slapd's beside it: where both together use all cores, no client is faster. The
+note is the CPU that the process uses while searches hang. Needs slapd, ldap-utils and openssl.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+
+import uvloop
+
+from benchmarks.experiments.experiment import Run
+from benchmarks.experiments.lines import search_in_lines
+from benchmarks.report.output import ROOT
+from benchmarks.report.rows import Aim, Figures, Section
+from benchmarks.site.population import address
+from benchmarks.site.site import POOL_SIZE, Site
+from benchmarks.site.use import Meter
+from vmaild.demo.slapd import Slapd
+from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
+from vmaild.directory import DirectorySettings, Pool
+from vmaild.directory.transport import Transport
+from vmaild.lookup import Scope, Search
+
+KEYS_A_SECOND = 8000
+"""Searches that ``ldapsearch -f`` makes a second: its keys are counted for the wanted time."""
+
+HANG_SECONDS = 2.0
+
+DIRECT, RELAY, TLS = "vmaild, direct", "vmaild, relay", "vmaild, relay with TLS"
+SLOW_LOOP, BONSAI, LDAPSEARCH = "vmaild, direct, asyncio's own loop", "bonsai's own pool", "ldapsearch -f"
+
+SECTIONS = (Section("directory", "Searches", "connections"),)
+AIMS = (
+    Aim("searches of vmaild over bonsai's own pool", "directory", 8, DIRECT, BONSAI),
+    Aim("searches of vmaild over ldapsearch -f", "directory", 1, DIRECT, LDAPSEARCH),
+)
+OPTIONS = {
+    "accounts": (100_000, ""),
+    "seconds": (1.5, ""),
+    "rounds": (3, ""),
+    "connections": ([1, 2, 4, 8, 16], "of a pool"),
+}
+
+
+def measure(run: Run) -> None:
+    """All rounds, and the searches that hang."""
+    with Site(run.arguments.accounts, run.say, tls=True) as site:
+        settings = settings_for(site.slapd.uri)
+        encrypted = dataclasses.replace(settings, uri=(site.slapd.ldaps_uri,))
+        # What is asked first must not pay for reading the database into memory.
+        seconds = run.arguments.seconds
+        uvloop.run(search_alone(settings, site, seconds / 3))
+        for _ in run.rounds():
+            for count in run.arguments.connections:
+                run.say(f"{count} connections")
+                clear, tls = (dataclasses.replace(each, pool_size=count) for each in (settings, encrypted))
+                figures = {DIRECT: uvloop.run(search_alone(clear, site, seconds))}
+                with _relay_for_all():
+                    figures[RELAY] = uvloop.run(search_alone(clear, site, seconds))
+                figures[TLS] = uvloop.run(search_alone(tls, site, seconds))
+                figures[SLOW_LOOP] = asyncio.run(search_alone(clear, site, seconds))
+                figures[BONSAI] = _bonsai_pool(site, seconds, count)
+                figures |= {LDAPSEARCH: _ldapsearch(site, seconds)} if count == 1 else {}
+                for name, each in figures.items():
+                    run.rows.add("directory", name, count, each)
+        share = uvloop.run(_hanging_cpu(settings, site.slapd))
+        run.notes.append(f"CPU while searches hang: {share:.1%} of one core.")
+
+
+def settings_for(uri: str) -> DirectorySettings:
+    """vmaild's directory layer in front of a slapd of the site."""
+    return DirectorySettings(
+        (uri,), SEARCH_BASE, bind_dn=READER_DN, bind_pw=READER_PW, pool_size=POOL_SIZE, tls_require_cert=False
+    )
+
+
+async def search_alone(settings: DirectorySettings, site: Site, seconds: float) -> Figures:
+    """vmaild's own layer, with as many lines as its pool has connections."""
+    directory = await filled(settings)
+
+    def ask(mail: str) -> Awaitable[object]:
+        return directory.search(Search(SEARCH_BASE, Scope.SUB, f"(mail={mail})", ("mailbox",)))
+
+    figures = await search_in_lines(ask, settings.pool_size, site.accounts, seconds, site.slapd.pid)
+    await directory.close()
+    return figures
+
+
+async def filled(settings: DirectorySettings) -> Pool:
+    """A pool with all its connections."""
+    directory = Pool(settings)
+    await directory.start()
+    while directory.status().servers[0].connections < settings.pool_size:  # noqa: ASYNC110 - it sets no event
+        await asyncio.sleep(0.01)
+    return directory
+
+
+async def _hanging_cpu(settings: DirectorySettings, slapd: Slapd) -> float:
+    """The share of one core that the process uses while searches hang."""
+    directory = await filled(dataclasses.replace(settings, timeout=HANG_SECONDS + 1))
+    slapd.suspend()
+    search = Search(SEARCH_BASE, Scope.SUB, f"(mail={address(0)})", ("mailbox",))
+    searches = [asyncio.create_task(directory.search(search)) for _ in range(settings.pool_size)]
+    await asyncio.sleep(0.1)
+    cpu = time.process_time()
+    await asyncio.sleep(HANG_SECONDS)
+    cpu = time.process_time() - cpu
+    slapd.resume()
+    await asyncio.gather(*searches, return_exceptions=True)
+    await directory.close()
+    return cpu / HANG_SECONDS
+
+
+def _bonsai_pool(site: Site, seconds: float, connections: int) -> Figures:
+    arguments = [site.slapd.uri, site.slapd.pid, site.accounts, seconds, connections]
+    command = [sys.executable, "-m", "benchmarks.experiments.lines", *map(str, arguments)]
+    figures: Figures = json.loads(subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout)
+    return figures
+
+
+def _ldapsearch(site: Site, seconds: float) -> Figures:
+    """A C program, one search after the other on one connection."""
+    count = max(1, int(KEYS_A_SECOND * seconds))
+    keys = site.home / "ldapsearch-keys"
+    keys.write_text("".join(f"{address(random.randrange(site.accounts))}\n" for _ in range(count)))
+    bind = ("-x", "-H", site.slapd.uri, "-D", READER_DN, "-w", READER_PW)
+    command = ["ldapsearch", "-LLL", *bind, "-b", SEARCH_BASE, "-f", str(keys), "(mail=%s)", "mailbox"]
+    before, meter = resource.getrusage(resource.RUSAGE_CHILDREN), Meter({"slapd": site.slapd.pid})
+    began = time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    elapsed = time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"rate": count / elapsed, "client_cpu": 1e3 * cpu / count, **meter.each(count)}
+
+
+@contextmanager
+def _relay_for_all() -> Iterator[None]:
+    """Sends loopback through the relay too, as a server elsewhere would be."""
+    direct = Transport.is_direct
+    Transport.is_direct = property(lambda self: False)  # type: ignore[assignment,method-assign]
+    try:
+        yield
+    finally:
+        Transport.is_direct = direct  # type: ignore[method-assign]

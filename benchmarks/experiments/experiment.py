@@ -1,0 +1,107 @@
+"""What every experiment has in common: options, progress, files and exit status.
+
+Exit status: 0 done; 1 a measurement failed, an answer was wrong (then nothing is written: figures of wrong answers are
+worth nothing), or an aim was missed under ``--fail-if-missed``; 2 the command line cannot be used; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from benchmarks.report.output import Progress, add_output, check_output, machine, new_parser, write
+from benchmarks.report.rows import Aim, Rows, Section
+from benchmarks.site.site import MeasurementFailed
+from vmaild.admin import ControlError
+from vmaild.demo.process import ProcessError
+
+EXIT_FAILED = 1
+
+Options = Mapping[str, tuple[object, str]]
+"""Default and description by name; the default's type is the option's, of a list the type of its first."""
+
+COMMON = {
+    "accounts": "size of the directory",
+    "seconds": "of each measurement",
+    "rounds": "of all measurements; figures are their medians",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of an experiment: its options, where progress goes, and what it has measured so far."""
+
+    arguments: argparse.Namespace
+    progress: Progress
+    rows: Rows = field(default_factory=Rows)
+    notes: list[str] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        """The next step has begun."""
+        self.progress.say(text)
+
+    def rounds(self) -> Iterator[int]:
+        """The rounds, from 0."""
+        for number in range(self.arguments.rounds):
+            self.say(f"round {number + 1} of {self.arguments.rounds}")
+            yield number
+
+
+class Experiment(Protocol):
+    """What a module of ``benchmarks.experiments`` has. OPTIONS: those of COMMON that it takes, and its own."""
+
+    __doc__: str | None
+    SECTIONS: Sequence[Section]
+    AIMS: Sequence[Aim]
+    OPTIONS: Options
+
+    def measure(self, run: Run) -> None:
+        """Measure."""
+
+
+def run_experiment(name: str, experiment: Experiment, argv: Sequence[str]) -> int:
+    """Measure, print the tables, write the files; returns the exit status."""
+    parser = new_parser(name, experiment.__doc__)
+    for option, (default, text) in experiment.OPTIONS.items():
+        _add(parser, option, default, text)
+    add_output(parser)
+    parser.add_argument("--fail-if-missed", action="store_true", help="exit 1 when a ratio misses its aim")
+    arguments = parser.parse_args(argv)
+    check_output(parser, arguments)
+    began = time.monotonic()
+    try:
+        with Progress(not arguments.no_progress) as progress:
+            run = Run(arguments, progress)
+            experiment.measure(run)
+    except (MeasurementFailed, ProcessError, ControlError, OSError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    ratios = run.rows.ratios(experiment.AIMS)
+    result = {
+        "experiment": name,
+        "machine": machine(),
+        "settings": {option: getattr(arguments, option.replace("-", "_")) for option in experiment.OPTIONS},
+        "minutes": (time.monotonic() - began) / 60,
+        "sections": [section._asdict() for section in experiment.SECTIONS],
+        "rows": run.rows.as_json(),
+        "ratios": ratios,
+        "notes": run.notes,
+    }
+    write(arguments, name, result)
+    missed = [f"{ratio['title']}: {ratio['ratio']:.2f}, aim {ratio['aim']}" for ratio in ratios if ratio["missed"]]
+    if missed and arguments.fail_if_missed:
+        print(*missed, sep="\n", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+def _add(parser: argparse.ArgumentParser, option: str, default: object, text: str) -> None:
+    many = isinstance(default, list)
+    kind = type(default[0] if isinstance(default, list) else default)
+    shown = " ".join(map(str, default)) if isinstance(default, list) else default
+    text = f"{text or COMMON[option]} (default: {shown})"
+    parser.add_argument(f"--{option}", type=kind, nargs="*" if many else None, default=default, metavar="N", help=text)

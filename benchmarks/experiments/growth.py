@@ -1,0 +1,80 @@
+"""How the cost of an answer grows with what there is: cached answers, connections, and entries of the directory.
+
+While the entries grow the cache keeps nothing, so that every lookup is a search. An option without a number leaves its
+series out. Needs slapd.
+"""
+
+from __future__ import annotations
+
+import psutil
+
+from benchmarks.experiments.experiment import Run
+from benchmarks.report.rows import Aim, Figures, Section
+from benchmarks.site.site import Site, Vmaild, load
+
+HOT = 10_000
+"""Keys that are asked while the connections grow."""
+
+ANSWERS_FOR_EACH_KEY = 2
+"""A search for a mailbox finds out what the alias map would answer as well: one record has both."""
+
+CONNECTIONS, MISS_CONNECTIONS = 50, 16
+STEPS = [1000, 10_000, 100_000, 1_000_000]
+
+SECTIONS = (
+    Section("answers", "cached answers", "answers in the cache", "lines"),
+    Section("connections", "cached answers by connections", "connections", "lines"),
+    Section("entries", "every lookup a miss", "accounts in the directory", "lines"),
+)
+AIMS: tuple[Aim, ...] = ()
+OPTIONS = {
+    "seconds": (5.0, ""),
+    "answers": (STEPS, "in the cache"),
+    "connections": ([1, 10, 50, 100, 500, 1000], "with cached answers"),
+    "entries": (STEPS, "of the directory"),
+}
+
+
+def measure(run: Run) -> None:
+    """The three series."""
+    answers, connections, entries = (sorted(getattr(run.arguments, section.name)) for section in SECTIONS)
+    accounts = max(max(answers, default=0) // ANSWERS_FOR_EACH_KEY, HOT if connections else 0)
+    if accounts:
+        with Site(accounts, run.say) as site:
+            _answers(run, site, answers)
+            vmaild = site.vmaild()
+            site.warm(vmaild, "--keys", site.addresses, "--hot", HOT)
+            for size in connections:
+                run.say(f"{size:,} connections")
+                run.rows.add("connections", "vmaild", size, _cached(run, site, vmaild, HOT, size))
+    for size in entries:
+        with Site(size, run.say) as site:
+            # Answers that live for no time: every lookup is a miss, however few keys there are.
+            vmaild = site.vmaild(life=0)
+            run.say(f"{size:,} entries: all misses")
+            wanted = [*site.keys, "--connections", MISS_CONNECTIONS, "--seconds", run.arguments.seconds, "--warm-up", 1]
+            pids = {"server": vmaild.pid, "slapd": site.slapd.pid}
+            run.rows.add("entries", "vmaild", size, load(vmaild.socketmap, wanted, pids))
+
+
+def _answers(run: Run, site: Site, sizes: list[int]) -> None:
+    vmaild = site.vmaild(max_entries=2 * max(sizes, default=1))
+    process = psutil.Process(vmaild.pid)
+    empty = process.memory_info().rss
+    for size in sizes:
+        run.say(f"{size:,} cached answers: filling the cache")
+        keys = max(1, size // ANSWERS_FOR_EACH_KEY)
+        site.warm(vmaild, "--keys", site.addresses, "--hot", keys)
+        answers = ANSWERS_FOR_EACH_KEY * vmaild.records()
+        run.say(f"{answers:,} cached answers: measuring")
+        figures = _cached(run, site, vmaild, keys, CONNECTIONS)
+        resident = process.memory_info().rss
+        figures |= {"resident": resident, "bytes for each answer": (resident - empty) / answers}
+        run.rows.add("answers", "vmaild", answers, figures)
+    vmaild.stop()
+
+
+def _cached(run: Run, site: Site, vmaild: Vmaild, keys: int, connections: int) -> Figures:
+    wanted = [*site.keys, "--hot", keys, "--connections", connections]
+    wanted += ["--seconds", run.arguments.seconds, "--warm-up", 1]
+    return load(vmaild.socketmap, wanted, {"server": vmaild.pid})

@@ -1,0 +1,120 @@
+"""What an answer costs that is not cached, on a directory of its own. Three comparisons, both sides in every round:
+
+- CPU of a miss in vmaild, over CPU of the same search made by the directory layer alone;
+- misses through 16 ``postmap -q -``, and through one, over Postfix's own ``ldap:`` table;
+- RCPT TO with each recipient asked once, over ``ldap:``, by a real Postfix.
+
+Needs root, slapd, postfix and postfix-ldap; touches none that is installed.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import uvloop
+
+from benchmarks.experiments.directory import filled, settings_for
+from benchmarks.experiments.experiment import Run
+from benchmarks.experiments.lines import search_in_lines
+from benchmarks.report.rows import Aim, Figures, Section
+from benchmarks.site.clients import NO_DATA
+from benchmarks.site.population import PER_DOMAIN, address
+from benchmarks.site.rivals import LDAP, VMAILD, Keys, Rivals
+from benchmarks.site.site import MeasurementFailed, Site, load
+from vmaild.config.maps import Common, read_maps
+from vmaild.config.section import Problems
+from vmaild.demo.tree import SEARCH_BASE
+from vmaild.directory import Pool
+from vmaild.lookup import Search
+from vmaild.tables import KeyLookup
+
+CLIENTS = 16
+"""Connections, lines and postmap processes: as many as a small Postfix has smtpd processes."""
+
+STEP = 7919
+"""From one account to the next that is asked: of another domain, and prime, so that all come once in a pass."""
+
+ALONE = "the directory layer alone"
+
+SECTIONS = (
+    Section("cpu", "A miss, and its search alone", "connections", "bars", "cpu server"),
+    Section("postmap", "Misses by `postmap -q -`", "processes"),
+    Section("rcpt", "RCPT TO through Postfix, each recipient once", "sessions"),
+)
+AIMS = (
+    Aim("CPU of a miss over the search alone", "cpu", CLIENTS, VMAILD, ALONE, "cpu server", most=2.2),
+    Aim("misses a second through 16 postmap, over ldap:", "postmap", CLIENTS, VMAILD, LDAP, least=0.8),
+    Aim("misses a second through 1 postmap, over ldap:", "postmap", 1, VMAILD, LDAP, least=0.5),
+    Aim("RCPT TO, each once, 1 session, over ldap:", "rcpt", 1, VMAILD, LDAP, least=1.1),
+    Aim("RCPT TO, each once, 10 sessions, over ldap:", "rcpt", 10, VMAILD, LDAP, least=1.3),
+    Aim("RCPT TO, each once, 50 sessions, over ldap:", "rcpt", 50, VMAILD, LDAP, least=1.3),
+)
+OPTIONS = {
+    "accounts": (100_000, ""),
+    "seconds": (4.0, ""),
+    "rounds": (3, ""),
+    "sessions": ([1, 10, 50], "of SMTP, at a time"),
+    "parts": (["cpu", "postmap", "rcpt"], "what to measure"),
+}
+
+
+def measure(run: Run) -> None:
+    """All rounds."""
+    accounts = max(run.arguments.accounts, 3 * PER_DOMAIN)
+    with Site(accounts, run.say, bulk=accounts // 5) as site:
+        rivals = Rivals(site, run.say, all_of_them=False)
+        for _ in run.rounds():
+            for part in run.arguments.parts:
+                {"cpu": _cpu, "postmap": _postmap, "rcpt": _rcpt}[part](run, rivals)
+
+
+def _cpu(run: Run, rivals: Rivals) -> None:
+    site, vmaild = rivals.site, rivals.vmaild
+    run.say("load: vmaild, all misses")
+    vmaild.flush()
+    wanted = [*site.keys, "--seconds", run.arguments.seconds, "--warm-up", 0.5, "--connections", CLIENTS, "--cold", 1]
+    figures = load(vmaild.socketmap, wanted, {"server": vmaild.pid, "slapd": site.slapd.pid})
+    if figures["reused"]:
+        raise MeasurementFailed("there are too few accounts: some were asked for twice")
+    run.rows.add("cpu", VMAILD, CLIENTS, figures)
+    run.say(f"searches: {ALONE}")
+    figures = uvloop.run(_search_alone(site, run.arguments.seconds))
+    figures["cpu server"] = figures.pop("client_cpu")
+    run.rows.add("cpu", ALONE, CLIENTS, figures)
+
+
+async def _search_alone(site: Site, seconds: float) -> Figures:
+    """The searches that lookups of the accounts make, worked out beforehand, since that is not what is measured."""
+    pool = await filled(settings_for(site.slapd.uri))
+    searches = {mail: _search(pool, mail) for mail in map(address, range(min(site.accounts, 20_000)))}
+    figures = await search_in_lines(
+        lambda mail: pool.search(searches[mail]), CLIENTS, len(searches), seconds, site.slapd.pid
+    )
+    await pool.close()
+    return figures
+
+
+def _search(pool: Pool, mail: str) -> Search:
+    group = read_maps("courier", {}, Common(SEARCH_BASE, "+"), Problems("miss")).groups[1]
+    settled = KeyLookup(group, mail, pool.schema).settle(0)
+    assert isinstance(settled, Search)
+    return settled
+
+
+def _postmap(run: Run, rivals: Rivals) -> None:
+    accounts = rivals.site.accounts
+    everything = [address(number * STEP % accounts).encode() for number in range(accounts)]
+    with rivals.postfix(rivals.named(LDAP)) as postfix:
+        for clients, rival in itertools.product((1, CLIENTS), rivals.all):
+            run.say(f"postmap -q -, {clients} clients: {rival.name}")
+            keys = Keys(everything[-500 * clients :], lambda count: everything[:count], misses=True)
+            figures = rivals.measure_postmap(postfix, rival, clients, keys, run.arguments.seconds)
+            run.rows.add("postmap", rival.name, clients, figures)
+
+
+def _rcpt(run: Run, rivals: Rivals) -> None:
+    for sessions, rival in itertools.product(run.arguments.sessions, rivals.all):
+        run.say(f"RCPT TO, each once, sessions: {sessions}, {rival.name}")
+        with rivals.postfix(rival, NO_DATA) as postfix:
+            figures = rivals.measure_rcpt(postfix, rival, sessions, run.arguments.seconds, misses=True)
+            run.rows.add("rcpt", rival.name, sessions, figures)

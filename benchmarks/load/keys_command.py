@@ -1,0 +1,70 @@
+"""Write the keys of a directory, each with the right answer, as an expectation file for ``load``.
+
+It asks the directory itself and not the server under test, so the expectation is an independent one. The account
+that binds must be allowed to read that many entries: slapd's default is 500 (``limits`` in slapd.conf(5)).
+Exit status: 0 done; 2 the directory could not be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bonsai import LDAPClient, LDAPError, LDAPSearchScope
+
+from benchmarks.load.questions import ANY, Expected, Line, format_line
+from benchmarks.report.output import new_parser
+from vmaild.lookup import Status
+
+PAGE = 1000
+"""Entries for each page (RFC 2696), so that a limit on one answer is no limit on the whole."""
+
+ACCOUNTS = "(objectClass=courierMailAccount)"
+"""The mail accounts of the HOWTO's schema."""
+
+CONNECT_SECONDS = 10.0
+EXIT_USAGE = 2
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write the file to standard output; returns the exit status."""
+    parser = new_parser("keys", __doc__)
+    add = parser.add_argument
+    add("--directory", metavar="URI", required=True, help="ldap://HOST, ldaps://HOST or ldapi://PATH")
+    add("--base", default="", help="search base")
+    add("--query", default=ACCOUNTS, help="filter (default: %(default)s)")
+    add("--key-attribute", default="mail", metavar="NAME", help="(default: %(default)s)")
+    add("--value-attribute", default="", metavar="NAME", help="holds the right answer to the key")
+    add("--bind-dn", default="", metavar="DN")
+    add("--bind-pw-file", type=Path, metavar="FILE", help="the password, with or without a newline")
+    add("--start-tls", action="store_true")
+    add("--map", default="virtual_mailbox_maps", metavar="NAME", help="(default: %(default)s)")
+    add("--others-not-found", action="store_true", help="every other key is not found: right without catch-alls")
+    arguments = parser.parse_args(argv)
+    map_name, out = arguments.map.encode(), sys.stdout.buffer
+    try:
+        out.writelines(format_line(line) for line in _lines(arguments, map_name))
+    except (LDAPError, OSError) as error:
+        print(f"keys: {arguments.directory}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    if arguments.others_not_found:
+        out.write(format_line(Line(map_name, ANY, Expected(Status.NOT_FOUND))))
+    out.flush()
+    return 0
+
+
+def _lines(options: argparse.Namespace, map_name: bytes) -> Iterator[Line]:
+    wanted = [name for name in (options.key_attribute, options.value_attribute) if name]
+    client = LDAPClient(options.directory, tls=options.start_tls)
+    client.set_raw_attributes(wanted)
+    if options.bind_dn:
+        password = options.bind_pw_file.read_text().rstrip("\r\n") if options.bind_pw_file else ""
+        client.set_credentials("SIMPLE", options.bind_dn, password)
+    with client.connect(timeout=CONNECT_SECONDS) as connection:
+        scope = LDAPSearchScope.SUBTREE
+        for entry in connection.paged_search(options.base, scope, options.query, wanted, page_size=PAGE):
+            values = entry.get(options.value_attribute, []) if options.value_attribute else []
+            for key in entry.get(options.key_attribute, []):
+                yield Line(map_name, key, Expected(Status.FOUND, b",".join(values) or None))

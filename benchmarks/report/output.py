@@ -1,0 +1,171 @@
+"""Where a result goes: the options that every program has, progress, and NAME.json, NAME.md and NAME.png.
+
+``figures DIR`` (``make figures``) makes the tables and pictures again from the JSON files of a directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.util
+import json
+import os
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from benchmarks.report.rows import Result, report
+
+T = TypeVar("T")
+
+DEFAULT = Path("benchmark-results")
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+"""The source checkout."""
+
+QUIET_SECONDS = 5.0
+"""Between lines of progress in a log file or a CI job, which want a sign of life, not a film."""
+
+
+def new_parser(name: str, about: str | None) -> argparse.ArgumentParser:
+    """A program's parser. ``about`` is its docstring."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=about, formatter_class=formatter)
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Options of every program."""
+    add = parser.add_argument_group("result").add_argument
+    text = f"directory for JSON, tables and picture (default: {DEFAULT}, and none with --json)"
+    add("--output", type=Path, metavar="DIR", help=text)
+    add("--json", action="store_true", help="JSON on standard output in place of the tables")
+    add("--no-picture", action="store_true", help="no PNG, and so no need of matplotlib")
+    add("--no-progress", action="store_true", help="nothing on standard error while it runs")
+
+
+def check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """End with a usage error now, and not after the measurement, when the result could not be written."""
+    if arguments.output is None and not arguments.json:
+        arguments.output = DEFAULT
+    if arguments.output is None:
+        return
+    if not arguments.no_picture and importlib.util.find_spec("matplotlib") is None:
+        parser.error("matplotlib is missing: install vmaild[bench], or give --no-picture")
+    try:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--output: {error}")
+
+
+def typed(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """``parse`` for argparse, which shows what a ``ValueError`` says only in this way."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert
+
+
+def write(arguments: argparse.Namespace, name: str, result: Result) -> None:
+    """Print a result, and write its files."""
+    text = json.dumps(result, indent=1)
+    print(text if arguments.json else report(result))
+    if arguments.output is not None:
+        (arguments.output / f"{name}.json").write_text(text + "\n")
+        _show(result, arguments.output / name, not arguments.no_picture)
+
+
+def _show(result: Result, path: Path, picture: bool) -> None:
+    path.with_suffix(".md").write_text(report(result))
+    if picture:
+        # Only here, since the picture's library takes a second to load and is no need of the rest.
+        from benchmarks.report.pictures import draw
+
+        draw(result, path.with_suffix(".png"))
+
+
+def main(argv: Sequence[str]) -> int:
+    """``python -m benchmarks figures``; returns the exit status."""
+    parser = new_parser("figures", __doc__)
+    parser.add_argument("directory", type=Path, nargs="?", default=DEFAULT, help="(default: %(default)s)")
+    parser.add_argument("--no-picture", action="store_true", help="the tables alone")
+    arguments = parser.parse_args(argv)
+    files = sorted(arguments.directory.glob("*.json"))
+    if not files:
+        parser.error(f"{arguments.directory} has no JSON files")
+    for file in files:
+        _show(json.loads(file.read_text()), file.with_suffix(""), not arguments.no_picture)
+        print(file.with_suffix(""))
+    return 0
+
+
+class Progress(Bar):
+    """How far a program is, on standard error: rich's line on a terminal, else a plain line now and then.
+
+    ``total`` is the seconds of a load, 0 where nobody knows.
+    """
+
+    def __init__(self, shown: bool = True, total: float = 0.0) -> None:
+        console = Console(stderr=True, highlight=False)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        super().__init__(*columns, console=console, transient=True, disable=not (shown and console.is_terminal))
+        self._lines = shown and not console.is_terminal
+        self._printed = time.monotonic()
+        self._task = self.add_task("", total=total or None)
+
+    def say(self, text: str) -> None:
+        """The next step has begun."""
+        self.update(self._task, description=text)
+        if self._lines:
+            self.console.print(f"{time.strftime('%H:%M:%S')} {text}")
+
+    def at(self, seconds: float, text: str) -> None:
+        """So many seconds of the load are done."""
+        self.update(self._task, description=text, completed=seconds)
+        if self._lines and time.monotonic() >= self._printed + QUIET_SECONDS:
+            self._printed = time.monotonic()
+            self.console.print(text)
+
+
+def machine() -> dict[str, str]:
+    """What a result was measured on: hardware and versions; "none" for what is not installed."""
+    packages = ("uvloop", "bonsai", "cachetools", "postfix-mta-sts-resolver")
+    installed = {each.metadata["Name"].lower().replace("_", "-"): each.version for each in metadata.distributions()}
+    processor = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "processor": processor[1] if processor else platform.machine(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+        "load average": f"{os.getloadavg()[0]:.2f}",
+        "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        **{name: installed.get(name, "none") for name in packages},
+        "postfix": _ask(r"(.+)", "postconf", "-d", "-h", "mail_version"),
+        "openldap": _ask(r"slapd ([0-9.]+)", "/usr/sbin/slapd", "-VV"),
+        "memcached": _ask(r"memcached ([0-9.]+)", "memcached", "-V"),
+        "commit": _ask(r"(?m)^(?!fatal)(.+)", "git", "-C", str(ROOT), "describe", "--always", "--dirty"),
+    }
+
+
+def _ask(pattern: str, *command: str) -> Any:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "none"
+    match = re.search(pattern, done.stdout + done.stderr)
+    return match[1] if match else "unknown"

@@ -1,0 +1,166 @@
+"""Figures of several rounds put together, the median of each, with every sample kept; and as Markdown. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+Figures = dict[str, float]
+"""Figures of one measurement by name. Latencies and CPU are milliseconds, rates a second, memory bytes."""
+
+Result = dict[str, Any]
+"""What a JSON file holds: experiment, machine, settings, minutes, sections, rows, ratios, notes."""
+
+
+class Section(NamedTuple):
+    """Rows that stand in one table. ``clients`` heads the column of sizes, empty for none.
+
+    ``picture`` is ``bars`` (one panel for each size, of ``figure``), ``lines`` (over the sizes), ``percentiles`` or
+    empty. Of the latencies, the table shows those of ``latencies``.
+    """
+
+    name: str
+    title: str
+    clients: str = ""
+    picture: str = "bars"
+    figure: str = "rate"
+    latencies: Sequence[str] = ("p50", "p99")
+
+
+class Aim(NamedTuple):
+    """``name`` over ``base`` at one size of a section, and the bound that is aimed at, if any."""
+
+    title: str
+    section: str
+    clients: int
+    name: str
+    base: str
+    figure: str = "rate"
+    least: float = 0.0
+    most: float = float("inf")
+
+    def __str__(self) -> str:
+        if self.least:
+            return f"at least {self.least:.2f}"
+        return "" if self.most == float("inf") else f"at most {self.most:.2f}"
+
+
+class Rows:
+    """Rows in the order in which they were first measured."""
+
+    def __init__(self) -> None:
+        self._samples: dict[tuple[str, str, int], list[Figures]] = {}
+
+    def add(self, section: str, name: str, clients: int, sample: Figures) -> None:
+        """Add the sample of one round."""
+        self._samples.setdefault((section, name, clients), []).append(sample)
+
+    def figures(self, section: str, name: str, clients: int) -> Figures:
+        """The median of each figure of one row over all rounds; none if it was not measured."""
+        return _medians(self._samples.get((section, name, clients), []))
+
+    def ratio(self, aim: Aim) -> float | None:
+        """The median of the rounds' ratios, since both sides of a round were measured in the same minute."""
+        sides = [self._samples.get((aim.section, name, aim.clients), []) for name in (aim.name, aim.base)]
+        pairs = [(over.get(aim.figure), under.get(aim.figure)) for over, under in zip(*sides, strict=False)]
+        ratios = [over / under for over, under in pairs if over is not None and under]
+        return statistics.median(ratios) if ratios else None
+
+    def ratios(self, aims: Iterable[Aim]) -> list[dict[str, Any]]:
+        """What JSON keeps of the aims whose rows were measured."""
+        measured = [(aim, ratio) for aim in aims if (ratio := self.ratio(aim)) is not None]
+        return [
+            {"title": aim.title, "ratio": ratio, "aim": str(aim), "missed": not aim.least <= ratio <= aim.most}
+            for aim, ratio in measured
+        ]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """All rows."""
+        return [
+            {"section": section, "name": name, "clients": clients, "figures": _medians(samples), "samples": samples}
+            for (section, name, clients), samples in self._samples.items()
+        ]
+
+
+def _medians(samples: Sequence[Figures]) -> Figures:
+    names = dict.fromkeys(name for sample in samples for name in sample)
+    return {name: statistics.median(each[name] for each in samples if name in each) for name in names}
+
+
+def milliseconds(number: float) -> str:
+    """A time of so many milliseconds, in a unit that suits it."""
+    if number < 0.1:
+        return f"{number * 1e3:.1f} us"
+    return f"{number:.2f} ms" if number < 1000 else f"{number / 1e3:.2f} s"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _memory(value: float) -> str:
+    return f"{value / 2**20:,.0f} MiB"
+
+
+LATENCIES = ("p50", "p90", "p99", "p99.9", "max")
+
+COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "rate": ("a second", _number),
+    "cpu server": ("CPU: server", milliseconds),
+    "cpu slapd": ("slapd", milliseconds),
+    "cpu relay": ("relay", milliseconds),
+    "cpu postfix": ("Postfix", milliseconds),
+    "client_cpu": ("client", milliseconds),
+    "ldap_connections": ("LDAP connections", _number),
+    "cold searches": ("cold", _number),
+    "warm searches": ("warm", _number),
+    "cold connections": ("new LDAP connections: cold", _number),
+    "warm connections": ("warm", _number),
+    "time": ("median", milliseconds),
+    "longest": ("longest", milliseconds),
+    **{name: (name, milliseconds) for name in LATENCIES},
+    "resident": ("memory", _memory),
+    "bytes for each answer": ("bytes for each answer", _number),
+}
+"""The figures that a table shows, in this order, where a section has them: heading and form. JSON has more."""
+
+
+def report(result: Result) -> str:
+    """All of a result that is for people."""
+    parts = [_section(Section(**each), result["rows"]) for each in result["sections"]]
+    if result["ratios"]:
+        lines = [[each["title"], f"{each['ratio']:.2f}", each["aim"]] for each in result["ratios"]]
+        parts.append("## Ratios\n\n" + table(["", "measured", "aim"], lines))
+    machine = ", ".join(f"{name} {value}" for name, value in result["machine"].items() if value != "none")
+    return "\n\n".join(part for part in [*parts, *result["notes"], f"Measured on: {machine}."] if part) + "\n"
+
+
+def _section(section: Section, rows: Sequence[Mapping[str, Any]]) -> str:
+    rows = [row for row in rows if row["section"] == section.name]
+    hidden = set(LATENCIES) - set(section.latencies)
+    shown = [name for name in COLUMNS if name not in hidden and any(name in row["figures"] for row in rows)]
+    sizes = [section.clients] if section.clients else []
+    header = ["", *sizes, *(COLUMNS[name][0] for name in shown)]
+    lines = [
+        [row["name"], *(f"{row['clients']:,}" for _ in sizes), *(cell(name, row["figures"]) for name in shown)]
+        for row in rows
+    ]
+    return f"## {section.title}\n\n{table(header, lines)}" if rows else ""
+
+
+def cell(name: str, figures: Mapping[str, float]) -> str:
+    """A figure as text; empty where it was not measured."""
+    return COLUMNS[name][1](figures[name]) if name in figures else ""
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A text table: the first column to the left, the others to the right; valid as Markdown."""
+    widths = [max(3, *(len(row[column]) for row in (header, *rows))) for column in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+        return "| " + " | ".join([cells[0].ljust(widths[0]), *padded]) + " |"
+
+    rule = "| " + " | ".join(["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]) + " |"
+    return "\n".join([line(header), rule, *(line(row) for row in rows)])

@@ -1,0 +1,137 @@
+"""Reference servers, each as short as it can be: ``python -m benchmarks.site.references SERVER ADDRESS``.
+
+``echo`` sends back what came, which is the least that a server in Python can do. ``dict`` answers from the expectation
+file ``--table`` by the request's bytes, and "not found" to all others: the ceiling for any socketmap server in Python.
+``relay`` holds back what comes
+from the server at ``--to`` for ``--delay`` seconds: a slow directory, made of a fast one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+import uvloop
+
+from benchmarks.load.questions import CODECS, read_lines
+from vmaild.listening import Address, InetAddress, UnixAddress, parse_address
+from vmaild.lookup import NOT_FOUND, Reply, Request
+from vmaild.wire import socketmap, tcp_table
+
+BACKLOG = 1024
+"""Postfix opens all its connections at once after a reload; the kernel caps this at net.core.somaxconn."""
+
+Requests = socketmap.SocketmapRequests | tcp_table.TcpTableRequests
+
+
+class EchoServer(asyncio.Protocol):
+    """Sends back what came."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._write = cast(asyncio.Transport, transport).write
+
+    def data_received(self, data: bytes) -> None:
+        self._write(data)
+
+
+class DictServer(asyncio.Protocol):
+    """Answers with the replies by the bytes of their requests; ``requests`` tells when another request is whole."""
+
+    def __init__(self, replies: dict[bytes, bytes], not_found: bytes, requests: Callable[[], Requests]) -> None:
+        self._known = replies.get
+        self._not_found = not_found
+        self._requests = requests
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._write = cast(asyncio.Transport, transport).write
+
+    def data_received(self, data: bytes) -> None:
+        data = self._rest + data if self._rest else data
+        reply = self._known(data)
+        if reply is None:
+            requests = self._requests()
+            requests.feed(data)
+            reply = self._not_found if requests.next() is not None else b""
+        self._rest = b"" if reply else data
+        self._write(reply)
+
+
+async def relay(to: InetAddress, delay: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Between one client and the server at ``to``."""
+    loop = asyncio.get_running_loop()
+    try:
+        upstream, request_writer = await asyncio.open_connection(to.host, to.port)
+    except OSError:
+        writer.close()
+        return
+
+    async def back() -> None:
+        while data := await upstream.read(65536):
+            loop.call_later(delay, writer.write, data)
+        loop.call_later(delay, writer.close)
+
+    answers = asyncio.create_task(back())
+    while data := await reader.read(65536):
+        request_writer.write(data)
+    request_writer.close()
+    await answers
+
+
+def main() -> int:
+    """Serve until SIGTERM; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.site.references", description=__doc__)
+    parser.add_argument("server", choices=("echo", "dict", "relay"))
+    parser.add_argument("address", type=parse_address)
+    parser.add_argument("--table", type=Path, help="expectation file with the answers")
+    parser.add_argument("--protocol", choices=("socketmap", "tcp_table"), default="socketmap")
+    parser.add_argument("--map", default="virtual_mailbox_maps", help="the map of a tcp_table listener")
+    parser.add_argument("--to", type=parse_address, help="the server behind the relay, inet:HOST:PORT")
+    parser.add_argument("--delay", type=float, default=0.1, help="of the relay, seconds (default: %(default)s)")
+    arguments = parser.parse_args()
+    factory: Callable[[], asyncio.Protocol] = EchoServer
+    if arguments.server == "dict":
+        factory = _dict_server(arguments)
+    elif arguments.server == "relay":
+        handle = partial(relay, arguments.to, arguments.delay)
+        factory = lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), handle)  # noqa: E731
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(factory, arguments.address))
+    return 0
+
+
+def _dict_server(arguments: argparse.Namespace) -> Callable[[], asyncio.Protocol]:
+    codec, name = CODECS[arguments.protocol], arguments.map.encode()
+    lines = [line for line in read_lines(arguments.table) if codec is CODECS["socketmap"] or line.map_name == name]
+    replies = {
+        codec.encode_request(Request(line.map_name, line.key)): codec.encode_reply(
+            Reply(line.expected.status, line.expected.value or b"")
+        )
+        for line in lines
+    }
+    tcp = partial(tcp_table.TcpTableRequests, name)
+    requests = socketmap.SocketmapRequests if arguments.protocol == "socketmap" else tcp
+    return partial(DictServer, replies, codec.encode_reply(NOT_FOUND), requests)
+
+
+async def _serve(factory: Callable[[], asyncio.Protocol], address: Address) -> None:
+    loop = asyncio.get_running_loop()
+    if isinstance(address, UnixAddress):
+        server = await loop.create_unix_server(factory, address.path, backlog=BACKLOG)
+    else:
+        server = await loop.create_server(factory, address.host, address.port, backlog=BACKLOG)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+    server.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""The kinds of table that Postfix can be given for the HOWTO's tree: vmaild, and what else an administrator could take.
+
+The ``ldap:`` tables are as plain as the preset ``courier``: a domain, an account's mailbox, an alias, the postmaster
+role through its occupants, and each account as an alias of itself, without which a catch-all would take its mail.
+``memcache:`` has them as its backup (memcache_table(5)): it keeps what was found and asks again for what was not.
+``hash:``, ``lmdb:`` and ``cdb:`` hold all answers in files, as far as this Postfix knows these types.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from benchmarks.load.questions import ANY, read_lines
+from benchmarks.report.rows import Figures
+from benchmarks.site.clients import BATCH, postmap, rcpt
+from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES, address, bulk_address, mailbox
+from benchmarks.site.site import Server, Site
+from benchmarks.site.use import Meter, open_connections
+from vmaild.demo.postfix import Postfix
+from vmaild.demo.process import free_port
+from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
+from vmaild.lookup import Status
+
+VMAILD, LDAP, PROXY, MEMCACHE, DICT = "vmaild", "ldap:", "proxy:ldap:", "memcache:", "dict socketmap server"
+
+_SERVER = f"server_host = {{uri}}\nversion = 3\nbind = yes\nbind_dn = {READER_DN}\nbind_pw = {READER_PW}\n"
+
+_LDAP = {
+    "domains": (SEARCH_BASE, "(&(objectClass=organization)(o=%s))", "o", "scope = one\n"),
+    "mailboxes": (f"o=%d,{SEARCH_BASE}", "(&(objectClass=courierMailAccount)(mail=%s))", "mailbox", ""),
+    "aliases": (f"o=%d,{SEARCH_BASE}", "(&(objectClass=courierMailAlias)(mail=%s))", "maildrop", ""),
+    "postmasters": (
+        f"o=%d,{SEARCH_BASE}", "(&(objectClass=organizationalRole)(cn=postmaster)(cn=%u))", "mail",
+        "special_result_attribute = roleOccupant\n",
+    ),
+    "accounts": (f"o=%d,{SEARCH_BASE}", "(&(objectClass=courierMailAccount)(mail=%s))", "mail", ""),
+}  # fmt: skip
+
+_MAPS = {
+    "virtual_mailbox_domains": ("domains",),
+    "virtual_mailbox_maps": ("mailboxes",),
+    "virtual_alias_maps": ("aliases", "postmasters", "accounts"),
+}
+
+FILES = {DOMAINS: "domains", MAILBOXES: "mailboxes", ALIASES: "aliases"}
+FILE_TYPES = ("hash", "lmdb", "cdb")
+MOST_KEYS = 2_000_000
+
+SETTINGS = {
+    # What is measured ends at the queue manager: delivery asks no table of its own, as by LMTP to an IMAP server.
+    "virtual_transport": "discard:",
+    # A session resets its transaction after each batch of recipients, and the next one is not to be slowed down.
+    "smtpd_junk_command_limit": "1000000",
+    "smtpd_recipient_limit": "1000000",
+    "default_process_limit": "200",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """One kind of table: what stands before a table's file or map in main.cf, and the process that answers.
+
+    ``pid`` 0: Postfix's own processes do. ``forget`` empties its cache.
+    """
+
+    name: str
+    settings: Mapping[str, str]
+    pid: int = 0
+    asks_directory: bool = True
+    forget: Callable[[], None] = lambda: None
+
+
+class Keys(NamedTuple):
+    """What postmap asks: ``first`` to find out how fast a rival is, then as many of ``then`` as fill the time.
+
+    ``misses``: its cache is emptied in between.
+    """
+
+    first: Sequence[bytes]
+    then: Callable[[int], Iterable[bytes]]
+    misses: bool = False
+
+
+class Rivals:
+    """All of them on one site, with a vmaild and the servers that take part; or ldap: and vmaild alone."""
+
+    def __init__(self, site: Site, say: Callable[[str], None], *, all_of_them: bool = True) -> None:
+        self.site = site
+        self.vmaild = site.vmaild()
+        self.right = {address(number).encode(): mailbox(number).encode() for number in range(site.accounts)}
+        self._folder = site.new_home("tables")
+        self._folder.mkdir()
+        self._write_ldap()
+        # postmap reads a main.cf, and the machine's own need not exist.
+        (self._folder / "main.cf").write_text("compatibility_level = 3.6\n")
+        self.all = [Rival(LDAP, self._tables("ldap"))]
+        if all_of_them:
+            self.all += [Rival(PROXY, self._tables("proxy:ldap")), *self._memcache(say)]
+        self.all.append(Rival(VMAILD, _socketmap(self.vmaild.socketmap), self.vmaild.pid, forget=self.vmaild.flush))
+        if all_of_them:
+            self.dictionary = site.reference("dict", "--table", str(site.table))
+            self.all += self._files(say)
+            self.all.append(Rival(DICT, _socketmap(self.dictionary.address), self.dictionary.pid, asks_directory=False))
+
+    def named(self, name: str) -> Rival:
+        """One of them."""
+        return next(rival for rival in self.all if rival.name == name)
+
+    @contextmanager
+    def postfix(self, rival: Rival, settings: Mapping[str, str] | None = None) -> Iterator[Postfix]:
+        """A Postfix that uses the rival's tables, started for the ``with`` block."""
+        proxied = {"proxy_read_maps": " ".join(self._tables("proxy:ldap").values()).replace(",", "")}
+        home = self.site.new_home("postfix")
+        postfix = Postfix(home, {**SETTINGS, **proxied, **rival.settings, **(settings or {})})
+        try:
+            postfix.start()
+            yield postfix
+        finally:
+            postfix.close()
+
+    def measure_postmap(self, postfix: Postfix, rival: Rival, clients: int, keys: Keys, seconds: float) -> Figures:
+        """Single lookups through so many ``postmap -q -`` at once."""
+        table = rival.settings["virtual_mailbox_maps"]
+        first = postmap(postfix.config, table, keys.first, clients, self.right)
+        wanted = list(keys.then(min(int(first.rate * seconds), MOST_KEYS)))
+        if keys.misses:
+            rival.forget()
+        server = rival.pid or (_master_pid(postfix) if rival.name == PROXY else 0)
+        meter = Meter({"slapd": self.site.slapd.pid, "server": server})
+        result = postmap(postfix.config, table, wanted, clients, self.right)
+        return {"rate": result.rate, "client_cpu": 1e3 * result.cpu / result.asked, **meter.each(result.asked)}
+
+    def measure_rcpt(
+        self, postfix: Postfix, rival: Rival, sessions: int, seconds: float, *, misses: bool = False
+    ) -> Figures:
+        """RCPT TO for the bulk domain's accounts in their order, in so many sessions at once."""
+        site = self.site
+        domain = bulk_address(1).removeprefix("1")
+        # The first run starts Postfix's processes, the second says how many recipients fill the time.
+        rcpt(postfix.port, sessions, sessions, domain)
+        rate = rcpt(postfix.port, sessions, max(sessions, 4), domain).rate
+        wanted = max(sessions, min(int(rate * seconds), site.bulk) // BATCH)
+        if misses:
+            rival.forget()
+        meter = Meter({"postfix": _master_pid(postfix), "slapd": site.slapd.pid, "server": rival.pid})
+        result = rcpt(postfix.port, sessions, wanted, domain)
+        own = open_connections(site.slapd.port, self.vmaild.pid)
+        connections = own if rival.name == VMAILD else open_connections(site.slapd.port) - own
+        return {"rate": result.rate, **meter.each(result.asked), "ldap_connections": connections}
+
+    def _tables(self, prefix: str, suffix: str = "cf") -> dict[str, str]:
+        named = {name: f"{prefix}:{self._folder}/{name}.{suffix}" for name in _LDAP}
+        return {key: ", ".join(named[name] for name in names) for key, names in _MAPS.items()}
+
+    def _write_ldap(self) -> None:
+        for name, (base, query, result, more) in _LDAP.items():
+            text = f"search_base = {base}\nquery_filter = {query}\nresult_attribute = {result}\n{more}"
+            (self._folder / f"{name}.cf").write_text(_SERVER.format(uri=self.site.slapd.uri) + text)
+
+    def _memcache(self, say: Callable[[str], None]) -> Iterator[Rival]:
+        program = shutil.which("memcached")
+        if program is None:
+            say("memcached is missing, so memcache: is left out; on Debian: apt-get install memcached")
+            return
+        port = free_port()
+        command = [program, "-u", "nobody", "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "256", "-c", "1024"]
+        server = self.site.serve(command, f"inet:127.0.0.1:{port}")
+        for name in _LDAP:
+            text = f"memcache = inet:127.0.0.1:{port}\nkey_format = {name}:%s\nttl = 86400\n"
+            (self._folder / f"{name}.memcache").write_text(f"{text}backup = proxy:ldap:{self._folder}/{name}.cf\n")
+        yield Rival(MEMCACHE, self._tables("memcache", "memcache"), server.pid, forget=lambda: _forget(port))
+
+    def _files(self, say: Callable[[str], None]) -> Iterator[Rival]:
+        types = subprocess.run(["postconf", "-c", self._folder, "-m"], capture_output=True, text=True, check=True)
+        lines = [line for line in read_lines(self.site.table) if line.key != ANY]
+        for map_name, name in FILES.items():
+            found = [each for each in lines if each.map_name == map_name and each.expected.status is Status.FOUND]
+            text = b"".join(b"%s\t%s\n" % (line.key, line.expected.value or b"") for line in found)
+            (self._folder / name).write_bytes(text)
+        for kind in FILE_TYPES:
+            if kind not in types.stdout.split():
+                say(f"this Postfix knows no {kind}: tables; on Debian: apt-get install postfix-{kind}")
+                continue
+            tables = {key.decode(): f"{kind}:{self._folder}/{name}" for key, name in FILES.items()}
+            for table in tables.values():
+                subprocess.run(["postmap", "-c", self._folder, table], check=True)
+            yield Rival(f"{kind}:", tables, asks_directory=False)
+
+
+def peer(site: Site) -> Server | None:
+    """postfix-mta-sts-resolver's daemon, a socketmap server of another kind; None where it is not installed.
+
+    An address of four numbers is "not found" to it without a look into cache or DNS: what is measured is its protocol.
+    """
+    if importlib.util.find_spec("postfix_mta_sts_resolver") is None:
+        return None
+    port = free_port()
+    config = site.home / "mta-sts.yml"
+    config.write_text(f"host: 127.0.0.1\nport: {port}\nshutdown_timeout: 1\n")
+    code = "from postfix_mta_sts_resolver.daemon import main; main()"
+    command = [sys.executable, "-c", code, "-c", str(config)]
+    return site.serve(command, f"inet:127.0.0.1:{port}")
+
+
+def _socketmap(address: str) -> dict[str, str]:
+    return {name: f"socketmap:{address}:{name}" for name in _MAPS}
+
+
+def _forget(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as memcached:
+        memcached.sendall(b"flush_all\r\n")
+        memcached.recv(100)
+
+
+def _master_pid(postfix: Postfix) -> int:
+    """The process id of its master(8), which wrote it down."""
+    return int((postfix.home / "queue" / "pid" / "master.pid").read_text())

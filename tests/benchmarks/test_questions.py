@@ -1,0 +1,89 @@
+"""Expectation files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.load.questions import Expectations, Expected, Line, format_line, read_keys, read_lines
+from vmaild.lookup import NOT_FOUND, Status, found, temporary
+
+MAP = b"virtual_mailbox_maps"
+
+TEXT = b"""\
+# accounts
+virtual_mailbox_maps\tUser@One.example\tOK\tone.example/user/
+
+virtual_mailbox_maps\tany value@one.example\tOK
+virtual_mailbox_maps\tgone@one.example\tNOTFOUND
+virtual_alias_maps\tabuse@one.example\tOK\ta@x.example,b@y.example
+virtual_alias_maps\t*\tNOTFOUND
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "expected.tsv"
+    path.write_bytes(TEXT)
+    return path
+
+
+def test_an_answer_is_looked_up_by_map_and_folded_key(file: Path) -> None:
+    expectations = Expectations(read_lines(file))
+    assert expectations.of(MAP, b"uSER@one.EXAMPLE") == Expected(Status.FOUND, b"one.example/user/")
+    assert expectations.of(b"virtual_alias_maps", b"user@one.example") == Expected(Status.NOT_FOUND)
+
+
+def test_a_key_without_a_line_is_not_checked(file: Path) -> None:
+    assert Expectations(read_lines(file)).of(MAP, b"other@one.example") is None
+
+
+@pytest.mark.parametrize(
+    ("expected", "reply", "right"),
+    [
+        (Expected(Status.FOUND, b"a/"), found(b"a/"), True),
+        (Expected(Status.FOUND, b"a/"), found(b"b/"), False),
+        (Expected(Status.FOUND, b"a/"), NOT_FOUND, False),
+        (Expected(Status.FOUND), found(b"b/"), True),
+        (Expected(Status.NOT_FOUND), NOT_FOUND, True),
+        (Expected(Status.NOT_FOUND), temporary("down"), False),
+        (Expected(Status.NOT_FOUND), found(b"a/"), False),
+        (Expected(Status.TEMPORARY), temporary("whatever"), True),
+    ],
+)
+def test_a_reply_is_right_or_wrong(expected: Expected, reply: object, right: bool) -> None:
+    assert expected.met_by(reply) is right  # type: ignore[arg-type]
+
+
+def test_lines_survive_being_written_and_read(file: Path) -> None:
+    lines = list(read_lines(file))
+    file.write_bytes(b"".join(format_line(line) for line in lines))
+    assert list(read_lines(file)) == lines
+
+
+def test_the_keys_of_an_expectation_file_are_those_of_the_map(file: Path) -> None:
+    assert read_keys(file, MAP) == [b"User@One.example", b"any value@one.example", b"gone@one.example"]
+    assert read_keys(file, b"virtual_alias_maps") == [b"abuse@one.example"]
+
+
+def test_a_plain_list_of_keys_is_taken_whole(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(b"a@one.example\r\n\n# no key\nb b@one.example\n")
+    assert read_keys(path, MAP) == [b"a@one.example", b"b b@one.example"]
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [(b"map\tkey\n", "separated by tabs"), (b"map\tkey\tMAYBE\n", "MAYBE"), (b"map\tkey\tOK\t\n", "empty value")],
+)
+def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: bytes, complaint: str) -> None:
+    path = tmp_path / "expected.tsv"
+    path.write_bytes(b"# first\n" + line)
+    with pytest.raises(ValueError, match=rf"expected.tsv, line 2: .*{complaint}"):
+        list(read_lines(path))
+
+
+def test_a_line_says_what_it_is() -> None:
+    assert format_line(Line(MAP, b"k", Expected(Status.NOT_FOUND))) == b"virtual_mailbox_maps\tk\tNOTFOUND\n"
+    assert str(Expected(Status.FOUND, b"v")) == "OK v"

@@ -1,7 +1,0 @@
-"""The demo's Postfix, under the name that tests and benchmarks know it by."""
-
-from __future__ import annotations
-
-from vmaild.demo.postfix import Answer, Postfix
-
-__all__ = ["Answer", "Postfix"]
