@@ -1,4 +1,4 @@
-"""``python -m benchmarks.scale.model``: what a site of any size needs, worked out from what was measured here.
+"""What a site of any size needs, worked out from what was measured here: ``python -m benchmarks model``.
 
 The sums, for M mailboxes, R messages a second and N mail hosts that share them evenly:
 
@@ -13,7 +13,7 @@ The sums, for M mailboxes, R messages a second and N mail hosts that share them 
   all of which should fit into the page cache, and what slapd itself uses;
 - a change costs each vmaild ``change`` of CPU, and each consumer a write.
 
-Terms come from ``scale.json`` of ``python -m benchmarks.scale`` (its last size), assumptions from the options.
+Terms come from ``scale.json`` of ``python -m benchmarks scale`` (its last size), assumptions from the options.
 """
 
 from __future__ import annotations
@@ -218,11 +218,11 @@ def _us(seconds: float) -> str:
     return f"{seconds * 1e6:,.0f} us"
 
 
-def main() -> None:
-    """The command line."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
     summary = (__doc__ or "").partition("\n\n")[2]
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.scale.model",
+        prog="python -m benchmarks model",
         description=summary,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -235,7 +235,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=8, help="of a host (default: %(default)s)")
     parser.add_argument("--records", type=float, default=0.0, help="of each vmaild (default: as many as are asked for)")
     parser.add_argument("--hosts", type=int, default=0, help="(default: the least number that will do)")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     terms = Terms.of(json.loads(options.results.read_text()))
     load = Load(
         mailboxes=options.mailboxes,
@@ -250,7 +250,4 @@ def main() -> None:
     if not options.hosts:
         load = Load(**{**_fields(load), "hosts": hosts_for(terms, load)})
     print(page(terms, load))
-
-
-if __name__ == "__main__":
-    main()
+    return 0

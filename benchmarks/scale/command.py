@@ -1,4 +1,4 @@
-"""``python -m benchmarks.scale [--accounts N ...] [--output DIR]``: how cost grows from 10,000 to 1,000,000 accounts.
+"""How cost grows from 10,000 to 1,000,000 accounts: ``python -m benchmarks scale [--accounts N ...] [--output DIR]``.
 
 Writes ``scale.json``, ``scale.md`` and, with matplotlib, ``scale.png``. Needs slapd and ldap-utils; for a million
 accounts 3 GB of disk, 4 GB of memory and a quarter of an hour.
@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.scale.measure import Figures, Trial
@@ -26,15 +26,15 @@ def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def main() -> None:
-    """The command line."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.scale", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks scale", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--accounts", type=int, nargs="+", default=list(SIZES), metavar="N")
     parser.add_argument("--output", type=Path, default=Path("benchmark-results"), metavar="DIR")
     parser.add_argument("--no-picture", action="store_true", help="no PNG, and so no need of matplotlib")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     options.output.mkdir(parents=True, exist_ok=True)
     sizes: list[Figures] = []
     for accounts in sorted(options.accounts):
@@ -47,9 +47,4 @@ def main() -> None:
     print(text)
     if not options.no_picture and importlib.util.find_spec("matplotlib") is not None:
         draw(sizes, options.output / "scale.png")
-
-
-if __name__ == "__main__":
-    # The servers are stopped, and their files removed, on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    main()
+    return 0
