@@ -49,7 +49,7 @@ def run(command: Sequence[str], output: Path) -> Ran:
 
 
 def metrics(url: str) -> dict[str, float]:
-    """The metrics at an address, summed over their labels; empty while there are none."""
+    """The metrics at an address, each with its labels, and summed over them; empty while there are none."""
     try:
         with urllib.request.urlopen(url, timeout=10.0) as answer:
             text = answer.read().decode()
@@ -58,7 +58,7 @@ def metrics(url: str) -> dict[str, float]:
     sums: dict[str, float] = {}
     for line in text.splitlines():
         if not line.startswith("#"):
-            name, _, value = line.rpartition(" ")
-            name = name.partition("{")[0]
-            sums[name] = sums.get(name, 0.0) + float(value)
+            labelled, _, value = line.rpartition(" ")
+            for name in {labelled, labelled.partition("{")[0]}:
+                sums[name] = sums.get(name, 0.0) + float(value)
     return sums

@@ -13,7 +13,7 @@ PANELS = (
     ("lookups a second", ("hit rate", "miss rate")),
     (
         "seconds, a bulk change of up to 50,000",
-        ("bulk s", "bulk, CPU s", "missed, seen after s", "missed, CPU s"),
+        ("bulk s", "bulk, CPU s", "missed, all heard after s", "missed, CPU s"),
     ),
 )
 
