@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.cache.fake_time import in_fake_time
-from tests.maps.fake_directory import BASE, account, alias, role
+from tests.maps.fake_directory import BASE, account, alias, entry, role
 from tests.maps.site import ALIAS, now
 from tests.maps.test_freshness import ANN, BOB, Heard, domain
 from vmaild.cache import CacheSettings
@@ -352,3 +352,27 @@ async def test_what_is_as_it_was_reported_is_taken_up_again_after_something_was_
     site.freshness.age_all()
     site.put("ann", ann)
     assert site.record(ANN) is None
+
+
+@in_fake_time
+async def test_an_entry_that_was_written_between_two_searches_of_a_lookup_is_not_taken_for_seen():
+    """Found at random: a group that is its own member, of which the lookup saw both states."""
+    group = {
+        "search_base": BASE,
+        "query_filter": "(&(objectClass=organizationalRole)(mail=%s))",
+        "special_result_attribute": "roleOccupant",
+        "result_attribute": "maildrop",
+        "keys": "exact",
+    }
+    site = Heard(maps={"groups": group})
+    dn, key = f"cn=g,o=d.example,{BASE}", "g@d.example"
+    both = entry(dn, "organizationalRole", mail=(key,), roleOccupant=(dn,), maildrop=("old@x.example",))
+    after = entry(dn, "organizationalRole", mail=("h@d.example",), maildrop=("new@x.example",))
+    site.put("g", both)
+    await asyncio.sleep(0.01)
+    site.directory.takes = 1
+    asking = asyncio.ensure_future(site.find(key, b"groups"))
+    await asyncio.sleep(0.5)
+    site.put("g", after)
+    assert b"old@x.example" in (await asking).text
+    assert site.cached(key, b"groups") is None

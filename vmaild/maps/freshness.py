@@ -41,6 +41,9 @@ MANY_VALUES = 500
 """Values of an entry that are compared one by one, a third of a millisecond: of an entry with more, all that may be
 named in its place is dropped. A tenant may write 10,000 addresses into an entry."""
 
+TWO_STATES = 0
+"""In the place of the digest of an entry that was written during a lookup."""
+
 NOTED = 100
 """Entries in a turn of the loop that a record was made from, and are noted: a millisecond or two."""
 
@@ -208,7 +211,9 @@ class Freshness:
             if uuid is None:
                 traceable = False
             else:
-                tokens[of_entry(uuid)] = digest_of(entry.dn, entry.attributes)
+                token, digest = of_entry(uuid), digest_of(entry.dn, entry.attributes)
+                # Of two states that the lookup has seen, none is what the record knows.
+                tokens[token] = digest if tokens.get(token, digest) == digest else TWO_STATES
         return traceable
 
     def _of_names(self, names: Iterable[str], tokens: dict[int, int]) -> bool:

@@ -9,7 +9,7 @@ something answers. One search often settles all the tables.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -213,25 +213,25 @@ class KeyLookup:
 
     def made_from(self) -> MadeFrom:
         """What the settled answers were made from."""
-        entries: dict[str, Entry] = {}
+        entries = _Seen()
         tried: set[str] = set()
         dangling: list[str] = []
         for step in self._done():
             tried.add(self._keys[step.key].text)
             found = self._found[step.ask]
             if isinstance(found, list):
-                entries.update((entry.dn, entry) for entry in found)
+                entries.add(found)
         for followed in self._followed.values():
             for member, brought in followed.received.items():
-                entries.update((entry.dn, entry) for entry in brought)
+                entries.add(brought)
                 if not brought or is_url(member):
                     dangling.append(member)
         for asked in self._domains.values():
             of_domain = asked.made_from()
-            entries.update((entry.dn, entry) for entry in of_domain.entries)
+            entries.add(of_domain.entries)
             tried |= of_domain.tried
             dangling += of_domain.dangling
-        return MadeFrom(list(entries.values()), tried, dangling)
+        return MadeFrom(entries.all, tried, dangling)
 
     def _done(self) -> Iterator[Step]:
         """The steps that were taken, each search once."""
@@ -365,6 +365,23 @@ class KeyLookup:
             return False
         name = dn.canonical(one, self.schema)
         return name is not None and name == dn.canonical(other, self.schema)
+
+
+class _Seen:
+    """Entries, each once; twice, where it was written between two searches of the lookup."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Entry] = {}
+        self.all: list[Entry] = []
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            before = self._by_name.get(entry.dn)
+            if before is None:
+                self._by_name[entry.dn] = entry
+            elif before.attributes == entry.attributes:
+                continue
+            self.all.append(entry)
 
 
 class _JoinedMembers(NamedTuple):
