@@ -7,7 +7,9 @@ looked for on the way (``of_address``), of the domain of a "not found" (``of_dom
 There may be a million records, and most depend on one entry. So this is hash tables of three arrays: 20 bytes for each
 place, 30 to 60 for each record, where a dict of numbers takes 100. A token that many records share (the entry of a
 catch-all) has a list instead. Keys are never removed when their record goes: a key without a record is dropped when
-the table grows, and costs nothing but its place until then. What one token has is a superset, never less.
+the table grows, and costs nothing but its place until then. Those in lists are looked through a few at a time
+(``tidy``), for whoever asks for random addresses of many domains would fill one list after the other. What one token
+has is a superset, never less.
 
 Beside an entry's token stands the ``digest`` of what was seen of it: a change after which it is the same is none.
 """
@@ -35,6 +37,12 @@ PLACE = 70
 
 IN_CROWD = 150
 """Bytes of a key in a crowd."""
+
+TIDIED = 400
+"""Keys of crowds that are looked at together: three times as many as 64 records can add, and 0.1 ms of work."""
+
+LARGEST_TIDIED = 20_000
+"""Keys of a crowd: larger ones, which would take milliseconds, are looked through whenever they have doubled."""
 
 _ENTRY = 1 << 63
 """Set in the tokens of entries."""
@@ -131,6 +139,7 @@ class Dependents:
         self._crowd_digests: dict[int, int] = {}
         self._places = 0
         self._crowded = 0
+        self._untidied: list[int] = []
 
     @property
     def size(self) -> int:
@@ -216,6 +225,28 @@ class Dependents:
                         yield token
         yield from (token for token in self._crowds if token & _ENTRY)
 
+    def tidy(self, most: int, keys: int = TIDIED) -> None:
+        """Look through some ``keys`` of crowds for those without a record, when crowds have more than ``most``."""
+        while keys > 0 and self._crowded > most:
+            if not self._untidied:
+                self._untidied = list(self._crowds)
+            token = self._untidied.pop()
+            crowd = self._crowds.get(token, {})
+            keys -= 1 + len(crowd)
+            if 0 < len(crowd) <= LARGEST_TIDIED:
+                self._shrink(token, crowd)
+
+    def _shrink(self, token: int, crowd: dict[bytes, None]) -> dict[bytes, None]:
+        """Leave out the keys without a record."""
+        living = {key: None for key in crowd if self._alive(key)}
+        self._crowded -= len(crowd) - len(living)
+        if living:
+            self._crowds[token] = living
+        else:
+            del self._crowds[token]
+            self._crowd_digests.pop(token, None)
+        return living
+
     def _table(self, token: int) -> _Table | None:
         return self._tables[token >> SHIFT & TABLES - 1]
 
@@ -252,6 +283,6 @@ class Dependents:
             self._crowd_digests.pop(token, None)  # they saw different states: any change concerns them all
         before = len(crowd)
         crowd[key] = None
-        if len(crowd) & (len(crowd) - 1) == 0:  # each time that it has doubled
-            crowd = self._crowds[token] = {one: None for one in crowd if self._alive(one)}
         self._crowded += len(crowd) - before
+        if len(crowd) & (len(crowd) - 1) == 0:  # each time that it has doubled
+            self._shrink(token, crowd)

@@ -39,6 +39,10 @@ LONGEST_KEY = 400
 CONTAINERS = 100_000
 """Entries with others below whose DN is remembered: a rename of one moves those."""
 
+CROWDED, LEAST_CROWDED = 3, 1000
+"""Keys in crowds for each record, and beside them, from which on some are of records that have gone: a "not found" is
+in two, that of its domain and that of the catch-all."""
+
 SUBORDINATES = "hassubordinates"
 """Tells whether there are entries below (X.501; slapd makes it up for each answer)."""
 
@@ -135,6 +139,7 @@ class Freshness:
             record = self._cache.get(key)
             if record is not None:
                 self._settle(record, lookup, began, origin)
+        self._dependents.tidy(CROWDED * len(self._cache) + LEAST_CROWDED)
         self._reserve(self._dependents.size)
 
     def _reserve(self, size: int) -> None:
