@@ -43,7 +43,7 @@ MAP = b"virtual_mailbox_maps"
 MIB = 1 << 20
 UNBOUNDED = {"max_entries": 1 << 30, "max_negative_entries": 1 << 30}
 SLICE = 500
-STEPS = 8_000
+STEPS = 5_000
 """Lookups of a flood for each MiB: twice what there is room for, of the smallest records."""
 
 _ADDRESS = re.compile(r"mail=user(\d+)@")

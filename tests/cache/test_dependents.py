@@ -9,6 +9,9 @@ import pytest
 
 from vmaild.cache.dependents import (
     CROWD,
+    FIRST_SIZE,
+    IN_CROWD,
+    PLACE,
     Dependents,
     digest_of,
     entry_parts,
@@ -119,3 +122,18 @@ def test_the_digest_is_of_name_and_values_whatever_their_order() -> None:
     assert digest_of("x", one) != digest_of("y", one)
     assert digest_of("x", one) != digest_of("x", {**one, "mailbox": (b"d.example/b/",)})
     assert of_name((("cn", "x"),)) != of_address("x")
+
+
+def test_what_is_left_in_crowds_of_records_that_have_gone_is_looked_through_a_few_at_a_time() -> None:
+    living: set[bytes] = set()
+    dependents = Dependents(living.__contains__)
+    for number in range(20_000):
+        key = b"%d" % number
+        living.add(key)
+        dependents.add(of_domain(f"d{number // 100}.example"), key)
+        living.discard(b"%d" % (number - 500))
+        if number % 64 == 0:
+            dependents.tidy(3 * len(living))
+        assert dependents.size < 4 * 500 * (IN_CROWD + PLACE) + FIRST_SIZE * PLACE * 200
+    assert len(dependents) < 8 * 500
+    assert sorted(dependents.take(of_domain("d199.example"))) == sorted(b"%d" % n for n in range(19_900, 20_000))

@@ -355,9 +355,9 @@ async def test_what_is_as_it_was_reported_is_taken_up_again_after_something_was_
 
 
 @in_fake_time
-async def test_an_entry_that_was_written_between_two_searches_of_a_lookup_is_not_taken_for_seen():
+async def test_an_entry_that_was_written_between_two_searches_of_a_lookup_is_not_taken_for_seen() -> None:
     """Found at random: a group that is its own member, of which the lookup saw both states."""
-    group = {
+    group: dict[str, object] = {
         "search_base": BASE,
         "query_filter": "(&(objectClass=organizationalRole)(mail=%s))",
         "special_result_attribute": "roleOccupant",

@@ -18,11 +18,12 @@ PARTS = 256
 class Crowd:
     """A set of keys, with the ``digest`` of what all of them saw: None when they saw different states."""
 
-    __slots__ = ("_count", "_parts", "digest")
+    __slots__ = ("_count", "_next", "_parts", "digest")
 
     def __init__(self, keys: Iterable[bytes], digest: int | None) -> None:
         self._parts: list[dict[bytes, None]] = [dict.fromkeys(keys)]
         self._count = len(self._parts[0])
+        self._next = 0
         self.digest = digest
 
     def __len__(self) -> int:
@@ -53,11 +54,23 @@ class Crowd:
             if len(self._parts) == 1 and len(living) >= FIRST_PART:
                 self._divide()
 
+    def tidy(self, alive: Callable[[bytes], object]) -> int:
+        """Have those that are not ``alive`` leave the next part. Returns how many were looked at; not more than 0, and
+        that negative, when it was the last part."""
+        number = self._next
+        part = self._parts[number]
+        living = {one: None for one in part if alive(one)}
+        self._count += len(living) - len(part)
+        self._parts[number] = living
+        self._next = (number + 1) % len(self._parts)
+        return -len(part) if self._next == 0 else len(part)
+
     def _divide(self) -> None:
         parts: list[dict[bytes, None]] = [{} for _ in range(PARTS)]
         for key in self._parts[0]:
             parts[hash(key) & PARTS - 1][key] = None
         self._parts = parts
+        self._next = 0
 
 
 class Others:

@@ -56,6 +56,10 @@ REPORTED = 50_000
 CONTAINERS = 100_000
 """Entries with others below whose DN is remembered: a rename of one moves those."""
 
+CROWDED, LEAST_CROWDED = 3, 1000
+"""Keys in crowds for each record, and beside them, from which on some are of records that have gone: a "not found" is
+in two, that of its domain and that of the catch-all."""
+
 SUBORDINATES = "hassubordinates"
 """Tells whether there are entries below (X.501; slapd makes it up for each answer)."""
 
@@ -120,6 +124,8 @@ class Freshness:
         self._aged_at, self._hears_since = before._aged_at, before._hears_since
         self.counters, self.server, self.hears = before.counters, before.server, before.hears
         self._idle = before._idle
+        # Whatever it is told from now on is not counted twice.
+        before._dependents, before._idle = Dependents(lambda _: None), True
 
     @property
     def changed_at(self) -> float:
@@ -160,6 +166,7 @@ class Freshness:
             record = self._cache.get(key)
             if record is not None:
                 self._walk.work(self._settle(record, lookup, began, origin))
+        self._dependents.tidy(CROWDED * len(self._cache) + LEAST_CROWDED)
         self._reserve(self._dependents.size)
 
     def _reserve(self, size: int) -> None:

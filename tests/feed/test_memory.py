@@ -1,0 +1,25 @@
+"""While changes are heard, what the cache and the dependences of its records take stays within ``max_size``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FIXED = 10
+"""MiB that a process takes beside the cache, and what an allocator keeps."""
+
+SIZE = 8
+
+
+@pytest.mark.parametrize("kind", ["nobody", "both"])
+def test_a_flood_takes_no_more_memory_than_max_size_and_a_fixed_part(kind: str) -> None:
+    """Random addresses, and accounts beside them; what is accounted for is asserted as it goes."""
+    command = [sys.executable, "-m", "benchmarks.hearing_memory", "--flood", str(SIZE), "--one", kind]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert told["most"] < SIZE + FIXED, told
+    assert told["records"] > 1000
