@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from typing import Any
 
 import pytest
 
@@ -131,10 +132,10 @@ class Anything:
                 known = record.known[one.place] if record.key.startswith(one.prefix) else None
                 if known is None:
                     continue
-                flight = await site.maps.fly(one, record.key[len(one.prefix) :], site.directory)  # type: ignore[arg-type]
+                flight = await site.maps.fly(one, record.key[len(one.prefix) :], site.directory)
                 said = flight.failure or flight.lookup.settle(one.place)
                 if isinstance(said, Reply) and said.status is Status.FOUND:
-                    said = said.text
+                    said = said.text  # type: ignore[assignment]
                 self.compared += 1
                 same = type(known) is type(said) if isinstance(said, DataError) else known == said
                 assert same, f"map {one.name}, {record.key!r}: {known!r} is cached, and it is {said!r}"
@@ -142,7 +143,7 @@ class Anything:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_every_cached_answer_is_what_a_new_lookup_says(seed):
+def test_every_cached_answer_is_what_a_new_lookup_says(seed: Any) -> None:
     async def main() -> None:
         anything = Anything(seed)
         await anything.go(STEPS)

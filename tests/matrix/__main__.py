@@ -193,7 +193,7 @@ def _versions(folder: Path, cell: Cell) -> str:
 
 
 def _last_line(log: Path) -> str:
-    """What pytest said last, or without it whoever said something."""
+    """What pytest printed last, or without it the last to print something."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     closing = [line for line in lines if re.search(r"\d+ (passed|failed|error)|no tests ran", line)]
     return (closing or lines or ["it said nothing"])[-1]

@@ -1,9 +1,9 @@
 """The hosted domains as a set, so that an address of no other domain costs a search or a place in the cache.
 
-The set is read at the start, again every ``INTERVAL`` seconds (``HEARD_INTERVAL`` while changes are heard), and grows
+The set is read at the start, again every ``INTERVAL`` seconds (``HEARD_INTERVAL`` while changes arrive), and grows
 with each domain that the feed tells of. It never shrinks at once: a domain that is missing stays for ``CONFIRM``
-seconds, in which it is looked for as before, so that an emptied directory, a replica that is not loaded or an access
-rule does not make domains vanish. A reading that lacks a canary is not believed at all. An administrator's word
+seconds, in which it is searched for as before, so that an emptied directory, a replica that is not loaded or an access
+rule does not make domains vanish. A reading that lacks a canary does not count at all. An administrator's word
 (``confirm``, ``vmaild domains --confirm``) makes either count at once. An empty set tells nothing: then everything is
 looked for.
 
@@ -26,6 +26,7 @@ from vmaild.errors import DirectoryFailure, LookupFailure
 from vmaild.lookup import Entry, Scope, Search
 from vmaild.maps import Freshness, Maps
 from vmaild.tables import dn
+from vmaild.tables.address import other_labels
 from vmaild.tables.hosted import Hosted
 
 logger = logging.getLogger("vmaild.feed")
@@ -190,7 +191,9 @@ class HostedDomains:
         """These are there: the others are missing, and go when they have been missing for long."""
         missing = [name for name in self.names if name not in there]
         if len(missing) * 10 > len(self.names) and not any(self.names.values()):
-            text = "%d of %d hosted domains are missing; they are looked for during a minute"
+            text = (
+                "%d of %d hosted domains are missing; they are searched for during a minute before they count as gone"
+            )
             logger.warning(text, len(missing), len(self.names))
         for name in missing:
             since = self.names[name] or now
@@ -249,7 +252,9 @@ class HostedDomains:
 
 
 def _forms(name: str) -> set[bytes]:
-    """The name as it is, and as a server compares it: by its compatibility form (RFC 4518, 2.3)."""
-    if name.isascii():
+    """The name as it is, in the other form of its labels, and as a server compares it (RFC 4518, 2.3)."""
+    if name.isascii() and "xn--" not in name:
         return {name.encode()}  # in small letters already
-    return {name.encode(errors="replace"), unicodedata.normalize("NFKC", name).casefold().encode(errors="replace")}
+    forms = {name, unicodedata.normalize("NFKC", name).casefold()}
+    forms |= {other for form in forms if (other := other_labels(form))}
+    return {form.encode(errors="replace") for form in forms}

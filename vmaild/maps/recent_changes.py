@@ -1,4 +1,4 @@
-"""What was heard to change lately, so that a search which began before that is not stored after it; pure.
+"""What has changed lately, so that a search which began before that is not stored after it; pure.
 
 A change is that of a token (``vmaild.cache.dependents``), with the digest of the entry that it shows.
 """
@@ -28,10 +28,10 @@ class RecentChanges:
         self._turned_at = NEVER
         self._known_since = NEVER
         self.last_at = NEVER
-        """When the last change was heard."""
+        """When the last change arrived."""
 
     def begin(self, now: float) -> None:
-        """A change is heard."""
+        """A change has arrived."""
         early = len(self._now) >= MOST
         if early or now - self._turned_at > self._longest:
             if early and now - self._turned_at <= 2 * self._longest:
