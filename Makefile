@@ -42,14 +42,14 @@ RUN := $(VENV)/bin/python
 DEMO_PACKAGES := slapd ldap-utils gcc libc6-dev libldap-dev libsasl2-dev
 # Postfix delivers what the demo sends.
 MAIL_PACKAGES := $(DEMO_PACKAGES) postfix postfix-ldap
-# systemd-analyze checks the units, openssl makes certificates, mandoc and man check the manual pages, Prometheus scrapes;
-# nothing of them is started as a service.
-TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl mandoc man-db prometheus
+# systemd-analyze checks the units, which reload by procps' kill; openssl makes certificates, mandoc and man check the manual
+# pages, Postfix's submission port wants mechanisms of SASL, Prometheus scrapes; nothing of them is started as a service.
+TEST_PACKAGES := $(MAIL_PACKAGES) systemd procps openssl mandoc man-db libsasl2-modules prometheus
 # What `compare` puts vmaild beside.
 BENCH_PACKAGES := memcached postfix-lmdb postfix-cdb
 # Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail. Dovecot's
 # IMAP server and Courier's exclude each other.
-SYSTEM_PACKAGES := $(TEST_PACKAGES) libsasl2-modules procmail courier-authdaemon courier-authlib-ldap courier-imap \
+SYSTEM_PACKAGES := $(TEST_PACKAGES) procmail courier-authdaemon courier-authlib-ldap courier-imap \
     courier-pop maildrop dovecot-core dovecot-lmtpd dovecot-ldap roundcube-core roundcube-sqlite3 php-cli chromium \
     chromium-driver
 # ip(8), tc(8), nsenter(1) and unshare(1).
@@ -128,7 +128,7 @@ newer-slapd: newer-slapd-packages $(VENV)/test
 # DEBIAN: other Debians than this one, each with its own Python, slapd and Postfix, in a tree that is made once.
 # CELLS: only these (`$(PYTHON) -m tests.matrix --list`); ARGS: for pytest.
 matrix: test-packages $(if $(DEBIAN),nspawn-packages)
-	@$(PYTHON) -m tests.matrix $(CELLS:%=--cell=%) $(DEBIAN:%=--debian=%) --packages '$(TEST_PACKAGES) $(PYTHON_PACKAGES)' $(ARGS)
+	@$(PYTHON) -m tests.matrix $(CELLS:%=--cell=%) $(DEBIAN:%=--debian=%) --packages '$(TEST_PACKAGES) $(BENCH_PACKAGES) $(PYTHON_PACKAGES)' $(ARGS)
 
 measure: test-packages $(VENV)/test
 	$(RUN) -m benchmarks measure $(if $(ONLY),--only $(ONLY))

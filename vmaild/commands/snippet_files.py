@@ -10,6 +10,7 @@ vmaild.toml says (passwords, the numbers of the Unix account, the home of the ma
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,7 +35,9 @@ class Snippet(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The first sentence of its first comment; empty for a file without one, as in JSON."""
+        """The first sentence of its first comment or, in JSON, which has none, of its ``description``."""
+        if self.name.endswith(".json"):
+            return _first_sentence(json.loads(self.text).get("description", ""))
         lines: list[str] = []
         for line in self.text.splitlines():
             match = _COMMENT.match(line)
@@ -43,8 +46,11 @@ class Snippet(NamedTuple):
                     break
                 continue
             lines.append(match[1].strip())
-        first = re.split(r"(?<=[.:])\s", f"{' '.join(lines)} ", maxsplit=1)[0]
-        return first.strip().rstrip(".:")
+        return _first_sentence(" ".join(lines))
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[.:])\s", f"{text} ", maxsplit=1)[0].strip().rstrip(".:")
 
 
 def root() -> Path:
