@@ -103,7 +103,7 @@ def test_the_directory_layer_is_measured_beside_other_clients() -> None:
 
 
 def test_misses_are_measured_beside_ldap_tables() -> None:
-    options = ("--accounts", "20000", "--sessions", "1")
+    options = ("--accounts", "8000", "--sessions", "1")
     result = run("miss", "--rounds", "1", "--seconds", "0.2", *options)
     assert figures(result, "rcpt").keys() == {("ldap:", 1), ("vmaild", 1)}
     assert figures(result, "postmap").keys() == {(name, n) for name in ("ldap:", "vmaild") for n in (1, 16)}
