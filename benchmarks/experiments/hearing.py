@@ -105,7 +105,7 @@ def _daemon(site: Site, mode: str) -> Iterator[Watched]:
         give_up = time.monotonic() + HEARD_SECONDS
         while daemon.stats()["changes"]["mode"] != mode:
             if time.monotonic() > give_up:
-                raise TimeoutError("changes are not heard")
+                raise TimeoutError("changes do not arrive")
             time.sleep(0.05)
         yield daemon
     finally:
