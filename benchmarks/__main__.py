@@ -23,13 +23,14 @@ MOST_SECONDS = 600.0
 EXPERIMENTS = {
     "startup": ("the time from start to first answer, without and with a snapshot", "--rounds 10"),
     "freshness": ("how long a change in the directory takes to show", "--rounds 10"),
-    "hearing": ("what hearing of changes costs beside a load", "--seconds 10 --entries 0 20000"),
+    "hearing": ("what hearing of changes costs beside a load", "--seconds 6 --entries 0 10000"),
+    "memory": ("what a record takes, and how well a cache keeps to its bound", "--records 100000 --flood 16"),
     "hot_path": ("the cached answer, beside the least that Python can do", "--rounds 4 --seconds 1.2"),
-    "growth": ("how cost grows with answers, connections and entries", "--seconds 3"),
+    "growth": ("how cost grows with answers, connections and entries", "--seconds 2.5"),
     "interference": ("cached answers while others miss on a slow directory", "--rounds 3 --seconds 10"),
     "directory": ("the directory layer alone, beside other clients", "--rounds 3 --seconds 1"),
     "miss": ("answers that are not cached, beside ldap:", "--rounds 3 --seconds 2"),
-    "compare": ("vmaild and its rivals, side by side", "--rounds 3 --seconds 1.2"),
+    "compare": ("vmaild and its rivals, side by side", "--rounds 3 --seconds 1"),
 }
 """Modules of ``benchmarks.experiments``: what they do, and the options with which they are published."""
 

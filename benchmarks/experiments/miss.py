@@ -26,7 +26,7 @@ from vmaild.config.section import Problems
 from vmaild.demo.tree import SEARCH_BASE
 from vmaild.directory import Pool
 from vmaild.lookup import Search
-from vmaild.tables import KeyLookup
+from vmaild.tables import Group, KeyLookup
 
 CLIENTS = 16
 """Connections, lines and postmap processes: as many as a small Postfix has smtpd processes."""
@@ -86,7 +86,8 @@ def _cpu(run: Run, rivals: Rivals) -> None:
 async def _search_alone(site: Site, seconds: float) -> Figures:
     """The searches that lookups of the accounts make, worked out beforehand, since that is not what is measured."""
     pool = await filled(settings_for(site.slapd.uri))
-    searches = {mail: _search(pool, mail) for mail in map(address, range(min(site.accounts, 20_000)))}
+    group = read_maps("courier", {}, Common(SEARCH_BASE, "+"), Problems("miss")).groups[1]
+    searches = {mail: _search(group, pool, mail) for mail in map(address, range(min(site.accounts, 20_000)))}
     figures = await search_in_lines(
         lambda mail: pool.search(searches[mail]), CLIENTS, len(searches), seconds, site.slapd.pid
     )
@@ -94,8 +95,7 @@ async def _search_alone(site: Site, seconds: float) -> Figures:
     return figures
 
 
-def _search(pool: Pool, mail: str) -> Search:
-    group = read_maps("courier", {}, Common(SEARCH_BASE, "+"), Problems("miss")).groups[1]
+def _search(group: Group, pool: Pool, mail: str) -> Search:
     settled = KeyLookup(group, mail, pool.schema).settle(0)
     assert isinstance(settled, Search)
     return settled

@@ -100,7 +100,7 @@ def _number(value: float) -> str:
 
 
 def _memory(value: float) -> str:
-    return f"{value / 2**20:,.0f} MiB"
+    return f"{value / 2**20:,.1f} MiB"
 
 
 LATENCIES = ("p50", "p90", "p99", "p99.9", "max")
@@ -126,6 +126,12 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "longest": ("longest", milliseconds),
     **{name: (name, milliseconds) for name in LATENCIES},
     "resident": ("memory", _memory),
+    "resident a record": ("bytes a record", _number),
+    "accounted a record": ("accounted for", _number),
+    "dependences a record": ("of this, dependences", _number),
+    "most": ("most memory", _memory),
+    "accounted": ("accounted for", _memory),
+    "kept": ("records", _number),
     "bytes for each answer": ("bytes for each answer", _number),
 }
 """The figures that a table shows, in this order, where a section has them: heading and form. JSON has more."""

@@ -71,6 +71,13 @@ def test_logins_and_new_entries_are_heard() -> None:
     assert bulk["heard"] >= 100
 
 
+def test_records_are_weighed_and_a_flood_stays_within_its_bound() -> None:
+    result = run("memory", "--records", "2000", "--flood", "1")
+    heard, unheard = (figures(result, "records")[f"changes: {how}", 2000] for how in ("sync", "none"))
+    assert heard["dependences a record"] > unheard["dependences a record"] == 0
+    assert all(0 < each["accounted"] <= 1 << 20 for each in figures(result, "flood").values())
+
+
 def test_the_hot_path_is_measured_by_each_protocol_and_transport() -> None:
     result = run("hot_path", "--rounds", "1", "--seconds", "0.2", "--accounts", "500", "--connections", "3")
     for section in result["sections"]:
@@ -103,7 +110,7 @@ def test_the_directory_layer_is_measured_beside_other_clients() -> None:
 
 
 def test_misses_are_measured_beside_ldap_tables() -> None:
-    options = ("--accounts", "20000", "--sessions", "1")
+    options = ("--accounts", "8000", "--sessions", "1")
     result = run("miss", "--rounds", "1", "--seconds", "0.2", *options)
     assert figures(result, "rcpt").keys() == {("ldap:", 1), ("vmaild", 1)}
     assert figures(result, "postmap").keys() == {(name, n) for name in ("ldap:", "vmaild") for n in (1, 16)}

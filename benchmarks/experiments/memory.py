@@ -1,14 +1,13 @@
-"""What a record takes of memory while changes are heard: ``python -m benchmarks.hearing_memory [--records N ...]``.
+"""What a record takes of memory, while changes are heard and while not, and how well a cache keeps to its ``max_size``.
 
 A slapd with the demo's tree, whose changes are heard by sync, and maps whose searches are answered at once by entries
 made up after one of its own. Each figure is of a process of its own: resident memory with so many records less that
-with none, for each record; and what is accounted for (``Cache.sizes``, ``Freshness.size``). ``--flood MIB`` fills a
-cache of that ``max_size`` with several times what it can hold, of accounts and of "not found" by turns.
+with none, for each record; and what is accounted for (``Cache.sizes``, ``Freshness.size``). A flood fills a cache of so
+many MiB with several times what it can hold, of accounts and of "not found" in turn. Needs slapd.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import re
@@ -19,13 +18,14 @@ import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import psutil
 import uvloop
 
-from benchmarks.report.output import machine
+from benchmarks.experiments.experiment import Run
+from benchmarks.report.output import ROOT
+from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import address, domain_of, mailbox
-from tests.cache.floods import resident
 from vmaild.cache import Answer, Cache, CacheSettings
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
@@ -45,6 +45,18 @@ UNBOUNDED = {"max_entries": 1 << 30, "max_negative_entries": 1 << 30}
 SLICE = 500
 STEPS = 5_000
 """Lookups of a flood for each MiB: twice what there is room for, of the smallest records."""
+
+KINDS = ("accounts", "nobody", "both")
+
+SECTIONS = (
+    Section("records", "What a record takes", "records", "bars", "resident a record"),
+    Section("flood", "More than what a cache may hold", "MiB", "bars", "most"),
+)
+AIMS: tuple[Aim, ...] = ()
+OPTIONS = {
+    "records": ([100_000, 1_000_000], "to weigh"),
+    "flood": ([16], "MiB that the cache may take"),
+}
 
 _ADDRESS = re.compile(r"mail=user(\d+)@")
 
@@ -136,7 +148,12 @@ class Site:
         await self.pool.close()
 
 
-async def weigh(slapd: Slapd, changes: str, records: int) -> dict[str, Any]:
+def resident() -> int:
+    """Memory of this process that is in RAM now, in bytes."""
+    return int(psutil.Process().memory_info().rss)
+
+
+async def weigh(slapd: Slapd, changes: str, records: int) -> Figures:
     """Resident and accounted bytes of so many records, with their requests not remembered."""
     site = Site(slapd, changes, CacheSettings(max_size=1 << 40, **UNBOUNDED))
     await site.start()
@@ -151,8 +168,6 @@ async def weigh(slapd: Slapd, changes: str, records: int) -> dict[str, Any]:
     await site.answered()
     count = len(site.cache) - kept
     result = {
-        "changes": changes,
-        "records": count,
         "resident a record": (resident() - before) / count,
         "accounted a record": site.accounted / len(site.cache),
         "dependences a record": 0.0 if site.freshness is None else site.freshness.size / len(site.cache),
@@ -161,8 +176,8 @@ async def weigh(slapd: Slapd, changes: str, records: int) -> dict[str, Any]:
     return result
 
 
-async def flood(slapd: Slapd, kind: str, mib: int) -> dict[str, Any]:
-    """The most resident memory beyond what there was at first, in MiB."""
+async def flood(slapd: Slapd, kind: str, mib: int) -> Figures:
+    """The most resident memory beyond what there was at first, and what is accounted for in the end, in bytes."""
     site = Site(slapd, "sync", CacheSettings(max_size=mib * MIB, **UNBOUNDED))
     await site.start()
     before, most = resident(), 0
@@ -173,60 +188,37 @@ async def flood(slapd: Slapd, kind: str, mib: int) -> dict[str, Any]:
             await site.answered()
             most = max(most, resident())
             assert site.accounted <= mib * MIB, "what is accounted for is within its bound"
-    result = {"kind": kind, "max_size": mib, "most": (most - before) / MIB, "accounted": site.accounted / MIB,
-              "dependences": len(site.freshness or ()), "records": len(site.cache)}  # fmt: skip
+    result: Figures = {"most": most - before, "accounted": site.accounted, "kept": len(site.cache)}
     await site.close()
     return result
 
 
-KINDS = ("accounts", "nobody", "both")
+def measure(run: Run) -> None:
+    """A process for each figure."""
+    for records in run.arguments.records:
+        for changes in ("none", "sync"):
+            run.say(f"{records:,} records, changes: {changes}")
+            run.rows.add("records", f"changes: {changes}", records, _child("weigh", changes, records))
+    for mib in run.arguments.flood:
+        for kind in KINDS:
+            run.say(f"a flood of {kind}, {mib} MiB")
+            run.rows.add("flood", kind, mib, _child("flood", kind, mib))
 
 
-def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
+def _child(what: str, kind: str, number: int) -> Figures:
+    command = [sys.executable, "-m", "benchmarks.experiments.memory", what, kind, str(number)]
+    figures: Figures = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT).stdout)
+    return figures
+
+
+def _figures(what: str, kind: str, number: int) -> Figures:
     with (
         tempfile.TemporaryDirectory(prefix="vmaild-benchmark-") as name,
         Slapd(Path(name) / "slapd", ldif=tree(), syncprov=True) as slapd,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        if arguments.flood:
-            return runner.run(flood(slapd, arguments.one, arguments.flood))
-        return runner.run(weigh(slapd, arguments.one, arguments.records[0]))
-
-
-def _each(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """A process for each figure."""
-    if arguments.flood:
-        wanted = [["--flood", str(arguments.flood), "--one", kind] for kind in KINDS]
-    else:
-        wanted = [
-            ["--records", str(records), "--one", changes]
-            for records in arguments.records
-            for changes in ("none", "sync")
-        ]
-    rows = []
-    for one in wanted:
-        command = [sys.executable, "-m", "benchmarks.hearing_memory", *one]
-        rows.append(json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout))
-        print(", ".join(f"{name} {value:,.0f}" if name != "changes" and name != "kind" else str(value)
-                        for name, value in rows[-1].items()), flush=True)  # fmt: skip
-    return rows
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--records", type=int, nargs="*", default=[100_000, 1_000_000])
-    parser.add_argument("--flood", type=int, default=0, metavar="MIB")
-    parser.add_argument("--one", metavar="WHAT", help="one figure, as JSON, in this very process")
-    parser.add_argument("--json", type=Path, help="write the result here too")
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(_measure(arguments)))
-        return
-    rows = _each(arguments)
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2) + "\n")
+        return runner.run((weigh if what == "weigh" else flood)(slapd, kind, number))
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(_figures(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
