@@ -4,18 +4,23 @@
 #   make demo ONCE=1      the same, ending after the table of lookups; PORT=... takes another port than 10143
 #   make demo MAIL=1      with Postfix too: a message along each row, and where it landed (as root)
 #   make test             formatting, lint, types and every test, against real slapd and Postfix
+#   make quick            the tests that need no service, in less than a minute
+#   make coverage         every test, and which lines and branches of vmaild/ none of them runs (coverage.txt)
+#   make mutants          changes the code, and looks whether tests notice; SAMPLE=..., PARTS="wire tables cache maps"
 #   make system           the HOWTO's whole system: slapd, Postfix, vmaild, Courier, procmail, webmail in a browser (as root)
 #   make machines         three machines in network namespaces, one fault after the other, and what became of the mail (as root)
 #   make chaos            five minutes of failing directory servers
 #   make soak             ten minutes of load, floods and outages, every answer checked, memory watched; SECONDS=...
 #   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
-#   make newer-slapd      the tests of hearing changes with slapd 2.6, of Debian 13 in a folder (made as root, once)
+#   make newer-slapd      the tests of following changes with slapd 2.6, of Debian 13 in a folder (made as root, once)
 #   make matrix           every test on each Python at hand and on the oldest libraries; DEBIAN="trixie", CELLS=..., ARGS=...
 #   make measure          every experiment of benchmarks/, on a quiet machine, to benchmarks/results (25 minutes, as root)
 #   make figures          tables and pictures from benchmarks/results/*.json
 #   make deb              dist/vmaild_VERSION_all.deb, on Debian 12's own Python and libraries
 #   make nspawn           that package under systemd as PID 1, in a container: reload, restart, kill, upgrade (as root)
 #   make lint             formatting, lint and types only
+#   make manual           the parts of the manual pages that are made from the program
+#   make release          dist/ with sdist, wheel and Debian package, checked in empty environments; REHEARSAL=1
 #   make clean            remove what these made
 #
 # Missing Debian packages are installed by apt-get when run as root, and named otherwise. Debian's own slapd and
@@ -25,8 +30,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test system machines chaos soak fuzz matrix newer-slapd measure figures deb nspawn lint clean demo-packages mail-packages test-packages system-packages \
-    machines-packages newer-slapd-packages deb-packages nspawn-packages
+.PHONY: help demo test quick coverage mutants manual release system machines chaos soak fuzz matrix newer-slapd measure figures \
+    deb nspawn lint clean demo-packages mail-packages test-packages system-packages machines-packages newer-slapd-packages \
+    deb-packages nspawn-packages
 
 PYTHON := python3
 VENV := .venv
@@ -36,8 +42,9 @@ RUN := $(VENV)/bin/python
 DEMO_PACKAGES := slapd ldap-utils gcc libc6-dev libldap-dev libsasl2-dev
 # Postfix delivers what the demo sends.
 MAIL_PACKAGES := $(DEMO_PACKAGES) postfix postfix-ldap
-# systemd-analyze checks the units, openssl makes certificates; nothing of them is started. Prometheus scrapes.
-TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl prometheus
+# systemd-analyze checks the units, openssl makes certificates, mandoc and man check the manual pages, Prometheus scrapes;
+# nothing of them is started as a service.
+TEST_PACKAGES := $(MAIL_PACKAGES) systemd openssl mandoc man-db prometheus
 # What `compare` puts vmaild beside.
 BENCH_PACKAGES := memcached postfix-lmdb postfix-cdb
 # Courier's authdaemond also answers Postfix's submission port, by libsasl2's modules; Chromium shows the webmail. Dovecot's
@@ -63,6 +70,32 @@ demo: $(if $(MAIL),mail,demo)-packages $(VENV)/demo
 
 test: test-packages lint
 	$(RUN) -m pytest -q
+
+quick: $(VENV)/test
+	$(VENV)/bin/ruff check -q .
+	$(RUN) -m pytest -q --quick -r fE -m 'not slow and not system'
+
+# Processes that the tests start are measured too.
+coverage: test-packages $(VENV)/test
+	$(RUN) -m coverage erase
+	$(RUN) -m coverage run -m pytest -q
+	$(RUN) -m coverage combine -q
+	$(RUN) -m coverage report > coverage.txt || { cat coverage.txt; exit 1; }
+	tail -n 1 coverage.txt
+
+mutants: SAMPLE := 150
+mutants: $(VENV)/mutants
+	$(RUN) -m tests.mutants --sample $(SAMPLE) $(PARTS)
+
+manual: $(VENV)/test
+	$(RUN) -m vmaild.manual
+
+release: test-packages deb-packages $(VENV)/test
+	rm -rf dist
+	$(RUN) -m build -q --outdir dist .
+	systemd/debian/build dist
+	$(RUN) -m tests.release dist $(if $(REHEARSAL),--rehearsal)
+	ls -l dist
 
 # The marker system is what `make test` leaves out; here everything of the folder runs.
 system: system-packages $(VENV)/test
@@ -116,14 +149,15 @@ lint: test-packages $(VENV)/test
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) build dist matrix-results .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage coverage.txt mutants-results matrix-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# An environment is made anew only when pyproject.toml or Python has changed.
+# An environment is made again only when pyproject.toml or Python has changed.
 $(VENV)/demo: WANTED := .
 $(VENV)/test: WANTED := .[dev,bench]
 $(VENV)/fuzz: WANTED := .[dev,fuzz]
-$(VENV)/demo $(VENV)/test $(VENV)/fuzz: .FORCE
+$(VENV)/mutants: WANTED := .[dev,mutants]
+$(VENV)/demo $(VENV)/test $(VENV)/fuzz $(VENV)/mutants: .FORCE
 	@mark=$$(cat pyproject.toml <($(PYTHON) -VV) | sha256sum)
 	if [ -x $(RUN) ] && [ "$$(cat $@ 2>/dev/null)" = "$$mark" ]; then exit 0; fi
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vmaild needs Python 3.11 or newer")'

@@ -11,8 +11,6 @@ import sys
 import time
 from collections.abc import Sequence
 
-from benchmarks.report import output
-
 EXIT_INTERRUPTED = 130
 """As a shell reports a process that ended by SIGINT."""
 
@@ -23,14 +21,15 @@ MOST_SECONDS = 600.0
 """An experiment of ``measure`` that takes longer has failed."""
 
 EXPERIMENTS = {
-    "startup": ("the time from start to first answer", "--rounds 15"),
+    "startup": ("the time from start to first answer, without and with a snapshot", "--rounds 10"),
     "freshness": ("how long a change in the directory takes to show", "--rounds 10"),
-    "hot_path": ("the cached answer, beside the least that Python can do", "--rounds 5 --seconds 1.5"),
-    "growth": ("how cost grows with answers, connections and entries", "--seconds 4"),
+    "hearing": ("what hearing of changes costs beside a load", "--seconds 10 --entries 0 20000"),
+    "hot_path": ("the cached answer, beside the least that Python can do", "--rounds 4 --seconds 1.2"),
+    "growth": ("how cost grows with answers, connections and entries", "--seconds 3"),
     "interference": ("cached answers while others miss on a slow directory", "--rounds 3 --seconds 10"),
     "directory": ("the directory layer alone, beside other clients", "--rounds 3 --seconds 1"),
-    "miss": ("answers that are not cached, beside ldap:", "--rounds 3 --seconds 2.5"),
-    "compare": ("vmaild and its rivals, side by side", "--rounds 3 --seconds 2"),
+    "miss": ("answers that are not cached, beside ldap:", "--rounds 3 --seconds 2"),
+    "compare": ("vmaild and its rivals, side by side", "--rounds 3 --seconds 1.2"),
 }
 """Modules of ``benchmarks.experiments``: what they do, and the options with which they are published."""
 
@@ -65,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments.program, arguments.arguments)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except ModuleNotFoundError as error:
+        parser.error(f"{error.name} is missing: pip install 'vmaild[bench]'")
 
 
 def _run(name: str, argv: Sequence[str]) -> int:
@@ -75,15 +76,16 @@ def _run(name: str, argv: Sequence[str]) -> int:
         return run_experiment(name, importlib.import_module(f"benchmarks.experiments.{name}"), argv)
     if name in SCALE:
         return int(importlib.import_module(SCALE[name][0]).main(argv))
-    if name == "figures":
-        return output.main(argv)
     if name == "measure":
         return measure(argv)
-    return int(importlib.import_module(f"benchmarks.load.{name}_command").main(argv))
+    module = "report.output" if name == "figures" else f"load.{name}_command"
+    return int(importlib.import_module(f"benchmarks.{module}").main(argv))
 
 
 def measure(argv: Sequence[str]) -> int:
     """All experiments, each in a process of its own, on a machine that does nothing else; 1 when one failed."""
+    from benchmarks.report import output
+
     parser = output.new_parser("measure", measure.__doc__)
     parser.add_argument(
         "--output", default=output.ROOT / "benchmarks/results", metavar="DIR", help="(default: %(default)s)"

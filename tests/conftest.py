@@ -1,9 +1,14 @@
-"""Fixtures for every test. slapd and Postfix are part of what is tested: where they are missing, tests fail."""
+"""Fixtures for every test. slapd and Postfix are part of what is tested: where they are missing, tests fail.
+
+``pytest --quick`` (``make quick``) skips each test at the moment when it runs another program: what is left needs no
+service, no package of Debian's and less than a minute.
+"""
 
 from __future__ import annotations
 
 import logging
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +26,20 @@ def _slapd() -> Iterator[None]:
         yield
     if script:
         shutil.rmtree(Path(script).parent)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="skip what runs another program")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--quick"):
+        sys.addaudithook(_no_other_program)
+
+
+def _no_other_program(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "subprocess.Popen":
+        pytest.skip(f"runs {arguments[0]}")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def daemon(service_home: Path, slapd: Slapd) -> Iterator[DaemonProcess]:
 
 
 @pytest.fixture
-def run(daemon: DaemonProcess, capfd: pytest.CaptureFixture[str]):
+def run(daemon: DaemonProcess, capfd: pytest.CaptureFixture[str]) -> Any:
     def run_command(command: str, *arguments: str) -> tuple[int, str, str]:
         capfd.readouterr()
         status = cli.main([command, "-c", str(daemon.configuration), *arguments])
@@ -58,7 +59,7 @@ def run(daemon: DaemonProcess, capfd: pytest.CaptureFixture[str]):
     return run_command
 
 
-def test_check_of_a_good_file_says_so(run) -> None:
+def test_check_of_a_good_file_says_so(run: Any) -> None:
     status, out, err = run("check", "--offline")
     assert (status, err) == (0, "")
     assert "6 maps, 1 listeners, no problem found" in out
@@ -77,15 +78,15 @@ def test_a_bad_file_ends_with_78_and_every_problem(
     assert f"{path}: [directory] uri: " in err
 
 
-def test_query_prints_the_value_found(run) -> None:
+def test_query_prints_the_value_found(run: Any) -> None:
     assert run("query", "virtual_mailbox_maps", "User2+x@Domain2.example")[:2] == (0, "domain2.example/user2/\n")
 
 
-def test_query_of_an_absent_key_prints_nothing_and_ends_with_1(run) -> None:
+def test_query_of_an_absent_key_prints_nothing_and_ends_with_1(run: Any) -> None:
     assert run("query", "virtual_mailbox_maps", "nobody@domain2.example") == (1, "", "")
 
 
-def test_query_of_an_unknown_map_names_the_nearest(run) -> None:
+def test_query_of_an_unknown_map_names_the_nearest(run: Any) -> None:
     status, out, err = run("query", "virtual_alias_map", "x@y")
     assert (status, out) == (os.EX_USAGE, "")
     assert "did you mean 'virtual_alias_maps'?" in err
@@ -100,7 +101,7 @@ def until_the_directory_is_noticed(daemon: DaemonProcess) -> None:
     raise AssertionError("the daemon does not notice that the directory is back")
 
 
-def test_query_ends_with_75_while_the_directory_is_down(run, daemon: DaemonProcess, slapd: Slapd) -> None:
+def test_query_ends_with_75_while_the_directory_is_down(run: Any, daemon: DaemonProcess, slapd: Slapd) -> None:
     slapd.stop()
     try:
         status, out, err = run("query", "virtual_mailbox_maps", "user2@domain2.example")
@@ -111,7 +112,7 @@ def test_query_ends_with_75_while_the_directory_is_down(run, daemon: DaemonProce
     assert "directory unavailable" in err
 
 
-def test_flush_forgets_one_answer_one_map_or_all(run, daemon: DaemonProcess) -> None:
+def test_flush_forgets_one_answer_one_map_or_all(run: Any, daemon: DaemonProcess) -> None:
     while json.loads(run("stats")[1])["changes"].get("hosted_domains") != 3:
         time.sleep(0.02)  # from then on what is not hosted is not cached
     run("flush")
@@ -127,7 +128,7 @@ def test_flush_forgets_one_answer_one_map_or_all(run, daemon: DaemonProcess) -> 
     assert run("flush") == (0, "0 answers forgotten\n", "")
 
 
-def test_stats_are_json_and_count_lookups(run, daemon: DaemonProcess) -> None:
+def test_stats_are_json_and_count_lookups(run: Any, daemon: DaemonProcess) -> None:
     ask(daemon.address, "virtual_uid_maps", "user2@domain2.example")
     status, out, _ = run("stats")
     assert status == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ search_base = "o=hosting,dc=x"
 
 
 @pytest.fixture
-def read(tmp_path: Path):
+def read(tmp_path: Path) -> Any:
     def read_text(text: str, environ: dict[str, str] | None = None) -> Config:
         path = tmp_path / "vmaild.toml"
         path.write_text(text)
@@ -32,13 +33,13 @@ def read(tmp_path: Path):
     return read_text
 
 
-def problems(read, text: str) -> list[str]:
+def problems(read: Any, text: str) -> list[str]:
     with pytest.raises(ConfigError) as error:
         read(text)
     return [problem.partition("vmaild.toml: ")[2] for problem in error.value.problems]
 
 
-def test_a_preset_and_a_server_are_enough(read) -> None:
+def test_a_preset_and_a_server_are_enough(read: Any) -> None:
     config = read(MINIMAL)
     assert set(config.maps.tables) == {
         "virtual_mailbox_domains",
@@ -54,7 +55,7 @@ def test_a_preset_and_a_server_are_enough(read) -> None:
     assert config.warnings == ()
 
 
-def test_every_setting_of_the_example_arrives(read, tmp_path: Path) -> None:
+def test_every_setting_of_the_example_arrives(read: Any, tmp_path: Path) -> None:
     (tmp_path / "bind_pw").write_text("secret\n")
     (tmp_path / "bind_pw").chmod(0o600)
     config = read(
@@ -96,7 +97,7 @@ address = "unix:/tmp/control"
     assert (config.http.address, config.control) == ("inet:127.0.0.1:9143", "unix:/tmp/control")
 
 
-def test_every_problem_is_told_at_once_with_its_table_and_key(read) -> None:
+def test_every_problem_is_told_at_once_with_its_table_and_key(read: Any) -> None:
     found = problems(
         read,
         """
@@ -153,7 +154,7 @@ def test_a_missing_file_and_broken_toml_name_the_file(tmp_path: Path) -> None:
         load(tmp_path / "broken.toml")
 
 
-def test_the_problems_of_the_directory_are_told_with_their_keys(read) -> None:
+def test_the_problems_of_the_directory_are_told_with_their_keys(read: Any) -> None:
     found = problems(
         read,
         """
@@ -170,7 +171,7 @@ bind_pw = "y"
     assert "clear text" in found[0]
 
 
-def test_a_tcp_table_listener_needs_a_map_and_a_socketmap_listener_has_none(read) -> None:
+def test_a_tcp_table_listener_needs_a_map_and_a_socketmap_listener_has_none(read: Any) -> None:
     text = (
         MINIMAL
         + """
@@ -198,7 +199,7 @@ address = "inet:127.0.0.1:1"
     ]
 
 
-def test_a_blank_credential_is_none(read, tmp_path: Path) -> None:
+def test_a_blank_credential_is_none(read: Any, tmp_path: Path) -> None:
     """The unit has one where there is no /etc/vmaild/bind_pw, since systemd would not start the service without."""
     credentials = tmp_path / "credentials"
     credentials.mkdir()
@@ -210,7 +211,7 @@ def test_a_blank_credential_is_none(read, tmp_path: Path) -> None:
     assert config.directory.bind_pw == "from the file"
 
 
-def test_the_password_may_come_as_a_systemd_credential(read, tmp_path: Path) -> None:
+def test_the_password_may_come_as_a_systemd_credential(read: Any, tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     credentials.mkdir()
     (credentials / "bind_pw").write_text("from systemd\n")
@@ -222,7 +223,7 @@ def test_the_password_may_come_as_a_systemd_credential(read, tmp_path: Path) -> 
     assert "from systemd" not in repr(config)
 
 
-def test_a_password_file_that_everybody_can_read_is_warned_about(read, tmp_path: Path) -> None:
+def test_a_password_file_that_everybody_can_read_is_warned_about(read: Any, tmp_path: Path) -> None:
     (tmp_path / "pw").write_text("secret")
     (tmp_path / "pw").chmod(0o644)
     config = read(MINIMAL + 'bind_dn = "cn=x"\nbind_pw_file = "pw"\n')
@@ -234,7 +235,7 @@ def test_a_password_file_that_everybody_can_read_is_warned_about(read, tmp_path:
     ("content", "text"), [(None, "No such file"), (b"", "is empty"), (b"\n", "is empty"), (b"x" * 5000, "too long")]
 )
 def test_a_password_file_that_cannot_be_used_is_a_problem(
-    read, tmp_path: Path, content: bytes | None, text: str
+    read: Any, tmp_path: Path, content: bytes | None, text: str
 ) -> None:
     if content is not None:
         (tmp_path / "pw").write_bytes(content)
@@ -243,12 +244,12 @@ def test_a_password_file_that_cannot_be_used_is_a_problem(
     assert text in found[0]
 
 
-def test_two_passwords_are_a_problem(read) -> None:
+def test_two_passwords_are_a_problem(read: Any) -> None:
     found = problems(read, MINIMAL + 'bind_dn = "cn=x"\nbind_pw = "a"\nbind_pw_file = "b"\n')
-    assert found == ["[directory] bind_pw_file: stands beside bind_pw; only one of the two may be set"]
+    assert found == ["[directory] bind_pw_file: and bind_pw are mutually exclusive: set one of the two"]
 
 
-def test_keys_of_a_preset_map_change_its_first_query_and_leave_the_rest(read) -> None:
+def test_keys_of_a_preset_map_change_its_first_query_and_leave_the_rest(read: Any) -> None:
     config = read(MINIMAL + '[maps.virtual_alias_maps]\nresult_attribute = "mailForward"\nunique = true\n')
     table = config.maps.tables["virtual_alias_maps"]
     assert [query.expansion.result_attribute for query in table.queries] == [("mailforward",), (), ("mail",)]
@@ -256,20 +257,20 @@ def test_keys_of_a_preset_map_change_its_first_query_and_leave_the_rest(read) ->
     assert (table.settings.unique, table.settings.propagate_extension) == (True, True)
 
 
-def test_result_format_has_an_old_name_too(read) -> None:
+def test_result_format_has_an_old_name_too(read: Any) -> None:
     for text, wanted in (('result_filter = "<%s>"', "<%s>"), ('result_filter = "x"\nresult_format = "%u"', "%u")):
         config = read(f'{MINIMAL}[maps.own]\nquery_filter = "mail=%s"\n{text}\n')
         assert config.maps.tables["own"].queries[0].expansion.result_format.text == wanted
 
 
-def test_query_tables_replace_those_of_the_preset(read) -> None:
+def test_query_tables_replace_those_of_the_preset(read: Any) -> None:
     config = read(MINIMAL + '[[maps.virtual_alias_maps.query]]\nquery_filter = "(mail=%s)"\n')
     (query,) = config.maps.tables["virtual_alias_maps"].queries
     assert query.search_base.text == "o=hosting,dc=x"
     assert query.expansion.result_attribute == ("maildrop",)
 
 
-def test_words_may_be_written_as_postfix_does(read) -> None:
+def test_words_may_be_written_as_postfix_does(read: Any) -> None:
     config = read(
         MINIMAL + '[maps.own]\nquery_filter = "(mail=%s)"\nresult_attribute = "A, b  c"\ndomain = "X.example"\n'
     )
@@ -289,19 +290,19 @@ def test_words_may_be_written_as_postfix_does(read) -> None:
          " domains out"),
         ('[maps."a b"]\nquery_filter = "(a=b)"', "[maps.a b]: a map's name is printable ASCII without spaces"),
         ('[maps.Virtual_alias_maps]\nquery_filter = "(a=b)"',
-         "[maps.Virtual_alias_maps]: the same name stands here twice but for letter case, which is not significant"),
+         "[maps.Virtual_alias_maps]: the same name is here twice; letter case is not significant"),
         ('[maps.own]\nquery_filter = "(a=b)"\nquery = [{query_filter = "(c=d)"}]',
-         "[maps.own] query_filter: belongs into one of the map's [[query]] tables"),
+         "[maps.own] query_filter: must be in one of the map's [[query]] tables"),
         ('[maps.own]\nquery = [{querry_filter = "(c=d)"}]',
          "[maps.own.query 1] querry_filter: unknown key; did you mean 'query_filter'?"),
         ("[maps]\nown = 3", "maps.own: must be a table, not a number"),
     ],
 )  # fmt: skip
-def test_a_wrong_map_names_table_and_key(read, text: str, problem: str) -> None:
+def test_a_wrong_map_names_table_and_key(read: Any, text: str, problem: str) -> None:
     assert problem in problems(read, MINIMAL + text + "\n")
 
 
-def test_a_file_without_maps_is_a_problem(read) -> None:
+def test_a_file_without_maps_is_a_problem(read: Any) -> None:
     assert problems(read, MINIMAL.replace('preset = "courier"', "")) == [
         "maps: no map is defined: set preset, or add a [maps.NAME] table"
     ]
@@ -316,7 +317,7 @@ def test_every_number_of_the_settings_has_its_range() -> None:
 
 
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e308", "9" * 400])
-def test_no_number_may_be_infinite_or_none_at_all(read, value: str) -> None:
+def test_no_number_may_be_infinite_or_none_at_all(read: Any, value: str) -> None:
     found = problems(
         read,
         f"watchdog = {value}\ndrain_timeout = {value}\n"
@@ -386,16 +387,16 @@ def test_no_number_may_be_infinite_or_none_at_all(read, value: str) -> None:
          "[http] mode: is only for unix: addresses"),
     ],
 )  # fmt: skip
-def test_what_would_harm_is_refused_with_what_to_write_instead(read, text: str, problem: str) -> None:
+def test_what_would_harm_is_refused_with_what_to_write_instead(read: Any, text: str, problem: str) -> None:
     assert problems(read, text) == [problem]
 
 
-def test_a_problem_is_one_line_whatever_the_file_holds(read) -> None:
+def test_a_problem_is_one_line_whatever_the_file_holds(read: Any) -> None:
     (problem,) = problems(read, MINIMAL + '"a\\nb\\u001b" = 1\n[http]\n')
     assert problem.startswith(r"[directory] a\nb\x1b: unknown key")
 
 
-def test_who_may_connect_arrives(read) -> None:
+def test_who_may_connect_arrives(read: Any) -> None:
     config = read(
         MINIMAL
         + """
@@ -421,7 +422,7 @@ allow_gid = "root"
     assert config.http.access.gids == {0}
 
 
-def test_local_keys_need_mydestination(read) -> None:
+def test_local_keys_need_mydestination(read: Any) -> None:
     text = MINIMAL + '[maps.own]\nkeys = "local"\nquery_filter = "(uid=%s)"\n'
     assert problems(read, text) == ["[maps.own] keys: 'local' needs [postfix] mydestination"]
     assert read(text + '[postfix]\nmydestination = ["d.example"]\n').maps.tables["own"].settings.local_domains == {

@@ -51,7 +51,9 @@ def http(text: str, address: str = INET) -> str:
     return f"{MINIMAL}[http]\n{address}{text}\n"
 
 
-def test_certificate_key_and_token_arrive_and_their_files_may_be_relative(read, folder):
+def test_certificate_key_and_token_arrive_and_their_files_may_be_relative(
+    read: Callable[..., Config], folder: Path
+) -> None:
     config = read(http('tls_cert_file = "cert.pem"\ntls_key_file = "key.pem"\ntoken_file = "token"'))
     assert config.http.certificate is not None
     assert config.http.token == TOKEN
@@ -59,7 +61,9 @@ def test_certificate_key_and_token_arrive_and_their_files_may_be_relative(read, 
     assert config.warnings == ()
 
 
-def test_the_settings_differ_when_a_file_was_replaced(read, folder, service_home):
+def test_the_settings_differ_when_a_file_was_replaced(
+    read: Callable[..., Config], folder: Path, service_home: Path
+) -> None:
     text = http('tls_cert_file = "cert.pem"\ntls_key_file = "key.pem"')
     before = read(text).http
     assert read(text).http == before
@@ -69,7 +73,7 @@ def test_the_settings_differ_when_a_file_was_replaced(read, folder, service_home
     assert read(text).http != before
 
 
-def test_a_credential_comes_before_the_file(read, folder):
+def test_a_credential_comes_before_the_file(read: Callable[..., Config], folder: Path) -> None:
     (folder / "http_token").write_text("x" * 20)
     environ = {"CREDENTIALS_DIRECTORY": str(folder)}
     assert read(http('token_file = "token"'), environ).http.token == "x" * 20
@@ -77,7 +81,7 @@ def test_a_credential_comes_before_the_file(read, folder):
     assert read(http(""), {}).http.token == ""
 
 
-def test_what_others_can_read_is_warned_of(read, folder):
+def test_what_others_can_read_is_warned_of(read: Callable[..., Config], folder: Path) -> None:
     for name in ("key.pem", "token"):
         (folder / name).chmod(0o644)
     config = read(http('tls_cert_file = "cert.pem"\ntls_key_file = "key.pem"\ntoken_file = "token"'))
@@ -87,7 +91,7 @@ def test_what_others_can_read_is_warned_of(read, folder):
     ]
 
 
-def test_a_token_over_the_network_in_clear_is_warned_of(read, folder):
+def test_a_token_over_the_network_in_clear_is_warned_of(read: Callable[..., Config], folder: Path) -> None:
     address = 'address = "inet:192.0.2.1:9143"\nallow = ["192.0.2.0/24"]\n'
     (warning,) = read(http('token_file = "token"', address)).warnings
     assert "crosses the network in clear" in warning
@@ -99,7 +103,7 @@ def test_a_token_over_the_network_in_clear_is_warned_of(read, folder):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('tls_key_file = "key.pem"', "tls_key_file: stands without tls_cert_file"),
+        ('tls_key_file = "key.pem"', "tls_key_file: needs tls_cert_file"),
         ('tls_cert_file = "cert.pem"', "tls_cert_file: '{}/cert.pem': holds no certificate, or no key, in PEM format"),
         ('tls_cert_file = "absent"', "tls_cert_file: '{}/absent': No such file or directory"),
         ('tls_cert_file = "cert.pem"\ntls_key_file = "absent"',
@@ -113,9 +117,11 @@ def test_a_token_over_the_network_in_clear_is_warned_of(read, folder):
         ('token = "0123456789abcdef"', "token: unknown key; did you mean 'token_file'?"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_used_is_a_problem_of_its_key(read, folder, text, problem):
+def test_what_cannot_be_used_is_a_problem_of_its_key(
+    read: Callable[..., Config], folder: Path, text: str, problem: str
+) -> None:
     assert problems(read, http(text)) == [f"[http] {problem.format(folder)}"]
 
 
-def test_pages_without_an_address_are_no_pages(read):
+def test_pages_without_an_address_are_no_pages(read: Callable[..., Config]) -> None:
     assert problems(read, http('token_file = "token"', "")) == ["[http] address: is missing"]

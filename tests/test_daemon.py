@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,13 +22,15 @@ canary = "a@b.example"
 
 
 @pytest.fixture
-def config(tmp_path: Path):
+def config(tmp_path: Path) -> Any:
     path = tmp_path / "vmaild.toml"
     path.write_text(CONFIGURATION)
     return load(path, {})
 
 
-async def test_canaries_are_checked_on_whatever_a_check_raised(config, monkeypatch, caplog) -> None:
+async def test_canaries_are_checked_on_whatever_a_check_raised(
+    config: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(daemon, "CANARY_RETRY", 0.001)
     watching = daemon.Daemon(config)
     checks = 0
@@ -51,11 +54,13 @@ async def test_canaries_are_checked_on_whatever_a_check_raised(config, monkeypat
     ("wanted", "limit", "kept", "places"),
     [(10_000, 65_536, 200, 10_000), (10_000, 1024, 200, 824), (100, 256, 156, 100), (100, 100, 156, 25)],
 )
-def test_clients_get_what_the_open_files_leave(wanted: int, limit: int, kept: int, places: int, caplog) -> None:
-    assert daemon.descriptors.for_clients(wanted, limit, kept) == places
+def test_clients_get_what_the_open_files_leave(
+    wanted: int, limit: int, kept: int, places: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert daemon.descriptors.for_clients(wanted, limit, kept) == places  # type: ignore[attr-defined]
     assert ("max_connections is" in caplog.text) is (places < wanted)
 
 
-def test_places_follow_the_limit_of_open_files(config, monkeypatch) -> None:
-    monkeypatch.setattr(daemon.descriptors, "raise_limit", lambda: 256)
+def test_places_follow_the_limit_of_open_files(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon.descriptors, "raise_limit", lambda: 256)  # type: ignore[attr-defined]
     assert 64 <= daemon.places(config) < 192

@@ -34,6 +34,7 @@ LAYERS = (
     ("migration",),
     ("commands",),
     ("cli",),
+    ("manual",),
     ("__main__",),
 )
 SANS_IO = ("lookup", "errors", "wire", "tables")

@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +26,7 @@ DELIVERY_SECONDS = 30
 HOST_NAME = "myhostname = mail.myhosting.example\n"
 
 
-def postconf(directory, *arguments):
+def postconf(directory: Any, *arguments: Any) -> Any:
     """The settings that ``postconf`` shows. It must not warn, as it does about an unknown parameter."""
     result = subprocess.run(
         ["postconf", "-c", str(directory), *arguments], capture_output=True, check=True, text=True, timeout=60
@@ -35,10 +37,10 @@ def postconf(directory, *arguments):
 
 
 @pytest.fixture
-def configuration(tmp_path):
+def configuration(tmp_path: Path) -> Any:
     """Makes a configuration directory of main.cf snippets, with master.cf where one is named."""
 
-    def write(*names, master=""):
+    def write(*names: Any, master: str = "") -> Any:
         snippets = [(SNIPPETS / name).read_text() for name in names]
         (tmp_path / "main.cf").write_text("".join([HOST_NAME, *snippets]))
         (tmp_path / "master.cf").write_text((SNIPPETS / master).read_text() if master else "")
@@ -47,7 +49,7 @@ def configuration(tmp_path):
     return write
 
 
-def test_socketmap_snippet_sets_the_three_tables_and_no_alias_domains(configuration):
+def test_socketmap_snippet_sets_the_three_tables_and_no_alias_domains(configuration: Any) -> None:
     at = "socketmap:inet:127.0.0.1:10143"
     assert postconf(configuration("main.cf"), "-n") == {
         "virtual_mailbox_domains": f"{at}:virtual_mailbox_domains",
@@ -58,21 +60,21 @@ def test_socketmap_snippet_sets_the_three_tables_and_no_alias_domains(configurat
     }
 
 
-def test_postconf_does_warn_about_a_mistake(configuration):
+def test_postconf_does_warn_about_a_mistake(configuration: Any) -> None:
     directory = configuration("main.cf")
     (directory / "main.cf").write_text(f"{HOST_NAME}virtual_mailbox_map = static:x\n")
     with pytest.raises(AssertionError, match="unused parameter"):
         postconf(directory, "-n")
 
 
-def test_each_socketmap_names_a_map_of_the_preset():
+def test_each_socketmap_names_a_map_of_the_preset() -> None:
     found = re.findall(r"^#?\w+\s*= socketmap:(.*):(\w+)$", (SNIPPETS / "main.cf").read_text(), re.MULTILINE)
     assert {str(parse_address(address)) for address, _ in found} == {"inet:127.0.0.1:10143"}
     assert {name for _, name in found} <= set(courier(SEARCH_BASE))
     assert len(found) == 4
 
 
-def test_tcp_snippet_sets_the_same_parameters_and_explains_each_listener(configuration):
+def test_tcp_snippet_sets_the_same_parameters_and_explains_each_listener(configuration: Any) -> None:
     over_tcp = postconf(configuration("main.cf.tcp"), "-n")
     assert set(over_tcp) == set(postconf(configuration("main.cf"), "-n"))
     text = (SNIPPETS / "main.cf.tcp").read_text()
@@ -85,13 +87,13 @@ def test_tcp_snippet_sets_the_same_parameters_and_explains_each_listener(configu
 
 
 @pytest.mark.parametrize("names", [("main.cf", "main.cf.lmtp"), ("main.cf", "main.cf.virtual")])
-def test_a_table_snippet_and_a_delivery_snippet_go_together(configuration, names):
+def test_a_table_snippet_and_a_delivery_snippet_go_together(configuration: Any, names: Any) -> None:
     settings = postconf(configuration(*names), "-n")
     assert settings["virtual_transport"] in ("virtual", "lmtp:unix:private/dovecot-lmtp")
     assert settings["virtual_alias_domains"] == ""
 
 
-def test_master_snippet_gives_virtual_its_own_table(configuration):
+def test_master_snippet_gives_virtual_its_own_table(configuration: Any) -> None:
     directory = configuration("main.cf", "main.cf.virtual", master="master.cf.virtual")
     tables = [directory / "ldap-mailbox.cf", directory / "ldap-mailbox-wait.cf"]
     for table in tables:
@@ -104,21 +106,21 @@ def test_master_snippet_gives_virtual_its_own_table(configuration):
     }
 
 
-def test_every_table_type_is_one_that_this_postfix_has(configuration):
+def test_every_table_type_is_one_that_this_postfix_has(configuration: Any) -> None:
     directory = configuration("main.cf")
     command = ["postconf", "-c", str(directory), "-m"]
     kinds = subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()
     assert {"socketmap", "tcp", "ldap", "static"} <= set(kinds)
 
 
-def test_the_readme_names_every_snippet():
+def test_the_readme_names_every_snippet() -> None:
     readme = (SNIPPETS / "README.md").read_text()
     files = [path.relative_to(SNIPPETS) for path in SNIPPETS.rglob("*") if path.is_file()]
     assert [str(path) for path in files if f"`{path}`" not in readme] == ["README.md"]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A directory that the users postfix and openldap may traverse, which pytest's own are not."""
     path = Path(tempfile.mkdtemp(prefix="vmaild-snippets-"))
     path.chmod(0o755)
@@ -127,7 +129,7 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def slapd(home):
+def slapd(home: Any) -> Iterator[Any]:
     server = Slapd(home / "slapd", ldif=tree())
     server.start()
     yield server
@@ -135,12 +137,12 @@ def slapd(home):
 
 
 @pytest.fixture(scope="module")
-def mailbox_table(slapd, home):
+def mailbox_table(slapd: Any, home: Any) -> Any:
     """virtual(8)'s tables as the snippets have them, with this server and its password."""
     return ",".join(f"ldap:{filled_in(slapd, home, name)}" for name in ("ldap-mailbox.cf", "ldap-mailbox-wait.cf"))
 
 
-def filled_in(slapd, home, name):
+def filled_in(slapd: Any, home: Any, name: Any) -> Any:
     text = (SNIPPETS / name).read_text()
     assert READER_DN in text
     assert SEARCH_BASE in text
@@ -153,7 +155,7 @@ def filled_in(slapd, home, name):
     return path
 
 
-def test_the_mailbox_table_finds_accounts_and_nothing_else(mailbox_table, home):
+def test_the_mailbox_table_finds_accounts_and_nothing_else(mailbox_table: Any, home: Any) -> None:
     postfix = Postfix(home / "lookup", {})
     postfix.configure()
     first, wait = mailbox_table.split(",")
@@ -164,7 +166,9 @@ def test_the_mailbox_table_finds_accounts_and_nothing_else(mailbox_table, home):
 
 
 @pytest.mark.parametrize("mailbox", BAD_MAILBOXES.values(), ids=BAD_MAILBOXES)
-def test_an_account_whose_mailbox_leaves_its_domain_is_put_off_and_never_found(slapd, mailbox_table, home, mailbox):
+def test_an_account_whose_mailbox_leaves_its_domain_is_put_off_and_never_found(
+    slapd: Any, mailbox_table: Any, home: Any, mailbox: Any
+) -> None:
     """The first table does not show where it points, and the second makes virtual(8) try again later."""
     postfix = Postfix(home / "lookup", {})
     postfix.configure()
@@ -178,7 +182,7 @@ def test_an_account_whose_mailbox_leaves_its_domain_is_put_off_and_never_found(s
         slapd.modify(f"dn: mail=thief@domain2.example,o=domain2.example,{SEARCH_BASE}\nchangetype: delete\n")
 
 
-def test_mail_for_an_account_that_the_server_lacks_waits_with_the_last_table(mailbox_table, home):
+def test_mail_for_an_account_that_the_server_lacks_waits_with_the_last_table(mailbox_table: Any, home: Any) -> None:
     """A server that is not loaded yet, or behind, lacks it; without the table the mail is returned."""
     settings = {"virtual_mailbox_domains": "domain1.example", "virtual_mailbox_maps": "static:exists"}
     table = f"{mailbox_table},regexp:{SNIPPETS / 'mailbox-nobody.regexp'}"
@@ -197,7 +201,7 @@ def test_mail_for_an_account_that_the_server_lacks_waits_with_the_last_table(mai
         postfix.close()
 
 
-def test_virtual_delivers_into_the_maildir_that_the_table_names(mailbox_table, home):
+def test_virtual_delivers_into_the_maildir_that_the_table_names(mailbox_table: Any, home: Any) -> None:
     settings = {"virtual_mailbox_domains": "domain1.example", "virtual_mailbox_maps": "static:exists"}
     postfix = Postfix(home / "postfix", settings, mailbox_table=mailbox_table)
     postfix.start()

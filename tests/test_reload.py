@@ -87,7 +87,7 @@ def misses(daemon: DaemonProcess) -> int:
     return counted
 
 
-def test_a_reload_closes_no_connection_and_keeps_the_records(daemon) -> None:
+def test_a_reload_closes_no_connection_and_keeps_the_records(daemon: DaemonProcess) -> None:
     with Client(daemon) as client:
         assert client.ask() == REPLY
         before = misses(daemon)
@@ -98,7 +98,7 @@ def test_a_reload_closes_no_connection_and_keeps_the_records(daemon) -> None:
     until(lambda: "reloaded" in daemon.last_words())
 
 
-def test_records_of_a_map_that_means_something_else_are_forgotten(daemon) -> None:
+def test_records_of_a_map_that_means_something_else_are_forgotten(daemon: DaemonProcess) -> None:
     edit(daemon, "[control]", '[maps.other]\nquery_filter = "(mail=%s)"\nresult_attribute = "mailbox"\n[control]')
     admin.reload(control(daemon))
     assert ask(daemon.address, "other", KEY).text == b"domain1.example/user1/"
@@ -112,7 +112,7 @@ def test_records_of_a_map_that_means_something_else_are_forgotten(daemon) -> Non
     assert KEY.encode() in ask(daemon.address, "other", KEY).text
 
 
-def test_records_of_several_directories_stay_while_all_are_the_same(daemon, slapd) -> None:
+def test_records_of_several_directories_stay_while_all_are_the_same(daemon: DaemonProcess, slapd: Slapd) -> None:
     host, base = slapd.uri.replace("127.0.0.1", "localhost"), SEARCH_BASE
     password = (daemon.home / "bind_pw").read_text().strip()
     table = f"server_host = {host}\nsearch_base = {base}\nversion = 3\n"
@@ -134,7 +134,7 @@ def test_records_of_several_directories_stay_while_all_are_the_same(daemon, slap
 
 
 def test_a_broken_file_is_refused_with_every_problem_and_the_old_one_goes_on(
-    daemon, capsys: pytest.CaptureFixture[str]
+    daemon: DaemonProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = daemon.configuration.read_text()
     edit(daemon, 'preset = "courier"', 'preset = "currier"\nwatchdog = -1')
@@ -151,7 +151,7 @@ def test_a_broken_file_is_refused_with_every_problem_and_the_old_one_goes_on(
 
 
 def test_vmaild_reload_prints_what_the_daemon_refuses_and_ends_with_78(
-    daemon, capsys: pytest.CaptureFixture[str]
+    daemon: DaemonProcess, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (daemon.home / "bind_pw").write_text("wrong\n")
     assert cli.main(["reload", "-c", str(daemon.configuration)]) == os.EX_CONFIG
@@ -162,7 +162,7 @@ def test_vmaild_reload_prints_what_the_daemon_refuses_and_ends_with_78(
         assert client.ask() == REPLY
 
 
-def test_sighup_reloads_and_never_ends_the_daemon(daemon) -> None:
+def test_sighup_reloads_and_never_ends_the_daemon(daemon: DaemonProcess) -> None:
     port = free_port()
     with Client(daemon) as client:
         for _ in range(20):
@@ -182,7 +182,7 @@ def test_sighup_reloads_and_never_ends_the_daemon(daemon) -> None:
         assert client.ask() == REPLY
 
 
-def test_a_listener_that_goes_answers_no_more_and_the_others_stay(daemon) -> None:
+def test_a_listener_that_goes_answers_no_more_and_the_others_stay(daemon: DaemonProcess) -> None:
     port = free_port()
     more = f'[[listen]]\naddress = "inet:127.0.0.1:{port}"\nprotocol = "tcp_table"\nmap = "virtual_mailbox_maps"\n'
     edit(daemon, "[control]", f"{more}[control]")
@@ -198,7 +198,7 @@ def test_a_listener_that_goes_answers_no_more_and_the_others_stay(daemon) -> Non
         socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
 
 
-def test_an_address_that_cannot_be_had_is_refused_and_nothing_has_changed(daemon) -> None:
+def test_an_address_that_cannot_be_had_is_refused_and_nothing_has_changed(daemon: DaemonProcess) -> None:
     taken = socket.create_server(("127.0.0.1", 0))
     free = free_port()
     more = f'[[listen]]\naddress = "inet:127.0.0.1:{free}"\n'
@@ -212,7 +212,7 @@ def test_an_address_that_cannot_be_had_is_refused_and_nothing_has_changed(daemon
         assert client.ask() == REPLY
 
 
-def test_the_pages_and_the_watchdog_follow(daemon) -> None:
+def test_the_pages_and_the_watchdog_follow(daemon: DaemonProcess) -> None:
     port = free_port()
     edit(daemon, "[control]", f'[http]\naddress = "inet:127.0.0.1:{port}"\n[control]')
     edit(daemon, 'preset = "courier"', 'preset = "courier"\nwatchdog = 5')

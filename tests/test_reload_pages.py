@@ -92,7 +92,9 @@ def test_a_renewed_certificate_and_token_are_used_after_a_reload(site: Site) -> 
         site.status(TOKENS[1])
 
 
-def test_a_key_that_does_not_fit_is_refused_and_the_old_one_goes_on(site: Site, capfd) -> None:
+def test_a_key_that_does_not_fit_is_refused_and_the_old_one_goes_on(
+    site: Site, capfd: pytest.CaptureFixture[str]
+) -> None:
     shutil.copy(Authority(site.home).issue("/CN=other")[1], site.home / "key.pem")
     with pytest.raises(ConfigError, match=r"\[http\] tls_cert_file: .* the key does not belong to the certificate"):
         site.reload()

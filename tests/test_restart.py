@@ -10,6 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +50,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 @pytest.fixture(scope="module")
-def slapd(tmp_path_factory):
+def slapd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     server = Slapd(tmp_path_factory.mktemp("slapd"), ldif=tree())
     server.start()
     yield server
@@ -57,7 +60,7 @@ def slapd(tmp_path_factory):
 class Unit:
     """The listening socket and the process that serves it, as systemd keeps them."""
 
-    def __init__(self, home, slapd):
+    def __init__(self, home: Any, slapd: Any) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.address = self.listener.getsockname()
         self._configuration = home / "vmaild.toml"
@@ -75,9 +78,9 @@ class Unit:
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(home / "notify"))
         self._notify_path = str(home / "notify")
-        self.process = None
+        self.process: Any = None
 
-    def start(self):
+    def start(self) -> None:
         command = [sys.executable, "-m", "vmaild", "serve", "-c", str(self._configuration)]
         self.process = subprocess.Popen(
             [sys.executable, "-c", HAND_OVER, str(self.listener.fileno()), *command],
@@ -85,17 +88,17 @@ class Unit:
             pass_fds=[self.listener.fileno()],
         )
 
-    def wait_until_ready(self):
+    def wait_until_ready(self) -> None:
         while select.select([self._notify], [], [], PATIENCE)[0]:
             if self._notify.recv(4096).startswith(b"READY=1"):
                 return
         pytest.fail("the daemon was never ready")
 
-    def kill(self):
+    def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(PATIENCE)
 
-    def close(self):
+    def close(self) -> None:
         self.process.terminate()
         self.process.wait(PATIENCE)
         self._notify.close()
@@ -103,7 +106,7 @@ class Unit:
 
 
 @pytest.fixture
-def unit(tmp_path, slapd):
+def unit(tmp_path: Path, slapd: Any) -> Iterator[Any]:
     unit = Unit(tmp_path, slapd)
     unit.start()
     try:
@@ -116,15 +119,15 @@ def unit(tmp_path, slapd):
 class Client(threading.Thread):
     """Looks up without a pause, as dict_sockmap.c does: once more on a new connection when one ends, no more."""
 
-    def __init__(self, address):
+    def __init__(self, address: Any) -> None:
         super().__init__()
         self._address = address
-        self._sock = None
+        self._sock: Any = None
         self.lookups = 0
-        self.failures = []
+        self.failures: list[Any] = []
         self.stop = threading.Event()
 
-    def run(self):
+    def run(self) -> None:
         while not self.stop.is_set():
             try:
                 reply = self._ask() or self._ask()
@@ -135,7 +138,7 @@ class Client(threading.Thread):
             self.lookups += 1
         self._hang_up()
 
-    def _ask(self):
+    def _ask(self) -> Any:
         """The reply, or None when the connection ended."""
         self._sock = self._sock or socket.create_connection(self._address, timeout=PATIENCE)
         received = b""
@@ -153,13 +156,13 @@ class Client(threading.Thread):
             return None
         return received
 
-    def _hang_up(self):
+    def _hang_up(self) -> None:
         if self._sock is not None:
             self._sock.close()
             self._sock = None
 
 
-def test_a_killed_daemon_costs_no_lookup_while_its_socket_is_held(unit):
+def test_a_killed_daemon_costs_no_lookup_while_its_socket_is_held(unit: Any) -> None:
     clients = [Client(unit.address) for _ in range(CLIENTS)]
     for client in clients:
         client.start()
@@ -178,7 +181,7 @@ def test_a_killed_daemon_costs_no_lookup_while_its_socket_is_held(unit):
     assert [client.failures for client in clients] == [[]] * CLIENTS
 
 
-def wait_for_more(clients):
+def wait_for_more(clients: Any) -> None:
     """Waits until each client has got another answer, whatever it was."""
     before = [client.lookups for client in clients]
     end = time.monotonic() + PATIENCE

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from vmaild import __version__, admin, daemon
-from vmaild.commands import around, session
+from vmaild.commands import around, session, texts
 from vmaild.config import DEFAULT_LISTEN, DEFAULT_PATH
 from vmaild.errors import ConfigError
 from vmaild.process import open_log, systemd
@@ -38,7 +38,7 @@ DEMO_PORT = 10143
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         status: int = options.run(options)
     except ConfigError as error:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read the output has gone; there is nothing left to say, and nowhere to say it.
+        # The reader of the output has gone; there is nothing left to print, and nowhere to print it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return os.EX_OK
     return status
@@ -183,7 +183,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[Any]
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="vmaild", description="Answers Postfix's lookups from OpenLDAP, cached.")
     parser.add_argument("--version", action="version", version=f"vmaild {__version__}")
     config_help = f"configuration ({DEFAULT_PATH})"
@@ -202,6 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_watching(commands, [configured, as_json])
     _add_moving(commands, configured)
     around.add_to(commands, [configured, as_json])
+    texts.describe(commands)
     return parser
 
 
@@ -281,7 +282,9 @@ def _add_moving(commands: Commands, configured: argparse.ArgumentParser) -> None
     showing.set_defaults(run=_demo)
     moving = commands.add_parser("import-postfix", help="print a vmaild.toml made from the ldap: tables of a Postfix")
     moving.add_argument("directory", metavar="DIR", nargs="?", type=Path, default=Path("/etc/postfix"))
-    moving.add_argument("--listen", default=DEFAULT_LISTEN, metavar="ADDRESS", help=f"({DEFAULT_LISTEN})")
+    moving.add_argument(
+        "--listen", default=DEFAULT_LISTEN, metavar="ADDRESS", help=f"where vmaild shall listen ({DEFAULT_LISTEN})"
+    )
     moving.add_argument("--output", type=Path, metavar="FILE", help="write the vmaild.toml there")
     moving.add_argument("--diff", type=Path, metavar="FILE", help="write the diff of main.cf there")
     moving.set_defaults(run=_import_postfix)

@@ -1,6 +1,6 @@
 """The daemon, put together: directory, cache, maps, listeners, and what watches over them.
 
-``Daemon.run`` serves until it is told to stop: by ``stop``, SIGTERM or SIGINT. SIGHUP and ``reload`` make it read its
+``Daemon.run`` serves until it is stopped by ``stop``, SIGTERM or SIGINT. SIGHUP and ``reload`` make it read its
 configuration again, and take it over without closing a connection (``vmaild.reload``).
 
 It listens before the directory is there, so that a restart never refuses a connection; a lookup that comes before the
@@ -36,7 +36,7 @@ logger = logging.getLogger("vmaild")
 
 T = TypeVar("T")
 
-# Seconds until the canaries are looked for again while no directory server is up.
+# Seconds until the canaries are checked again while no directory server is up.
 CANARY_RETRY = 0.1
 # Seconds between two checks whether many answers were stored.
 GC_INTERVAL = 0.5
@@ -123,7 +123,7 @@ class Daemon:
         return self._serving.maps
 
     def stop(self) -> None:
-        """End ``run``: no new connections, the lookups under way are answered, then everything is closed."""
+        """End ``run``: no new connections, the lookups in flight are answered, then everything is closed."""
         self._stop.set()
 
     def flush(self, map_name: bytes | None, key: bytes | None) -> int:
@@ -140,14 +140,14 @@ class Daemon:
 
         Raises ConfigError with every problem when it cannot be used: then nothing has changed.
         """
-        # A task of the daemon's own: whoever asked for it may go away meanwhile.
+        # A task of the daemon's own: its caller may go away before it ends.
         outcome = await asyncio.shield(self._begin(self._reload()))
         if isinstance(outcome, ConfigError):
             raise outcome
         return outcome
 
     async def run(self) -> None:
-        """Serve until told to stop. Raises OSError when an address cannot be listened on."""
+        """Serve until stopped. Raises OSError when an address cannot be listened on."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -260,7 +260,7 @@ class Daemon:
             try:
                 await self.maps.canaries.check()
             except Exception as error:
-                # Whatever it is, the canaries are to be checked again: a directory may be emptied meanwhile.
+                # Whatever it is, the canaries are to be checked again: a directory may be emptied in that time.
                 if self._once.log(logging.ERROR, "canaries", f"the canaries could not be checked: {error!r}"):
                     logger.debug("the canaries could not be checked", exc_info=error)
             await asyncio.sleep(self.config.directory.check_interval if self.directory.ready else CANARY_RETRY)
@@ -286,7 +286,7 @@ def _report_end(task: asyncio.Task[Any]) -> None:
 
 
 def run(config: Config, log: Log | None = None) -> None:
-    """Serve until told to stop, on uvloop."""
+    """Serve until stopped, on uvloop."""
 
     async def main() -> None:
         await Daemon(config, log=log).run()

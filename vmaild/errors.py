@@ -39,7 +39,7 @@ class ProtocolError(VmaildError):
 class LookupFailure(VmaildError):
     """No authoritative answer could be had.
 
-    The text is for vmaild's log. ``reason`` is what Postfix is told: plain words without DN, host or filter.
+    The text is for vmaild's log. ``reason`` is what Postfix reads: plain words without DN, host or filter.
     """
 
     reason = "lookup failed"

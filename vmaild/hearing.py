@@ -1,10 +1,10 @@
-"""What goes on behind the maps of one configuration: changes are heard, hosted domains read, a snapshot written.
+"""What goes on behind the maps of one configuration: changes followed, hosted domains read, a snapshot written.
 
-For each directory a ``Feed`` hears of the changes of the server in use, and tells the ``Freshness`` of the groups that
-are looked up there. A group whose maps ask several directories has none: its answers live for ``ttl``.
+For each directory a ``Feed`` follows the changes of the server in use, and passes them to the ``Freshness`` of the
+groups that are looked up there. A group whose maps ask several directories has none: its answers live for ``ttl``.
 
 When another configuration is taken over, its hearing follows on the last one where both have the same directory
-(``follow``): records that stay are followed on, and what changed in between is told by the feed's cookie.
+(``follow``): records that stay are followed on, and the feed's cookie names what changed in between.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Hearing:
         """Take the place of ``before``, which is ``stop``ped, with the same directories."""
         for number, freshness in before.freshness.items():
             if number not in self.freshness:
-                freshness.lost(time.monotonic())  # what stays is told of no changes any more
+                freshness.lost(time.monotonic())  # no changes of what stays arrive any more
         for number, freshness in self.freshness.items():
             if number in before.freshness:
                 freshness.follow(before.freshness[number])

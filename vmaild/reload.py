@@ -33,7 +33,7 @@ from vmaild.server.listener import Plan
 from vmaild.watching import Watching
 
 POLL_INTERVAL = 0.02
-"""Seconds between two looks at what is waited for. A reload is rare, and may take a second."""
+"""Seconds between two checks of what is waited for. A reload is rare, and may take a second."""
 
 ANSWER_TIME = 1.0
 """Seconds beyond ``lookup_timeout`` that lookups in flight have before their directory is closed."""
@@ -49,7 +49,7 @@ class Serving:
     hearing: Hearing
 
     async def close(self) -> None:
-        """End hearing, maps and directory. Can be called twice."""
+        """End feeds, maps and directory. Can be called twice."""
         await self.hearing.close()
         await self.maps.close()
         await self.directory.close()

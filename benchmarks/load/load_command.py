@@ -1,6 +1,6 @@
 """Put a server under load and say how it answers: any socketmap or tcp_table server, vmaild or another one.
 
-Exit status: 0 all is well; 1 a ``--fail-if`` limit was broken; 2 the command line or a file cannot be used;
+Exit status: 0; 1 a ``--fail-if`` limit was broken; 2 the command line or a file cannot be used;
 3 an answer was wrong; 4 nothing was measured, since the server could not be reached; 130 interrupted.
 """
 

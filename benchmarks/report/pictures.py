@@ -27,7 +27,7 @@ def draw(result: Result, path: Path) -> None:
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     most = max(len(rows) for _, rows in panels)
-    figure = Figure(figsize=(5.6 * columns, max(2.6, 0.6 + 0.22 * most) * lines))
+    figure = Figure(figsize=(5.6 * columns, max(3.0, 0.6 + 0.22 * most) * lines))
     axes = figure.subplots(lines, columns, squeeze=False)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
@@ -54,7 +54,7 @@ def _panels(result: Result) -> list[Panel]:
 
 def _bars(axis: Any, section: Section, rows: Sequence[Mapping[str, Any]]) -> None:
     values = [row["figures"].get(section.figure, 0.0) for row in rows]
-    bars = axis.barh([row["name"] for row in rows], values, color=[_colour(row["name"]) for row in rows])
+    bars = axis.barh([row["name"] for row in rows], values, color=_colours(rows))
     axis.bar_label(bars, [cell(section.figure, row["figures"]) for row in rows], padding=3, fontsize=8)
     axis.set_xlim(right=(max(values) or 1.0) * 1.25)
     axis.invert_yaxis()
@@ -91,8 +91,9 @@ def _percentiles(axis: Any, section: Section, rows: Sequence[Mapping[str, Any]])
     axis.grid(alpha=0.3)
 
 
-def _colour(name: str) -> str:
-    return OWN if "vmaild" in name else OTHER
+def _colours(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    own = ["vmaild" in row["name"] for row in rows]
+    return [OWN if mine or not any(own) else OTHER for mine in own]
 
 
 def _short(size: float) -> str:

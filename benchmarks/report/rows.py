@@ -107,6 +107,11 @@ LATENCIES = ("p50", "p90", "p99", "p99.9", "max")
 
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "rate": ("a second", _number),
+    "hit ratio": ("hit ratio", "{:.4f}".format),
+    "heard": ("changes heard", _number),
+    "searches": ("searches", _number),
+    "longest turn": ("longest turn: CPU", milliseconds),
+    "longest turn, clock": ("clock", milliseconds),
     "cpu server": ("CPU: server", milliseconds),
     "cpu slapd": ("slapd", milliseconds),
     "cpu relay": ("relay", milliseconds),

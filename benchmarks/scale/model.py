@@ -19,6 +19,7 @@ Terms come from ``scale.json`` of ``python -m benchmarks scale`` (its last size)
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import json
 import math
@@ -171,14 +172,10 @@ def _age(groups: Sequence[tuple[float, float]], records: float) -> float:
 def hosts_for(terms: Terms, load: Load) -> int:
     """The least number of hosts at which no vmaild uses more than ``USE`` of a core, and no host more of its cores."""
     for hosts in range(1, 10_000):
-        one = needs(terms, Load(**{**_fields(load), "hosts": hosts}))
+        one = needs(terms, dataclasses.replace(load, hosts=hosts))
         if one.vmaild_cores <= USE and one.cores <= USE * load.cores:
             return hosts
     raise ValueError("more than 10,000 hosts")
-
-
-def _fields(load: Load) -> dict[str, float]:
-    return {name: getattr(load, name) for name in Load.__slots__}
 
 
 def page(terms: Terms, load: Load) -> str:
@@ -248,6 +245,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         records=options.records or options.mailboxes,
     )
     if not options.hosts:
-        load = Load(**{**_fields(load), "hosts": hosts_for(terms, load)})
+        load = dataclasses.replace(load, hosts=hosts_for(terms, load))
     print(page(terms, load))
     return 0

@@ -25,8 +25,8 @@ DOMAINS = b"virtual_mailbox_domains"
 MAILBOXES = b"virtual_mailbox_maps"
 ALIASES = b"virtual_alias_maps"
 
-_ENTRY = "dn: {},o={},%s\nobjectClass: top\nobjectClass: {}\n{}\n\n" % SEARCH_BASE  # noqa: UP031
-_ACCOUNT = "mail: {}\nhomeDirectory: /home/vmail/domains\nuidNumber: 101\ngidNumber: 101\nmailbox: {}"
+ENTRY = "dn: {},o={},%s\nobjectClass: top\nobjectClass: {}\n{}\n\n" % SEARCH_BASE  # noqa: UP031
+ACCOUNT = "mail: {}\nhomeDirectory: /home/vmail/domains\nuidNumber: 101\ngidNumber: 101\nmailbox: {}"
 
 
 def domain_of(number: int) -> str:
@@ -96,13 +96,13 @@ def _found(map_name: bytes, key: str, value: str) -> Line:
 def _domain(name: str, *occupants: str) -> Iterator[str]:
     yield f"dn: o={name},{SEARCH_BASE}\nobjectClass: top\nobjectClass: organization\no: {name}\n\n"
     lines = [f"roleOccupant: mail={each},o={name},{SEARCH_BASE}" for each in dict.fromkeys(occupants)]
-    yield _ENTRY.format("cn=postmaster", name, "organizationalRole", "\n".join(["cn: postmaster", *lines]))
+    yield ENTRY.format("cn=postmaster", name, "organizationalRole", "\n".join(["cn: postmaster", *lines]))
     yield _alias(name, f"abuse@{name}", occupants[0])
 
 
 def _account(domain: str, mail: str, box: str) -> str:
-    return _ENTRY.format(f"mail={mail}", domain, "courierMailAccount", _ACCOUNT.format(mail, box))
+    return ENTRY.format(f"mail={mail}", domain, "courierMailAccount", ACCOUNT.format(mail, box))
 
 
 def _alias(domain: str, mail: str, drop: str) -> str:
-    return _ENTRY.format(f"mail={mail}", domain, "courierMailAlias", f"mail: {mail}\nmaildrop: {drop}")
+    return ENTRY.format(f"mail={mail}", domain, "courierMailAlias", f"mail: {mail}\nmaildrop: {drop}")

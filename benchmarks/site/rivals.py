@@ -198,7 +198,7 @@ class Rivals:
 def peer(site: Site) -> Server | None:
     """postfix-mta-sts-resolver's daemon, a socketmap server of another kind; None where it is not installed.
 
-    An address of four numbers is "not found" to it without a look into cache or DNS: what is measured is its protocol.
+    An address of four numbers is "not found" to it without using cache or DNS: what is measured is its protocol.
     """
     if importlib.util.find_spec("postfix_mta_sts_resolver") is None:
         return None

@@ -105,7 +105,9 @@ class Site(ExitStack):
     ``table`` the expectation file of all maps. ``say`` shows progress.
     """
 
-    def __init__(self, accounts: int, say: Callable[[str], None], *, bulk: int = 0, tls: bool = False) -> None:
+    def __init__(
+        self, accounts: int, say: Callable[[str], None], *, bulk: int = 0, tls: bool = False, syncprov: bool = False
+    ) -> None:
         super().__init__()
         self.accounts, self.bulk = accounts, bulk
         self.home = Path(tempfile.mkdtemp(prefix="vmaild-benchmark-"))
@@ -123,7 +125,8 @@ class Site(ExitStack):
         """Options of a load on the accounts' addresses with every answer checked."""
         ldif = self.home / "directory.ldif"
         write_ldif(ldif, accounts, bulk)
-        self.slapd = Slapd(self.home / "slapd", ldif=ldif, tls=_certificate(self.home) if tls else None)
+        certificate = _certificate(self.home) if tls else None
+        self.slapd = Slapd(self.home / "slapd", ldif=ldif, tls=certificate, syncprov=syncprov)
         self.callback(lambda: self.slapd.stop())
 
     def __enter__(self) -> Site:

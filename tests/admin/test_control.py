@@ -9,6 +9,9 @@ import os
 import socket
 import stat
 import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,25 +22,25 @@ from vmaild.admin.control import MAX_COMMAND, ControlError, ControlProtocol, Con
 class Recorder:
     """Commands that remember how they were called."""
 
-    def __init__(self):
-        self.flushed = []
+    def __init__(self) -> None:
+        self.flushed: list[Any] = []
         self.told = {"cache": {"found": 3}, "servers": [{"uri": "ldap://a", "up": True}]}
 
-    def flush(self, map_name, key):
+    def flush(self, map_name: Any, key: Any) -> int:
         self.flushed.append((map_name, key))
         return 7
 
-    def stats(self):
+    def stats(self) -> Any:
         return self.told
 
 
 @pytest.fixture
-def commands():
+def commands() -> Any:
     return Recorder()
 
 
 @contextlib.asynccontextmanager
-async def serving(commands, directory, **options):
+async def serving(commands: Any, directory: Any, **options: Any) -> AsyncIterator[Any]:
     """A control server; gives its path."""
     server = ControlServer(str(directory / "control"), commands, **options)
     await server.start()
@@ -48,7 +51,7 @@ async def serving(commands, directory, **options):
 
 
 @on_each_loop
-async def test_stats_arrive_as_the_daemon_told_them(commands, tmp_path):
+async def test_stats_arrive_as_the_daemon_told_them(commands: Any, tmp_path: Path) -> None:
     async with serving(commands, tmp_path) as path:
         assert await asyncio.to_thread(stats, path) == commands.told
 
@@ -67,26 +70,28 @@ async def test_stats_arrive_as_the_daemon_told_them(commands, tmp_path):
     ],
 )
 @on_each_loop
-async def test_flush_carries_any_map_and_key_unchanged(commands, tmp_path, map_name, key):
+async def test_flush_carries_any_map_and_key_unchanged(commands: Any, tmp_path: Path, map_name: Any, key: Any) -> None:
     async with serving(commands, tmp_path) as path:
         assert await asyncio.to_thread(flush, path, map_name, key) == 7
     assert commands.flushed == [(map_name, key)]
 
 
 @on_each_loop
-async def test_the_socket_is_for_its_owner_only_from_its_first_moment(commands, tmp_path, monkeypatch):
+async def test_the_socket_is_for_its_owner_only_from_its_first_moment(
+    commands: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     control = tmp_path / "control"
     seen = []
 
-    def mode():
+    def mode() -> Any:
         return stat.S_IMODE(control.stat().st_mode)
 
     class Watched(socket.socket):
-        def bind(self, address):
+        def bind(self, address: Any) -> None:
             super().bind(address)
             seen.append(mode())
 
-        def listen(self, *args):
+        def listen(self, *args: Any) -> Any:
             seen.append(mode())
             return super().listen(*args)
 
@@ -105,14 +110,14 @@ async def test_the_socket_is_for_its_owner_only_from_its_first_moment(commands, 
 
 
 @on_each_loop
-async def test_closing_removes_the_socket_file(commands, tmp_path):
+async def test_closing_removes_the_socket_file(commands: Any, tmp_path: Path) -> None:
     async with serving(commands, tmp_path):
         assert [file.name for file in tmp_path.iterdir()] == ["control"]
     assert list(tmp_path.iterdir()) == []
 
 
 @on_each_loop
-async def test_the_file_of_a_dead_daemon_is_replaced(commands, tmp_path):
+async def test_the_file_of_a_dead_daemon_is_replaced(commands: Any, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "control"))
         dead.listen()
@@ -121,7 +126,7 @@ async def test_the_file_of_a_dead_daemon_is_replaced(commands, tmp_path):
 
 
 @on_each_loop
-async def test_the_socket_of_a_live_daemon_is_refused_and_keeps_working(commands, tmp_path):
+async def test_the_socket_of_a_live_daemon_is_refused_and_keeps_working(commands: Any, tmp_path: Path) -> None:
     async with serving(commands, tmp_path) as path:
         with pytest.raises(OSError, match="another process listens there"):
             await ControlServer(path, Recorder()).start()
@@ -129,19 +134,19 @@ async def test_the_socket_of_a_live_daemon_is_refused_and_keeps_working(commands
 
 
 @pytest.mark.parametrize("line", [b"", b"flush a b c", b"stats now", b"FLUSH", b"stop", b" flush", b"\xff\x00"])
-def test_an_unknown_command_does_nothing_and_says_so(commands, line):
+def test_an_unknown_command_does_nothing_and_says_so(commands: Any, line: bytes) -> None:
     answer = json.loads(ControlProtocol(commands).answer(line))
     assert answer["usage"]
     assert answer["error"].startswith("unknown command: expected one of flush, stats")
     assert commands.flushed == []
 
 
-def test_a_line_typed_by_hand_may_end_in_cr(commands):
+def test_a_line_typed_by_hand_may_end_in_cr(commands: Any) -> None:
     assert ControlProtocol(commands).answer(b"flush\r") == b'{"flushed":7}\n'
 
 
 @on_each_loop
-async def test_a_command_over_the_limit_is_refused(commands, tmp_path):
+async def test_a_command_over_the_limit_is_refused(commands: Any, tmp_path: Path) -> None:
     async with serving(commands, tmp_path) as path:
         with pytest.raises(ControlError, match="at most"):
             await asyncio.to_thread(flush, path, b"m", b"x" * MAX_COMMAND)
@@ -149,7 +154,9 @@ async def test_a_command_over_the_limit_is_refused(commands, tmp_path):
 
 
 @on_each_loop
-async def test_a_command_that_fails_is_an_error_and_the_daemon_lives(commands, tmp_path, caplog):
+async def test_a_command_that_fails_is_an_error_and_the_daemon_lives(
+    commands: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     commands.told = {"not for json": {1, 2}}
     async with serving(commands, tmp_path) as path:
         with pytest.raises(ControlError, match="the command failed"):
@@ -159,7 +166,7 @@ async def test_a_command_that_fails_is_an_error_and_the_daemon_lives(commands, t
 
 
 @on_each_loop
-async def test_connections_over_the_limit_are_refused(commands, tmp_path):
+async def test_connections_over_the_limit_are_refused(commands: Any, tmp_path: Path) -> None:
     async with serving(commands, tmp_path, max_connections=1) as path:
         _, held = await asyncio.open_unix_connection(path)
         reader, writer = await asyncio.open_unix_connection(path)
@@ -169,7 +176,7 @@ async def test_connections_over_the_limit_are_refused(commands, tmp_path):
 
 
 @on_each_loop
-async def test_a_client_that_sends_no_command_is_cut_at_the_deadline(commands, tmp_path):
+async def test_a_client_that_sends_no_command_is_cut_at_the_deadline(commands: Any, tmp_path: Path) -> None:
     async with serving(commands, tmp_path, deadline=0.05) as path:
         reader, writer = await asyncio.open_unix_connection(path)
         with contextlib.suppress(ConnectionResetError):
@@ -177,7 +184,7 @@ async def test_a_client_that_sends_no_command_is_cut_at_the_deadline(commands, t
         writer.close()
 
 
-def test_without_a_daemon_the_client_says_so(tmp_path):
+def test_without_a_daemon_the_client_says_so(tmp_path: Path) -> None:
     path = str(tmp_path / "control")
     with pytest.raises(ControlError, match="does not exist"):
         stats(path)
@@ -187,13 +194,13 @@ def test_without_a_daemon_the_client_says_so(tmp_path):
         stats(path)
 
 
-def test_a_key_without_a_map_is_a_mistake_of_the_caller(tmp_path):
+def test_a_key_without_a_map_is_a_mistake_of_the_caller(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="belongs to a map"):
         flush(str(tmp_path / "control"), None, b"key")
 
 
 @pytest.fixture
-def answering(tmp_path):
+def answering(tmp_path: Path) -> Iterator[Any]:
     """Starts a daemon that says ``answer`` to whatever comes, and then closes or stays silent."""
     path = str(tmp_path / "control")
     listener = socket.socket(socket.AF_UNIX)
@@ -202,8 +209,8 @@ def answering(tmp_path):
     done = threading.Event()
     threads = []
 
-    def start(answer, close=True):
-        def run():
+    def start(answer: Any, close: bool = True) -> Any:
+        def run() -> None:
             sock, _ = listener.accept()
             with sock:
                 sock.recv(1000)
@@ -234,17 +241,17 @@ def answering(tmp_path):
         (b'{"error": "no"}\n', "no$"),
     ],
 )
-def test_a_strange_answer_is_an_error_that_says_what_is_wrong(answering, answer, complaint):
+def test_a_strange_answer_is_an_error_that_says_what_is_wrong(answering: Any, answer: bytes, complaint: str) -> None:
     with pytest.raises(ControlError, match=complaint):
         stats(answering(answer))
 
 
-def test_a_flush_without_a_count_is_an_error(answering):
+def test_a_flush_without_a_count_is_an_error(answering: Any) -> None:
     with pytest.raises(ControlError, match="no count"):
         flush(answering(b'{"flushed": "all"}\n'))
 
 
-def test_a_silent_daemon_is_given_up_at_the_timeout(answering):
+def test_a_silent_daemon_is_given_up_at_the_timeout(answering: Any) -> None:
     with pytest.raises(ControlError, match=r"within 0\.2 seconds"):
         stats(answering(b'{"stats": ', close=False), timeout=0.2)
 
@@ -255,12 +262,12 @@ def test_a_silent_daemon_is_given_up_at_the_timeout(answering):
 class Slow:
     """A console whose queries end when they are told to."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.go_on = asyncio.Event()
         self.ended = asyncio.Event()
         self.cancelled = False
 
-    async def query(self, name, key):
+    async def query(self, name: Any, key: Any) -> Any:
         try:
             await self.go_on.wait()
             if key == b"bad":
@@ -274,7 +281,7 @@ class Slow:
 
 
 @on_each_loop
-async def test_others_are_answered_while_one_answer_takes_a_while(commands, tmp_path):
+async def test_others_are_answered_while_one_answer_takes_a_while(commands: Any, tmp_path: Path) -> None:
     slow = Slow()
     async with serving(commands, tmp_path, console=slow) as path:
         reader, writer = await asyncio.open_unix_connection(path)
@@ -286,7 +293,7 @@ async def test_others_are_answered_while_one_answer_takes_a_while(commands, tmp_
 
 
 @on_each_loop
-async def test_a_client_that_has_said_all_still_gets_its_answer(commands, tmp_path):
+async def test_a_client_that_has_said_all_still_gets_its_answer(commands: Any, tmp_path: Path) -> None:
     slow = Slow()
     async with serving(commands, tmp_path, console=slow) as path:
         reader, writer = await asyncio.open_unix_connection(path)
@@ -298,8 +305,9 @@ async def test_a_client_that_has_said_all_still_gets_its_answer(commands, tmp_pa
         writer.close()
 
 
+@pytest.mark.slow
 @on_each_loop
-async def test_an_answer_that_nobody_waits_for_any_more_is_cancelled(commands, tmp_path):
+async def test_an_answer_that_nobody_waits_for_any_more_is_cancelled(commands: Any, tmp_path: Path) -> None:
     slow = Slow()
     async with serving(commands, tmp_path, console=slow) as path:
         _, writer = await asyncio.open_unix_connection(path)
@@ -311,7 +319,7 @@ async def test_an_answer_that_nobody_waits_for_any_more_is_cancelled(commands, t
 
 
 @on_each_loop
-async def test_what_is_under_way_ends_with_the_server_and_with_the_deadline(commands, tmp_path):
+async def test_what_is_under_way_ends_with_the_server_and_with_the_deadline(commands: Any, tmp_path: Path) -> None:
     slow, late = Slow(), Slow()
     async with serving(commands, tmp_path, console=slow) as path:
         _, writer = await asyncio.open_unix_connection(path)
@@ -329,7 +337,9 @@ async def test_what_is_under_way_ends_with_the_server_and_with_the_deadline(comm
     writer.close()
 
 
-async def test_an_answer_that_fails_is_logged_and_not_told(commands, tmp_path, caplog):
+async def test_an_answer_that_fails_is_logged_and_not_told(
+    commands: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     slow = Slow()
     slow.go_on.set()
     async with serving(commands, tmp_path, console=slow) as path:

@@ -8,6 +8,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -20,6 +21,7 @@ from vmaild.config.section import Problems
 from vmaild.directory import Counters, PoolStatus, ServerStatus
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import NODATA, NOT_FOUND, Request, Status, found
+from vmaild.manual import FOLDER
 from vmaild.maps import MapCounters, Maps
 from vmaild.maps.counters import FlightCounters
 from vmaild.server import Latency, ServerCounters
@@ -28,23 +30,23 @@ from vmaild.wire import socketmap
 
 ALIAS = "virtual_alias_maps"
 MAILBOX = "virtual_mailbox_maps"
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = (FOLDER / "vmaild-metrics.7").read_text()
 
 
 class Clock:
     """Seconds that pass when told to."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.now = 1000.0
 
-    def __call__(self):
+    def __call__(self) -> Any:
         return self.now
 
 
 class Daemon:
     """The four parts, of which only the cache is real."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.clock = Clock()
         settings = CacheSettings(max_entries=300, max_negative_entries=20)
         self.cache = Cache(settings, clock=self.clock, jitter=lambda: 0.0)
@@ -72,31 +74,31 @@ class Daemon:
         self.directory = SimpleNamespace(counters=Counters(), status=lambda: self.status)
         self.metrics = Metrics(cache=self.cache, server=self.server, directory=self.directory, maps=self.maps)
 
-    def samples(self):
+    def samples(self) -> Any:
         """Every sample of the exposition: name and labels, as they are written, to value."""
         return dict(
-            re.fullmatch(r"(.+?) ([^ ]+)", line).groups()
+            re.fullmatch(r"(.+?) ([^ ]+)", line).groups()  # type: ignore[misc]
             for line in self.metrics.exposition().decode().splitlines()
             if not line.startswith("#")
         )
 
-    def value(self, sample):
+    def value(self, sample: Any) -> Any:
         return float(self.samples()[f"vmaild_{sample}"])
 
-    def families(self):
+    def families(self) -> Any:
         return list(text_string_to_metric_families(self.metrics.exposition().decode()))
 
-    def hit(self, name=ALIAS, status=Status.FOUND, *, stale=False):
+    def hit(self, name: Any = ALIAS, status: Any = Status.FOUND, *, stale: bool = False) -> None:
         """What the server does on the hot path."""
         self.cache.tally(name, status, stale=stale).hits += 1
 
 
 @pytest.fixture
-def daemon():
+def daemon() -> Any:
     return Daemon()
 
 
-def distinct_numbers(counters, first):
+def distinct_numbers(counters: Any, first: Any) -> Any:
     """Gives every integer field of ``counters`` a number of its own; returns them by field."""
     numbers = {}
     for number, field in enumerate(fields(counters), first):
@@ -114,7 +116,7 @@ def distinct_numbers(counters, first):
         ("directory", Counters, {}),
     ],
 )
-def test_every_counter_of_a_part_is_exported(daemon, part, counters, of_its_own):
+def test_every_counter_of_a_part_is_exported(daemon: Any, part: str, counters: Any, of_its_own: Any) -> None:
     numbers = distinct_numbers(getattr(daemon, part).counters, 70001)
     exported = [float(value) for value in daemon.samples().values() if 70001 <= float(value) < 80000]
     assert sorted(exported) == sorted(numbers.values())
@@ -142,12 +144,12 @@ def test_every_counter_of_a_part_is_exported(daemon, part, counters, of_its_own)
         ("directory", "check_failures", "ldap_check_failures_total"),
     ],
 )
-def test_a_counter_is_exported_under_its_own_name(daemon, part, field, sample):
+def test_a_counter_is_exported_under_its_own_name(daemon: Any, part: str, field: str, sample: str) -> None:
     setattr(getattr(daemon, part).counters, field, 12345)
     assert daemon.value(sample) == 12345
 
 
-def test_failures_are_told_by_kind_and_every_kind_is_there_from_the_start(daemon):
+def test_failures_are_told_by_kind_and_every_kind_is_there_from_the_start(daemon: Any) -> None:
     assert daemon.value('ldap_failures_total{kind="timeout"}') == 0
     daemon.directory.counters.failures["timeout"] += 3
     daemon.directory.counters.failures["new_kind"] += 1
@@ -158,7 +160,7 @@ def test_failures_are_told_by_kind_and_every_kind_is_there_from_the_start(daemon
     assert daemon.value('ldap_connect_failures_total{kind="timeout"}') == 0
 
 
-def test_lookups_are_those_of_the_hot_path_and_those_of_the_maps(daemon):
+def test_lookups_are_those_of_the_hot_path_and_those_of_the_maps(daemon: Any) -> None:
     for _ in range(5):
         daemon.hit()
     daemon.maps.counters[ALIAS].found = 2
@@ -172,14 +174,14 @@ def test_lookups_are_those_of_the_hot_path_and_those_of_the_maps(daemon):
     assert daemon.value(f'lookups_total{{map="{UNKNOWN_MAP}",status="permanent"}}') == 6
 
 
-async def test_an_answer_that_the_maps_got_from_the_cache_is_one_lookup(daemon):
+async def test_an_answer_that_the_maps_got_from_the_cache_is_one_lookup(daemon: Any) -> None:
     """Maps as they are, with a directory that is down: a stale answer, then one on the hot path."""
 
     class Down:
         schema = None
         search_time = 0.0
 
-        def begin(self, search, end, done):
+        def begin(self, search: Any, end: Any, done: Any) -> None:
             done(DirectoryFailure("down"))
 
     groups = read_maps("courier", {}, Common("o=hosting"), Problems("f.toml")).groups
@@ -197,7 +199,7 @@ async def test_an_answer_that_the_maps_got_from_the_cache_is_one_lookup(daemon):
     await maps.close()
 
 
-def test_fresh_and_stale_hits_are_samples_of_their_own_and_one_kind_of_lookup(daemon):
+def test_fresh_and_stale_hits_are_samples_of_their_own_and_one_kind_of_lookup(daemon: Any) -> None:
     daemon.hit(status=Status.NOT_FOUND)
     daemon.hit(status=Status.NOT_FOUND)
     daemon.hit(status=Status.NOT_FOUND, stale=True)
@@ -206,7 +208,7 @@ def test_fresh_and_stale_hits_are_samples_of_their_own_and_one_kind_of_lookup(da
     assert daemon.value(f'lookups_total{{map="{ALIAS}",status="not_found"}}') == 3
 
 
-def test_records_are_counted_by_whether_an_entry_was_found(daemon):
+def test_records_are_counted_by_whether_an_entry_was_found(daemon: Any) -> None:
     daemon.cache.store(b"0 a@d.example", [NOT_FOUND, NOT_FOUND], None)
     daemon.cache.store(b"0 b@d.example", [NODATA, b"d.example/b/"], None)
     daemon.cache.store(b"0 c@d.example", [b"x@d.example", NOT_FOUND], None)
@@ -217,14 +219,14 @@ def test_records_are_counted_by_whether_an_entry_was_found(daemon):
     assert daemon.value("lookups_in_flight") == 6
 
 
-def test_evictions_are_told_by_kind_and_reason_and_every_kind_is_there_from_the_start(daemon):
+def test_evictions_are_told_by_kind_and_reason_and_every_kind_is_there_from_the_start(daemon: Any) -> None:
     assert daemon.value('cache_evictions_total{kind="derived",reason="size"}') == 0
     for n in range(30):
         daemon.cache.store(b"0 %d@d.example" % n, [NOT_FOUND], None)
     assert daemon.value('cache_evictions_total{kind="negative",reason="entries"}') == 10
 
 
-def test_the_memory_of_the_cache_is_told_by_kind_with_its_bound(daemon):
+def test_the_memory_of_the_cache_is_told_by_kind_with_its_bound(daemon: Any) -> None:
     daemon.cache.store(b"0 a@d.example", [b"x" * 10_000], None)
     daemon.cache.store(b"0 b@d.example", [b"y" * 20_000], None, derived=True)
     daemon.cache.store(b"0 c@d.example" + b"c" * 9000, [NOT_FOUND], None)
@@ -235,7 +237,7 @@ def test_the_memory_of_the_cache_is_told_by_kind_with_its_bound(daemon):
     assert daemon.value("cache_bytes_max") == 256 * 1024 * 1024
 
 
-def test_refusals_of_a_map_stand_under_its_name(daemon):
+def test_refusals_of_a_map_stand_under_its_name(daemon: Any) -> None:
     daemon.maps.counters[ALIAS].canary_refusals = 4
     daemon.maps.counters[MAILBOX].data_errors = 5
     assert daemon.value(f'canary_refusals_total{{map="{ALIAS}"}}') == 4
@@ -244,7 +246,7 @@ def test_refusals_of_a_map_stand_under_its_name(daemon):
     assert daemon.value(f'canaries_missing{{map="{MAILBOX}"}}') == 0
 
 
-def test_latency_is_a_cumulative_histogram_in_seconds(daemon):
+def test_latency_is_a_cumulative_histogram_in_seconds(daemon: Any) -> None:
     for seconds in (0.000009, 0.0009, 0.001, 0.3, 60.0):
         daemon.server.lookup_latency.observe(seconds)
     assert daemon.value('lookup_seconds_bucket{le="1e-05"}') == 1
@@ -259,7 +261,7 @@ def test_latency_is_a_cumulative_histogram_in_seconds(daemon):
     assert len(buckets) == len(LATENCY_BOUNDS) + 1
 
 
-def test_each_server_of_the_directory_has_its_state(daemon):
+def test_each_server_of_the_directory_has_its_state(daemon: Any) -> None:
     assert daemon.value('ldap_server_up{server="ldap://one"}') == 1
     assert daemon.value('ldap_server_up{server="ldap://two"}') == 0
     assert daemon.value('ldap_server_current{server="ldap://two"}') == 0
@@ -270,13 +272,18 @@ def test_each_server_of_the_directory_has_its_state(daemon):
     assert daemon.value("connections") == 17
 
 
-def test_process_metrics_are_on_a_registry_of_the_daemons_own(daemon):
+def test_process_metrics_are_on_a_registry_of_the_daemons_own(daemon: Any) -> None:
     other = Daemon()
     assert other.metrics.registry is not daemon.metrics.registry
     assert float(daemon.samples()["process_resident_memory_bytes"]) > 1_000_000
 
 
-def test_names_follow_the_rules_of_prometheus(daemon):
+def test_each_metric_is_there_once(daemon: Any) -> None:
+    names = [family.name for family in daemon.metrics.collect()]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_names_follow_the_rules_of_prometheus(daemon: Any) -> None:
     families = [family for family in daemon.families() if family.name.startswith("vmaild_")]
     assert len({family.name for family in families}) == len(families)
     for family in families:
@@ -290,7 +297,7 @@ def test_names_follow_the_rules_of_prometheus(daemon):
             assert sample.name.endswith("_total") == (family.type == "counter")
 
 
-def test_the_table_in_the_readme_names_every_metric_with_its_labels(daemon):
+def test_the_manual_page_names_every_metric_with_its_labels(daemon: Any) -> None:
     daemon.hit()
     exported = {}
     for family in daemon.families():
@@ -300,12 +307,12 @@ def test_the_table_in_the_readme_names_every_metric_with_its_labels(daemon):
             exported[name] = (family.type, labels)
     documented = {
         name: (kind, set(re.findall(r"\w+", labels)))
-        for name, kind, labels in re.findall(r"^\| `(vmaild_\w+)` \| (\w+) \| ([^|]*) \|", README, re.MULTILINE)
+        for name, kind, labels in re.findall(r"^\.It Li (vmaild_\w+) Pq (\w+);?(.*)$", PAGE, re.MULTILINE)
     }
     assert documented == exported
 
 
-def test_stats_hold_the_same_numbers_as_json(daemon):
+def test_stats_hold_the_same_numbers_as_json(daemon: Any) -> None:
     daemon.maps.counters[ALIAS].found = 2
     daemon.directory.counters.failures["timeout"] += 3
     daemon.server.counters.accepted = 8
@@ -321,7 +328,7 @@ def test_stats_hold_the_same_numbers_as_json(daemon):
     assert [server["uri"] for server in stats["directory"]["servers"]] == ["ldap://one", "ldap://two"]
 
 
-def test_the_start_time_is_told_where_only_processes_are_seen_in_proc(tmp_path):
+def test_the_start_time_is_told_where_only_processes_are_seen_in_proc(tmp_path: Path) -> None:
     """As the unit's ``ProcSubset=pid`` has it: no /proc/stat, which prometheus_client reads the time of boot from."""
     (tmp_path / str(os.getpid())).symlink_to(f"/proc/{os.getpid()}")
     registry = CollectorRegistry()

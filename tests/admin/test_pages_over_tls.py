@@ -7,6 +7,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def trusting(authority: Authority) -> ssl.SSLContext:
 
 
 @contextlib.asynccontextmanager
-async def connected(server, context: ssl.SSLContext | None) -> AsyncIterator[tuple]:
+async def connected(server: Any, context: ssl.SSLContext | None) -> AsyncIterator[tuple[Any, ...]]:
     """A connection to the server: over TLS, or plain without a context."""
     address = server.addresses[0]
     name = "localhost" if context else None
@@ -53,20 +54,22 @@ async def connected(server, context: ssl.SSLContext | None) -> AsyncIterator[tup
             await writer.wait_closed()
 
 
-async def fetch(server, context: ssl.SSLContext | None, request: bytes = REQUEST) -> bytes:
+async def fetch(server: Any, context: ssl.SSLContext | None, request: bytes = REQUEST) -> bytes:
     async with connected(server, context) as (reader, writer):
         writer.write(request)
-        return await read_to_end(reader)
+        return await read_to_end(reader)  # type: ignore[no-any-return]
 
 
-async def peer(server, context: ssl.SSLContext) -> bytes:
+async def peer(server: Any, context: ssl.SSLContext) -> bytes:
     """The certificate that the server shows now."""
     async with connected(server, context) as (_, writer):
-        return writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        return writer.get_extra_info("ssl_object").getpeercert(binary_form=True)  # type: ignore[no-any-return]
 
 
 @on_each_loop
-async def test_a_page_is_whole_and_the_connection_ends_as_tls_has_it(certificate, trusting, tmp_path):
+async def test_a_page_is_whole_and_the_connection_ends_as_tls_has_it(
+    certificate: ServerCertificate, trusting: ssl.SSLContext, tmp_path: Path
+) -> None:
     body = b"m 1\n" * 200_000
     for address in (None, UnixAddress(str(tmp_path / "pages"))):
         async with serving(address, certificate=certificate, metrics=lambda: body) as server:
@@ -76,20 +79,24 @@ async def test_a_page_is_whole_and_the_connection_ends_as_tls_has_it(certificate
 
 
 @on_each_loop
-async def test_what_follows_a_request_does_not_cost_the_response(certificate, trusting):
+async def test_what_follows_a_request_does_not_cost_the_response(
+    certificate: ServerCertificate, trusting: ssl.SSLContext
+) -> None:
     async with serving(certificate=certificate) as server:
         assert status_of(await fetch(server, trusting, REQUEST + b"x" * 100_000)) == 200
 
 
 @on_each_loop
-async def test_a_client_without_tls_gets_nothing_and_others_are_served(certificate, trusting):
+async def test_a_client_without_tls_gets_nothing_and_others_are_served(
+    certificate: ServerCertificate, trusting: ssl.SSLContext
+) -> None:
     async with serving(certificate=certificate) as server:
         assert b"m 1" not in await fetch(server, None)
         assert status_of(await fetch(server, trusting)) == 200
 
 
 @on_each_loop
-async def test_old_versions_of_tls_are_refused(certificate, trusting):
+async def test_old_versions_of_tls_are_refused(certificate: ServerCertificate, trusting: ssl.SSLContext) -> None:
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         trusting.maximum_version = ssl.TLSVersion.TLSv1_1
     trusting.set_ciphers("DEFAULT:@SECLEVEL=0")
@@ -100,8 +107,8 @@ async def test_old_versions_of_tls_are_refused(certificate, trusting):
 
 @on_each_loop
 async def test_a_client_that_begins_no_handshake_holds_its_place_until_the_deadline_only(
-    certificate, trusting, monkeypatch
-):
+    certificate: ServerCertificate, trusting: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(acceptor, "HANDSHAKE", 0.3)
     async with serving(certificate=certificate, max_connections=1, deadline=0.3) as server:
         # One for each place, those of the turned away, and some who wait for one.
@@ -118,7 +125,9 @@ async def test_a_client_that_begins_no_handshake_holds_its_place_until_the_deadl
 
 
 @on_each_loop
-async def test_closing_does_not_wait_for_handshakes(certificate, monkeypatch):
+async def test_closing_does_not_wait_for_handshakes(
+    certificate: ServerCertificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(acceptor, "HAND_OVER", 0.05)
     monkeypatch.setattr(acceptor, "HANDSHAKE", SECONDS * 2)
     async with serving(certificate=certificate) as server:
@@ -130,14 +139,16 @@ async def test_closing_does_not_wait_for_handshakes(certificate, monkeypatch):
 
 
 @on_each_loop
-async def test_too_many_are_told_so(certificate, trusting):
+async def test_too_many_are_told_so(certificate: ServerCertificate, trusting: ssl.SSLContext) -> None:
     async with serving(certificate=certificate, max_connections=1) as server, connected(server, trusting):
         response = await fetch(server, trusting, b"")
     assert status_of(response) == 503
 
 
 @on_each_loop
-async def test_another_certificate_and_token_are_used_on_the_same_socket(authority, certificate, trusting):
+async def test_another_certificate_and_token_are_used_on_the_same_socket(
+    authority: Authority, certificate: ServerCertificate, trusting: ssl.SSLContext
+) -> None:
     other = read_certificate(*authority.issue("/CN=localhost", "DNS:localhost"))
     async with serving(certificate=certificate) as server:
         address = server.addresses
@@ -157,7 +168,7 @@ async def test_another_certificate_and_token_are_used_on_the_same_socket(authori
         assert status_of(await fetch(server, None)) == 200
 
 
-def test_other_files_or_another_owner_need_another_socket():
+def test_other_files_or_another_owner_need_another_socket() -> None:
     async def tell() -> None:
         async with serving() as server:
             same = server.settings

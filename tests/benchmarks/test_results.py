@@ -151,7 +151,7 @@ def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
     ],
 )
 def test_an_aim_is_kept_or_missed(bounds: dict[str, float], text: str, missed: bool) -> None:
-    aim = Aim("", "rcpt", 1, "mine", "other", **bounds)  # type: ignore[arg-type]
+    aim = Aim("", "rcpt", 1, "mine", "other", **bounds)
     rows = Rows()
     rows.add("rcpt", "mine", 1, {"rate": 4.0})
     rows.add("rcpt", "other", 1, {"rate": 2.0})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self, loop: FakeTimeLoop) -> None:
         super().__init__()
         self._loop = loop
@@ -47,6 +47,6 @@ def in_fake_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[...
     def in_loop(*args: object, **kwargs: object) -> None:
         run(test(*args, **kwargs))
 
-    del in_loop.__wrapped__  # type: ignore[attr-defined]
+    del in_loop.__wrapped__
     in_loop.__signature__ = inspect.signature(test)  # type: ignore[attr-defined]
     return in_loop

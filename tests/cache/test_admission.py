@@ -24,7 +24,7 @@ class Clock:
 
 
 def new_cache(entries: int = 1000, **settings: float) -> Cache:
-    return Cache(CacheSettings(max_entries=entries, **settings), clock=Clock())  # type: ignore[arg-type]
+    return Cache(CacheSettings(max_entries=entries, **settings), clock=Clock())
 
 
 def ask(cache: Cache, key: bytes, *, place: int = 0, derived: bool = False) -> bool:
@@ -42,7 +42,7 @@ def held(cache: Cache, keys: list[bytes]) -> int:
 
 
 @pytest.mark.parametrize("again", ["answered from the cache", "renewed", "came back"])
-def test_a_scan_leaves_what_was_asked_for_twice(again):
+def test_a_scan_leaves_what_was_asked_for_twice(again: str) -> None:
     cache = new_cache()
     wanted = [b"0 wanted%d" % n for n in range(400)]
     for key in wanted:
@@ -63,7 +63,7 @@ def test_a_scan_leaves_what_was_asked_for_twice(again):
     assert len(cache) == 1000
 
 
-def test_what_is_asked_for_once_goes_first():
+def test_what_is_asked_for_once_goes_first() -> None:
     cache = new_cache()
     once = [b"0 once%d" % n for n in range(400)]
     for key in once:
@@ -74,7 +74,7 @@ def test_what_is_asked_for_once_goes_first():
     assert +cache.counters.evictions == {("new", "entries"): 1400}
 
 
-def test_the_maps_that_one_message_asks_are_one_use_of_an_address():
+def test_the_maps_that_one_message_asks_are_one_use_of_an_address() -> None:
     """smtpd asks the alias map and the mailbox map for each RCPT TO: a scan must not pass for what is wanted."""
     cache = new_cache()
     wanted = [b"0 wanted%d" % n for n in range(400)]
@@ -86,7 +86,7 @@ def test_the_maps_that_one_message_asks_are_one_use_of_an_address():
     assert held(cache, wanted) >= 395
 
 
-def test_what_completes_a_record_is_no_second_use():
+def test_what_completes_a_record_is_no_second_use() -> None:
     cache = new_cache(10)
     record = cache.store(b"0 key", [OLD, None], None)
     cache.complete(record, [OLD, NODATA], None)
@@ -95,7 +95,7 @@ def test_what_completes_a_record_is_no_second_use():
     assert cache.get(b"0 key") is None
 
 
-def test_what_is_not_wanted_any_more_leaves_main():
+def test_what_is_not_wanted_any_more_leaves_main() -> None:
     cache = new_cache()
     before = [b"0 before%d" % n for n in range(900)]
     after = [b"0 after%d" % n for n in range(900)]
@@ -108,7 +108,7 @@ def test_what_is_not_wanted_any_more_leaves_main():
     assert held(cache, after) > 500
 
 
-def test_answers_by_a_catch_all_push_out_no_address():
+def test_answers_by_a_catch_all_push_out_no_address() -> None:
     """In the field: 40,000 RCPT TO for a catch-all, and 1,000 of 1,000 addresses were TEMP when LDAP failed then."""
     cache = new_cache(20_000)
     real = [b"0 real%d@d.example" % n for n in range(1000)]
@@ -120,7 +120,7 @@ def test_answers_by_a_catch_all_push_out_no_address():
     assert cache.counts[True] == 20_000, "they may use what is free"
 
 
-def test_answers_by_a_catch_all_go_when_others_want_the_room():
+def test_answers_by_a_catch_all_go_when_others_want_the_room() -> None:
     cache = new_cache()
     for n in range(5000):
         ask(cache, b"0 made-up%d" % n, derived=True)
@@ -131,7 +131,7 @@ def test_answers_by_a_catch_all_go_when_others_want_the_room():
     assert sum(cache.get(b"0 made-up%d" % n) is not None for n in range(5000)) == 1000 * DERIVED_SHARE
 
 
-def test_a_catch_all_s_answers_have_their_share_of_the_bytes_too():
+def test_a_catch_all_s_answers_have_their_share_of_the_bytes_too() -> None:
     cache = new_cache(10_000_000, max_size=4 * MIB)
     real = [b"0 real%d" % n for n in range(5000)]
     for key in real:
@@ -145,7 +145,7 @@ def test_a_catch_all_s_answers_have_their_share_of_the_bytes_too():
     assert cache.sizes["derived"] < 4 * MIB * DERIVED_SHARE < sizes["derived"]
 
 
-def test_asked_for_again_a_made_up_address_stays_longer_than_the_others():
+def test_asked_for_again_a_made_up_address_stays_longer_than_the_others() -> None:
     cache = new_cache(100)
     for _ in range(2):
         ask(cache, b"0 list+tag@d.example", derived=True)
@@ -154,7 +154,7 @@ def test_asked_for_again_a_made_up_address_stays_longer_than_the_others():
     assert cache.get(b"0 list+tag@d.example") is not None
 
 
-def test_room_is_made_with_a_bounded_amount_of_work():
+def test_room_is_made_with_a_bounded_amount_of_work() -> None:
     """All were asked for twice: what comes then is not kept until they have been moved, some with each."""
     cache = new_cache(10 * WORK)
     for _ in range(2):
@@ -171,7 +171,7 @@ def test_room_is_made_with_a_bounded_amount_of_work():
     assert cache.counts[True] == 10 * WORK
 
 
-def test_the_hit_ratio_of_real_addresses_under_a_scan_is_that_without():
+def test_the_hit_ratio_of_real_addresses_under_a_scan_is_that_without() -> None:
     rng = random.Random(1)
     weights = list(itertools.accumulate(1 / (n + 1) ** 0.9 for n in range(20_000)))
 
@@ -190,7 +190,7 @@ def test_the_hit_ratio_of_real_addresses_under_a_scan_is_that_without():
     assert ratio(0.5) > 0.53
 
 
-def test_ten_thousand_answers_of_one_second_are_renewed_at_twice_the_mean_rate_at_most():
+def test_ten_thousand_answers_of_one_second_are_renewed_at_twice_the_mean_rate_at_most() -> None:
     """All are asked for all the time, so that each is searched for again when its time comes."""
     rng, ttl, count = random.Random(1), 300.0, 10_000
     clock = Clock()
@@ -217,13 +217,13 @@ def test_ten_thousand_answers_of_one_second_are_renewed_at_twice_the_mean_rate_a
     assert max(searches.values()) <= 2 * mean
 
 
-def test_few_answers_of_one_second_keep_their_life():
+def test_few_answers_of_one_second_keep_their_life() -> None:
     cache = Cache(CacheSettings(ttl=300), clock=Clock())
     records = [cache.store(b"0 %d" % n, [OLD], None) for n in range(BURST)]
     assert min(record.expires_at for record in records) >= 269
 
 
-def test_negative_records_that_are_asked_for_again_outlive_a_flood():
+def test_negative_records_that_are_asked_for_again_outlive_a_flood() -> None:
     cache = new_cache(max_negative_entries=100)
     for _ in range(2):
         for n in range(20):

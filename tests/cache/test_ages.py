@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -45,20 +46,20 @@ def serves(cache: Cache, record: Record, later: float) -> list[bool]:
     ],
 )
 @in_fake_time
-async def test_a_record_is_good_for_as_long_as_the_least_certain_of_its_answers(known, life):
+async def test_a_record_is_good_for_as_long_as_the_least_certain_of_its_answers(known: Any, life: int) -> None:
     record = new_cache().store(KEY, known, None)
     assert record.expires_at - now() == pytest.approx(life, abs=0.13)
     assert record.refresh_at - now() == pytest.approx(life * 0.9, abs=0.13)
 
 
 @in_fake_time
-async def test_data_errors_are_never_remembered_for_longer_than_a_not_found():
+async def test_data_errors_are_never_remembered_for_longer_than_a_not_found() -> None:
     record = new_cache(CacheSettings(negative_ttl=2, failure_recheck=5)).store(KEY, (BAD, NOT_FOUND), None)
     assert record.expires_at - now() == pytest.approx(2, abs=0.13)
 
 
 @in_fake_time
-async def test_all_maps_of_a_record_serve_up_to_the_same_moment():
+async def test_all_maps_of_a_record_serve_up_to_the_same_moment() -> None:
     cache = new_cache()
     record = cache.store(KEY, (OLD, NOT_FOUND, NODATA), None)
     assert serves(cache, record, 26.8) == [True] * 3
@@ -67,7 +68,7 @@ async def test_all_maps_of_a_record_serve_up_to_the_same_moment():
 
 @pytest.mark.parametrize(("known", "life", "stale"), [(OLD, 300, 1000), (NODATA, 300, 1000), (NOT_FOUND, 30, 30)])
 @in_fake_time
-async def test_a_stale_answer_is_usable_for_its_time_and_not_longer(known: Known, life: float, stale: float):
+async def test_a_stale_answer_is_usable_for_its_time_and_not_longer(known: Known, life: float, stale: float) -> None:
     cache = new_cache()
     record = cache.store(KEY, (known,), None)
     assert cache.usable(record, known, now() + life + stale - 0.2)
@@ -76,7 +77,7 @@ async def test_a_stale_answer_is_usable_for_its_time_and_not_longer(known: Known
 
 @pytest.mark.parametrize("known", [BAD, None])
 @in_fake_time
-async def test_what_could_not_be_used_is_no_stale_answer(known):
+async def test_what_could_not_be_used_is_no_stale_answer(known: Any) -> None:
     cache = new_cache()
     record = cache.store(KEY, (known, OLD), None)
     assert not cache.usable(record, known, now() + 400)
@@ -85,14 +86,14 @@ async def test_what_could_not_be_used_is_no_stale_answer(known):
 
 
 @in_fake_time
-async def test_stale_ttl_bounds_a_stale_not_found_too():
+async def test_stale_ttl_bounds_a_stale_not_found_too() -> None:
     cache = new_cache(CacheSettings(negative_ttl=30, stale_ttl=0))
     record = cache.store(KEY, (NOT_FOUND,), None)
     assert not cache.usable(record, NOT_FOUND, now() + 30.1)
 
 
 @in_fake_time
-async def test_a_record_that_is_put_off_serves_for_the_recheck_time():
+async def test_a_record_that_is_put_off_serves_for_the_recheck_time() -> None:
     cache = new_cache()
     record = cache.store(KEY, (OLD,), None)
     await asyncio.sleep(301)
@@ -102,7 +103,7 @@ async def test_a_record_that_is_put_off_serves_for_the_recheck_time():
 
 
 @in_fake_time
-async def test_a_record_that_left_the_cache_is_not_brought_back_by_a_failure():
+async def test_a_record_that_left_the_cache_is_not_brought_back_by_a_failure() -> None:
     cache = new_cache()
     record = cache.store(KEY, (OLD,), None)
     cache.forget(KEY)
@@ -112,14 +113,14 @@ async def test_a_record_that_left_the_cache_is_not_brought_back_by_a_failure():
 
 @pytest.mark.parametrize(("jitter", "life"), [(0.0, 300), (0.5, 285), (0.9999, 270)])
 @in_fake_time
-async def test_lives_are_shortened_by_up_to_a_tenth(jitter, life):
+async def test_lives_are_shortened_by_up_to_a_tenth(jitter: float, life: int) -> None:
     record = new_cache(jitter=jitter).store(KEY, (OLD,), None)
     assert record.expires_at - now() == pytest.approx(life, abs=0.13)
     assert record.refresh_at - now() == pytest.approx(life * 0.9, abs=0.13)
 
 
 @in_fake_time
-async def test_records_stored_together_expire_apart():
+async def test_records_stored_together_expire_apart() -> None:
     cache = Cache(SETTINGS, clock=asyncio.get_running_loop().time)
     ends = [cache.store(b"0 %d" % n, (OLD,), None).expires_at - now() for n in range(100)]
     assert 270 <= min(ends) < 280 < 290 < max(ends) <= 300
@@ -127,7 +128,9 @@ async def test_records_stored_together_expire_apart():
 
 @pytest.mark.parametrize(("known", "left"), [((OLD, NODATA), 200), ((OLD, NOT_FOUND), 30), ((OLD, BAD), 5)])
 @in_fake_time
-async def test_a_completed_record_keeps_its_age_and_lasts_no_longer_than_what_it_now_knows(known, left):
+async def test_a_completed_record_keeps_its_age_and_lasts_no_longer_than_what_it_now_knows(
+    known: Any, left: int
+) -> None:
     cache = new_cache()
     record = cache.store(KEY, (OLD, None), "more")
     await asyncio.sleep(100)
@@ -141,7 +144,7 @@ async def test_a_completed_record_keeps_its_age_and_lasts_no_longer_than_what_it
 
 
 @in_fake_time
-async def test_a_forgotten_record_no_longer_serves_wherever_it_is_held():
+async def test_a_forgotten_record_no_longer_serves_wherever_it_is_held() -> None:
     cache = new_cache()
     records = [cache.store(b"0 %d" % n, (OLD,), None) for n in range(3)]
     cache.forget(b"0 0")
@@ -152,7 +155,7 @@ async def test_a_forgotten_record_no_longer_serves_wherever_it_is_held():
 
 
 @in_fake_time
-async def test_a_replaced_record_no_longer_serves():
+async def test_a_replaced_record_no_longer_serves() -> None:
     cache = new_cache()
     before = cache.store(KEY, (OLD,), None)
     after = cache.store(KEY, (b"new",), None)
@@ -161,20 +164,20 @@ async def test_a_replaced_record_no_longer_serves():
 
 
 @in_fake_time
-async def test_a_map_that_a_record_forgets_is_asked_anew_and_the_others_still_serve():
+async def test_a_map_that_a_record_forgets_is_asked_anew_and_the_others_still_serve() -> None:
     cache = new_cache()
     record = cache.store(KEY, (OLD, NOT_FOUND), "more").without(1)
     assert (record.known, record.more) == ((OLD, None), None)
     assert serves(cache, record, 20)[0]
 
 
-def test_a_reply_is_what_the_record_knows():
+def test_a_reply_is_what_the_record_knows() -> None:
     assert reply_of(OLD) == found(b"old")
     assert reply_of(NODATA) is NODATA
     assert reply_of(BAD).status is Status.TEMPORARY
 
 
-def test_answers_are_counted_by_map_status_and_staleness():
+def test_answers_are_counted_by_map_status_and_staleness() -> None:
     cache = Cache()
     cache.tally("a", Status.FOUND, stale=False).hits += 1
     cache.tally("a", Status.FOUND, stale=True).hits += 1

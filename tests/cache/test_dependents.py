@@ -22,7 +22,7 @@ from vmaild.directory import UuidSet
 ENTRY = of_entry(uuid.UUID(int=7).bytes)
 
 
-def test_what_depends_on_an_entry_is_told_once():
+def test_what_depends_on_an_entry_is_told_once() -> None:
     dependents = Dependents(lambda key: True)
     dependents.add(ENTRY, b"one", 1)
     dependents.add(ENTRY, b"two", 1)
@@ -32,7 +32,7 @@ def test_what_depends_on_an_entry_is_told_once():
     assert dependents.take(ENTRY) == []
 
 
-def test_who_has_seen_what_is_there_now_is_left_alone():
+def test_who_has_seen_what_is_there_now_is_left_alone() -> None:
     dependents = Dependents(lambda key: True)
     dependents.add(ENTRY, b"old", 1)
     dependents.add(ENTRY, b"new", 2)
@@ -41,7 +41,7 @@ def test_who_has_seen_what_is_there_now_is_left_alone():
     assert dependents.take(ENTRY, 3) == [b"new"]
 
 
-def test_a_key_that_is_added_again_has_its_newest_digest():
+def test_a_key_that_is_added_again_has_its_newest_digest() -> None:
     dependents = Dependents(lambda key: True)
     dependents.add(ENTRY, b"one", 1)
     dependents.add(ENTRY, b"one", 2)
@@ -50,7 +50,7 @@ def test_a_key_that_is_added_again_has_its_newest_digest():
 
 
 @pytest.mark.parametrize("digest", [2, 3])
-def test_a_crowd_that_saw_different_states_is_told_of_any_change(digest):
+def test_a_crowd_that_saw_different_states_is_told_of_any_change(digest: int) -> None:
     dependents = Dependents(lambda key: True)
     keys = [b"%d" % number for number in range(5 * CROWD)]
     for number, key in enumerate(keys):
@@ -58,7 +58,7 @@ def test_a_crowd_that_saw_different_states_is_told_of_any_change(digest):
     assert sorted(dependents.take(ENTRY, digest)) == sorted(keys)
 
 
-def test_a_crowd_that_saw_one_state_is_left_alone_while_it_is_there():
+def test_a_crowd_that_saw_one_state_is_left_alone_while_it_is_there() -> None:
     dependents = Dependents(lambda key: True)
     for number in range(5 * CROWD):
         dependents.add(ENTRY, b"%d" % number, 2)
@@ -66,7 +66,7 @@ def test_a_crowd_that_saw_one_state_is_left_alone_while_it_is_there():
     assert len(dependents.take(ENTRY, 1)) == 5 * CROWD
 
 
-def test_records_that_have_gone_do_not_stay_for_ever():
+def test_records_that_have_gone_do_not_stay_for_ever() -> None:
     alive: set[bytes] = set()
     dependents = Dependents(alive.__contains__)
     for number in range(100_000):
@@ -78,10 +78,10 @@ def test_records_that_have_gone_do_not_stay_for_ever():
     assert len(dependents) < 30_000, "a few places in each table"
 
 
-def test_random_dependences_are_those_of_a_dict():
+def test_random_dependences_are_those_of_a_dict() -> None:
     rng = random.Random(1)
     tokens = [of_address(str(number)) for number in range(300)] + [of_entry(rng.randbytes(16)) for _ in range(300)]
-    dependents, model = Dependents(lambda key: True), {}
+    dependents, model = Dependents(lambda key: True), {}  # type: ignore[var-annotated]
     for _ in range(50_000):
         token = rng.choice(tokens[: rng.choice((3, 600))])
         if rng.random() < 0.97:
@@ -99,7 +99,7 @@ def test_random_dependences_are_those_of_a_dict():
     assert set(dependents.entries()) == {token for token, keys in model.items() if keys and token >> 63}
 
 
-def test_an_entry_is_found_again_among_those_that_are_there():
+def test_an_entry_is_found_again_among_those_that_are_there() -> None:
     rng = random.Random(2)
     uuids = [rng.randbytes(16) for _ in range(20_000)]
     there = UuidSet()
@@ -113,7 +113,7 @@ def test_an_entry_is_found_again_among_those_that_are_there():
     assert [is_there(of_entry(one)) for one in uuids[:2000]] == [True, False] * 1000
 
 
-def test_the_digest_is_of_name_and_values_whatever_their_order():
+def test_the_digest_is_of_name_and_values_whatever_their_order() -> None:
     one = {"mail": (b"a@d.example",), "mailbox": (b"d.example/a/",)}
     assert digest_of("x", one) == digest_of("x", dict(reversed(one.items())))
     assert digest_of("x", one) != digest_of("y", one)

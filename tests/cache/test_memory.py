@@ -68,7 +68,7 @@ def test_what_left_the_cache_is_freed_though_a_request_is_remembered(how: str) -
     else:
         cache.complete(record, [b"x", NODATA, NODATA], None)
     del refusal, evidence
-    assert [reference() for reference in held] == [None, None]
+    assert [reference() for reference in held] == [None, None]  # type: ignore[operator]
     assert record.retired
     assert recent.get(b"request") is not None, "it is only an empty shell"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ class Clock:
 
 
 def new_cache(clock: Clock, **settings: float) -> Cache:
-    return Cache(CacheSettings(**settings), clock=clock, jitter=lambda: 0.0)  # type: ignore[arg-type]
+    return Cache(CacheSettings(**settings), clock=clock, jitter=lambda: 0.0)
 
 
 def store(cache: Cache, key: bytes, *known: Known) -> None:
@@ -38,7 +39,7 @@ def numbers(cache: Cache, prefix: bytes) -> list[int]:
     return [n for n in range(1000) if cache.get(prefix + b"%d" % n) is not None]
 
 
-def test_a_flood_of_random_addresses_pushes_out_no_real_one():
+def test_a_flood_of_random_addresses_pushes_out_no_real_one() -> None:
     cache = new_cache(Clock(), max_entries=10, max_negative_entries=5)
     for n in range(5):
         store(cache, b"0 found%d" % n, OLD)
@@ -61,13 +62,13 @@ def test_a_flood_of_random_addresses_pushes_out_no_real_one():
         ((DataError("two"), NOT_FOUND), True),
     ],
 )
-def test_a_record_is_positive_when_one_of_its_maps_found_an_entry(known, positive):
+def test_a_record_is_positive_when_one_of_its_maps_found_an_entry(known: Any, positive: bool) -> None:
     cache = new_cache(Clock())
     store(cache, b"0 key", *known)
     assert cache.counts == {positive: 1, not positive: 0}
 
 
-def test_the_oldest_expired_record_makes_room():
+def test_the_oldest_expired_record_makes_room() -> None:
     clock = Clock()
     cache = new_cache(clock, max_entries=3, ttl=300)
     for n in range(3):
@@ -79,7 +80,7 @@ def test_the_oldest_expired_record_makes_room():
     assert cache.forgot_at == 1000
 
 
-def test_a_record_that_was_renewed_stays_longer_than_an_expired_one():
+def test_a_record_that_was_renewed_stays_longer_than_an_expired_one() -> None:
     clock = Clock()
     cache = new_cache(clock, max_entries=3, ttl=300)
     for n in range(3):
@@ -90,7 +91,7 @@ def test_a_record_that_was_renewed_stays_longer_than_an_expired_one():
     assert numbers(cache, b"0 ") == [0, 2, 3]
 
 
-def test_when_all_are_good_one_goes_without_a_look_at_all():
+def test_when_all_are_good_one_goes_without_a_look_at_all() -> None:
     cache = new_cache(Clock(), max_entries=100)
     for n in range(101):
         store(cache, b"0 %d" % n, OLD)
@@ -99,13 +100,13 @@ def test_when_all_are_good_one_goes_without_a_look_at_all():
 
 
 @pytest.mark.parametrize("known", [OLD, NOT_FOUND])
-def test_a_bound_of_none_stores_nothing(known):
+def test_a_bound_of_none_stores_nothing(known: Any) -> None:
     cache = new_cache(Clock(), max_entries=0, max_negative_entries=0)
     store(cache, b"0 key", known)
     assert len(cache) == 0
 
 
-def test_a_forgotten_record_leaves_its_place_to_another():
+def test_a_forgotten_record_leaves_its_place_to_another() -> None:
     cache = new_cache(Clock(), max_entries=3)
     for n in range(3):
         store(cache, b"0 %d" % n, OLD)
@@ -116,7 +117,7 @@ def test_a_forgotten_record_leaves_its_place_to_another():
     assert cache.counters.evicted == 0
 
 
-def test_a_record_stored_again_after_it_was_forgotten_is_as_young_as_it_looks():
+def test_a_record_stored_again_after_it_was_forgotten_is_as_young_as_it_looks() -> None:
     cache = new_cache(Clock(), max_entries=3)
     store(cache, b"0 0", OLD)
     cache.forget(b"0 0")
@@ -125,7 +126,7 @@ def test_a_record_stored_again_after_it_was_forgotten_is_as_young_as_it_looks():
     assert numbers(cache, b"0 ") == [0, 1, 2]
 
 
-def test_the_moments_that_records_share_are_bounded_and_a_little_early():
+def test_the_moments_that_records_share_are_bounded_and_a_little_early() -> None:
     clock = Clock()
     cache = new_cache(clock, ttl=1000)
     for n in range(3 * INSTANTS):
@@ -181,7 +182,7 @@ def take(cache: Cache, what: str, name: bytes, n: int, known: tuple[Known, ...])
 
 
 @given(steps=steps)
-def test_whatever_happens_the_bounds_hold_and_the_counts_are_right(steps):
+def test_whatever_happens_the_bounds_hold_and_the_counts_are_right(steps: Any) -> None:
     clock = Clock()
     cache = new_cache(clock, ttl=5, negative_ttl=3, max_entries=4, max_negative_entries=3)
     for what, name, n, known in steps:

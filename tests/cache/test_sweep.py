@@ -1,9 +1,10 @@
-"""Many records are forgotten: at once for whoever asks, and a few in a turn of the loop."""
+"""Many records are forgotten: at once for every reader, and a few in a turn of the loop."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ MANY = 5 * SLICE
 
 
 def filled(count: int = MANY, **settings: int) -> Cache:
-    cache = Cache(CacheSettings(**settings), clock=asyncio.get_running_loop().time)  # type: ignore[arg-type]
+    cache = Cache(CacheSettings(**settings), clock=asyncio.get_running_loop().time)
     for n in range(count):
         cache.store(b"%d %d" % (n % 2, n), [OLD, NOT_FOUND], None)
     return cache
@@ -41,7 +42,7 @@ def of_one(record: Record) -> bool:
 
 
 @in_fake_time
-async def test_nothing_that_was_flushed_is_served_after_the_flush_and_each_turn_does_a_part_of_the_work():
+async def test_nothing_that_was_flushed_is_served_after_the_flush_and_each_turn_does_a_part_of_the_work() -> None:
     cache = filled()
     sizes = [len(cache)]
     cache.forget_all()
@@ -56,7 +57,7 @@ async def test_nothing_that_was_flushed_is_served_after_the_flush_and_each_turn_
 
 
 @in_fake_time
-async def test_the_other_maps_keep_their_records():
+async def test_the_other_maps_keep_their_records() -> None:
     cache = filled()
     cache.forget_all(of_one)
     assert cache.get(b"1 1") is None
@@ -68,7 +69,7 @@ async def test_the_other_maps_keep_their_records():
 
 
 @in_fake_time
-async def test_what_is_stored_while_a_flush_is_under_way_stays():
+async def test_what_is_stored_while_a_flush_is_under_way_stays() -> None:
     cache = filled()
     cache.forget_all()
     for n in range(MANY):
@@ -81,7 +82,7 @@ async def test_what_is_stored_while_a_flush_is_under_way_stays():
 
 @pytest.mark.parametrize("flushes", [2, GENERATIONS - 1, GENERATIONS, 3 * GENERATIONS + 1])
 @in_fake_time
-async def test_flushes_that_overlap_each_forget_what_was_there_before_them(flushes):
+async def test_flushes_that_overlap_each_forget_what_was_there_before_them(flushes: Any) -> None:
     cache = filled()
     for number in range(flushes):
         cache.store(b"1 late", [OLD], None)
@@ -98,7 +99,7 @@ async def test_flushes_that_overlap_each_forget_what_was_there_before_them(flush
 
 
 @in_fake_time
-async def test_what_is_pushed_out_or_moves_while_a_flush_is_under_way_escapes_it_not():
+async def test_what_is_pushed_out_or_moves_while_a_flush_is_under_way_escapes_it_not() -> None:
     cache = filled(max_entries=MANY)
     for n in range(MANY):
         record = cache.get(b"%d %d" % (n % 2, n))
@@ -116,7 +117,7 @@ async def test_what_is_pushed_out_or_moves_while_a_flush_is_under_way_escapes_it
 
 
 @in_fake_time
-async def test_what_a_record_is_replaced_by_serves_at_once():
+async def test_what_a_record_is_replaced_by_serves_at_once() -> None:
     cache = filled()
     cache.forget_all(of_one, lambda record: record.without(1))
     record = cache.get(b"1 %d" % (MANY - 1))
@@ -128,7 +129,7 @@ async def test_what_a_record_is_replaced_by_serves_at_once():
 
 
 @in_fake_time
-async def test_what_remembers_answers_elsewhere_is_told_before():
+async def test_what_remembers_answers_elsewhere_is_told_before() -> None:
     cache = filled()
     told = []
     cache.on_forget = lambda: told.append(len(cache))
@@ -137,7 +138,7 @@ async def test_what_remembers_answers_elsewhere_is_told_before():
 
 
 @in_fake_time
-async def test_a_single_record_that_was_flushed_is_not_counted_again():
+async def test_a_single_record_that_was_flushed_is_not_counted_again() -> None:
     cache = filled()
     cache.forget_all()
     assert cache.forget(b"1 %d" % (MANY - 1)) == 0
@@ -145,7 +146,7 @@ async def test_a_single_record_that_was_flushed_is_not_counted_again():
     assert cache.counters.evictions.total() == 0
 
 
-def test_without_a_loop_all_is_done_at_once():
+def test_without_a_loop_all_is_done_at_once() -> None:
     cache = Cache()
     for n in range(3 * SLICE):
         cache.store(b"0 %d" % n, [OLD], None)

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from vmaild.demo.slapd import free_port
 from vmaild.demo.tree import READER_DN, SEARCH_BASE
 
 
-def test_the_configuration_is_named_before_the_command_or_after_it(vmaild, daemon) -> None:
+def test_the_configuration_is_named_before_the_command_or_after_it(vmaild: Any, daemon: Any) -> None:
     path = str(daemon.configuration)
     question = ("virtual_mailbox_maps", "user2@domain2.example")
     for arguments in (
@@ -27,7 +28,7 @@ def test_the_configuration_is_named_before_the_command_or_after_it(vmaild, daemo
 
 
 @pytest.mark.parametrize("arguments", [(), ("nothing",), ("cache",), ("query", "m"), ("top", "-d", "x")])
-def test_wrong_usage_ends_with_64(vmaild, arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_ends_with_64(vmaild: Any, arguments: tuple[str, ...]) -> None:
     status, out, err = vmaild(*arguments)
     assert (status, out) == (os.EX_USAGE, "")
     assert "usage: vmaild" in err
@@ -36,7 +37,9 @@ def test_wrong_usage_ends_with_64(vmaild, arguments: tuple[str, ...]) -> None:
 # --- query
 
 
-def test_query_goes_through_the_daemon_and_answers_in_an_outage_what_it_has_cached(run, slapd, outage) -> None:
+def test_query_goes_through_the_daemon_and_answers_in_an_outage_what_it_has_cached(
+    run: Any, slapd: Any, outage: Any
+) -> None:
     question = ("query", "virtual_mailbox_maps", "user2@domain2.example")
     assert run(*question)[0] == 0
     with outage():
@@ -55,7 +58,9 @@ def test_query_goes_through_the_daemon_and_answers_in_an_outage_what_it_has_cach
         ("ldap://127.0.0.1:", f"ldap://127.0.0.1:{free_port()}/#", ""),
     ],
 )
-def test_query_direct_tells_the_causes_of_a_failure_apart(vmaild, configured, old: str, new: str, words: str) -> None:
+def test_query_direct_tells_the_causes_of_a_failure_apart(
+    vmaild: Any, configured: Any, old: str, new: str, words: str
+) -> None:
     if not words:
         text = Path(configured()).read_text()
         old = text.split('uri = ["')[1].split('"')[0]
@@ -66,14 +71,14 @@ def test_query_direct_tells_the_causes_of_a_failure_apart(vmaild, configured, ol
     assert words in err
 
 
-def test_query_without_a_daemon_names_the_way_past_it(vmaild, configured) -> None:
+def test_query_without_a_daemon_names_the_way_past_it(vmaild: Any, configured: Any) -> None:
     path = configured(("control.sock", "none.sock"))
     status, _, err = vmaild("query", "-c", path, "virtual_mailbox_maps", "user2@domain2.example")
     assert status == os.EX_UNAVAILABLE
     assert "none.sock does not exist: is vmaild running?; --direct asks the directory without it" in err
 
 
-def test_query_of_unusable_data_says_which_entry_and_why(run, changed) -> None:
+def test_query_of_unusable_data_says_which_entry_and_why(run: Any, changed: Any) -> None:
     with changed(account("thief@domain3.example", mailbox="domain1.example/user1/")):
         status, out, err = run("query", "virtual_mailbox_maps", "thief@domain3.example")
         run("flush")
@@ -81,7 +86,7 @@ def test_query_of_unusable_data_says_which_entry_and_why(run, changed) -> None:
     assert "mailbox 'domain1.example/user1/' does not begin with the domain of its address" in err
 
 
-def test_query_as_json_has_status_and_value(run) -> None:
+def test_query_as_json_has_status_and_value(run: Any) -> None:
     status, out, _ = run("query", "--json", "virtual_mailbox_maps", "user2@domain2.example")
     assert (status, json.loads(out)) == (0, {"status": "OK", "text": "domain2.example/user2/"})
 
@@ -89,7 +94,7 @@ def test_query_as_json_has_status_and_value(run) -> None:
 # --- explain
 
 
-def test_explain_has_keys_searches_entries_and_what_decided(run) -> None:
+def test_explain_has_keys_searches_entries_and_what_decided(run: Any) -> None:
     run("flush")
     status, out, err = run("explain", "User2+x@domain2.example")
     assert (status, err) == (0, "")
@@ -102,7 +107,7 @@ def test_explain_has_keys_searches_entries_and_what_decided(run) -> None:
     assert "\x1b" not in out
 
 
-def test_explain_says_what_is_cached_beside_what_the_directory_says(run, daemon) -> None:
+def test_explain_says_what_is_cached_beside_what_the_directory_says(run: Any, daemon: Any) -> None:
     ask(daemon.address, "virtual_mailbox_maps", "user2@domain2.example")
     maps = {told["map"]: told for told in json.loads(run("explain", "--json", "user2@domain2.example")[1])["maps"]}
     cached = maps["virtual_mailbox_maps"]["cached"]
@@ -111,7 +116,9 @@ def test_explain_says_what_is_cached_beside_what_the_directory_says(run, daemon)
 
 
 @pytest.mark.parametrize("way", [(), ("--direct",)])
-def test_explain_follows_aliases_to_mailboxes_and_remote_addresses(run, changed, way: tuple[str, ...]) -> None:
+def test_explain_follows_aliases_to_mailboxes_and_remote_addresses(
+    run: Any, changed: Any, way: tuple[str, ...]
+) -> None:
     ldif = alias("all@domain3.example", "next@domain3.example", "out@else.example", "gone@domain2.example") + alias(
         "next@domain3.example", "user2@domain2.example", "root"
     )
@@ -131,7 +138,7 @@ def test_explain_follows_aliases_to_mailboxes_and_remote_addresses(run, changed,
     assert ends["root@localhost"]["ends"] == "local user"
 
 
-def test_explain_names_a_loop(run, changed) -> None:
+def test_explain_names_a_loop(run: Any, changed: Any) -> None:
     ldif = alias("one@domain3.example", "two@domain3.example") + alias("two@domain3.example", "one@domain3.example")
     with changed(ldif):
         status, out, _ = run("explain", "--postfix", "/nonexistent", "one@domain3.example")
@@ -141,7 +148,7 @@ def test_explain_names_a_loop(run, changed) -> None:
     assert "one@domain3.example -> two@domain3.example -> one@domain3.example: Postfix goes round" in out
 
 
-def test_explain_names_the_guard(run, changed) -> None:
+def test_explain_names_the_guard(run: Any, changed: Any) -> None:
     with changed(account("thief@domain3.example", mailbox="domain1.example/user1/")):
         status, out, _ = run("explain", "thief@domain3.example")
         run("flush")
@@ -149,7 +156,7 @@ def test_explain_names_the_guard(run, changed) -> None:
     assert "decided by: the guard: this data must not be used" in out
 
 
-def test_explain_in_an_outage_says_what_is_cached_and_what_ails_the_servers(run, outage) -> None:
+def test_explain_in_an_outage_says_what_is_cached_and_what_ails_the_servers(run: Any, outage: Any) -> None:
     run("query", "virtual_mailbox_maps", "user2@domain2.example")
     with outage():
         status, out, _ = run("explain", "user2@domain2.example")
@@ -161,13 +168,13 @@ def test_explain_in_an_outage_says_what_is_cached_and_what_ails_the_servers(run,
 # --- flush, log-level, cache
 
 
-def test_flush_of_an_unknown_map_ends_with_64_and_names_the_nearest(run) -> None:
+def test_flush_of_an_unknown_map_ends_with_64_and_names_the_nearest(run: Any) -> None:
     status, out, err = run("flush", "virtual_alias_map")
     assert (status, out) == (os.EX_USAGE, "")
     assert "no map named 'virtual_alias_map'; did you mean 'virtual_alias_maps'?" in err
 
 
-def test_log_level_is_set_in_the_running_daemon(run, daemon) -> None:
+def test_log_level_is_set_in_the_running_daemon(run: Any, daemon: Any) -> None:
     assert run("log-level") == (0, "info\n", "")
     assert run("log-level", "debug")[:2] == (0, "debug\n")
     assert run("log-level", "--json") == (0, '{\n  "log_level": "debug"\n}\n', "")
@@ -184,14 +191,14 @@ def test_log_level_is_set_in_the_running_daemon(run, daemon) -> None:
     assert "key 'domain2.example': 1 entries" in log
 
 
-def test_an_unknown_log_level_ends_with_64_and_changes_nothing(run) -> None:
+def test_an_unknown_log_level_ends_with_64_and_changes_nothing(run: Any) -> None:
     status, _, err = run("log-level", "loud")
     assert status == os.EX_USAGE
     assert "debug, info, warning, error" in err
     assert run("log-level")[1] == "info\n"
 
 
-def test_cache_show_has_what_is_known_for_each_map(run) -> None:
+def test_cache_show_has_what_is_known_for_each_map(run: Any) -> None:
     run("flush")
     assert run("cache", "show", "user2@domain2.example") == (1, "nothing is cached for user2@domain2.example\n", "")
     run("query", "virtual_mailbox_maps", "user2@domain2.example")
@@ -202,7 +209,7 @@ def test_cache_show_has_what_is_known_for_each_map(run) -> None:
     assert "virtual_alias_maps       NOTFOUND (the entry exists" in out
 
 
-def test_cache_list_has_the_newest_first_and_as_many_as_asked_for(run) -> None:
+def test_cache_list_has_the_newest_first_and_as_many_as_asked_for(run: Any) -> None:
     run("flush")
     for key in ("domain1.example", "domain2.example", "domain3.example"):
         run("query", "virtual_mailbox_domains", key)
@@ -213,7 +220,7 @@ def test_cache_list_has_the_newest_first_and_as_many_as_asked_for(run) -> None:
     assert run("cache", "list", "no_map")[0] == os.EX_USAGE
 
 
-def test_what_the_directory_holds_does_not_write_to_the_terminal(run, changed) -> None:
+def test_what_the_directory_holds_does_not_write_to_the_terminal(run: Any, changed: Any) -> None:
     run("flush")
     run("query", "virtual_mailbox_maps", "a\x1b[2Jb@domain2.example")
     assert "\x1b" not in run("cache", "list")[1]
@@ -223,7 +230,7 @@ def test_what_the_directory_holds_does_not_write_to_the_terminal(run, changed) -
 # --- check
 
 
-def test_check_asks_every_server(run, slapd) -> None:
+def test_check_asks_every_server(run: Any, slapd: Any) -> None:
     status, out, err = run("check")
     assert status == 0
     assert f"{slapd.uri}: bind: accepted as {READER_DN}" in out
@@ -241,7 +248,7 @@ def test_check_asks_every_server(run, slapd) -> None:
     ],
 )
 def test_check_ends_with_75_when_a_server_says_no_but_offline_asks_none(
-    vmaild, configured, old: str, new: str, words: str
+    vmaild: Any, configured: Any, old: str, new: str, words: str
 ) -> None:
     path = configured((old, new))
     status, _, err = vmaild("check", "-c", path)
@@ -250,7 +257,7 @@ def test_check_ends_with_75_when_a_server_says_no_but_offline_asks_none(
     assert vmaild("check", "--offline", "-c", path)[0] == 0
 
 
-def test_check_sees_that_the_account_reads_passwords(vmaild, configured, slapd) -> None:
+def test_check_sees_that_the_account_reads_passwords(vmaild: Any, configured: Any, slapd: Any) -> None:
     path = configured((READER_DN, slapd.root_dn), ("bind_pw_file = ", f'bind_pw = "{slapd.root_pw}" #'))
     status, _, err = vmaild("check", "-c", path)
     assert status == 0
@@ -259,7 +266,13 @@ def test_check_sees_that_the_account_reads_passwords(vmaild, configured, slapd) 
 
 @pytest.mark.parametrize("systemd", [True, False])
 def test_check_notices_a_directory_that_a_socket_needs(
-    vmaild, configured, daemon, http_port, tmp_path, monkeypatch, systemd: bool
+    vmaild: Any,
+    configured: Any,
+    daemon: Any,
+    http_port: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    systemd: bool,
 ) -> None:
     """Where systemd runs it may make it yet; without, the daemon could not listen."""
     (tmp_path / "systemd").mkdir()
@@ -280,7 +293,7 @@ def test_check_notices_a_directory_that_a_socket_needs(
     assert vmaild("check", "--offline", "-c", path)[0] == 0
 
 
-def test_check_notices_a_file_in_the_way_of_a_socket(vmaild, configured, daemon, tmp_path) -> None:
+def test_check_notices_a_file_in_the_way_of_a_socket(vmaild: Any, configured: Any, daemon: Any, tmp_path: Path) -> None:
     (tmp_path / "socket").write_text("")
     status, _, err = vmaild("check", "--offline", "-c", configured((str(daemon.address), f"unix:{tmp_path}/socket")))
 
@@ -288,6 +301,6 @@ def test_check_notices_a_file_in_the_way_of_a_socket(vmaild, configured, daemon,
     assert "is no socket, and in the way of one" in err
 
 
-def test_check_as_json_lists_what_was_found(run) -> None:
+def test_check_as_json_lists_what_was_found(run: Any) -> None:
     found = json.loads(run("check", "--offline", "--json")[1])
     assert [(one["level"], one["text"]) for one in found] == [("ok", "6 maps, 1 listeners, no problem found")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,7 +172,7 @@ def bad_tree(slapd: Slapd) -> Iterator[None]:
     slapd.modify(f"dn: {referral}\ncontrol: 2.16.840.1.113730.3.4.2 true\nchangetype: delete\n")
 
 
-def test_audit_of_a_real_directory_finds_what_is_wrong(run, bad_tree) -> None:
+def test_audit_of_a_real_directory_finds_what_is_wrong(run: Any, bad_tree: None) -> None:
     status, out, err = run("audit", "--json")
     assert (status, err) == (1, "")
     told = json.loads(out)
@@ -186,7 +187,7 @@ def test_audit_of_a_real_directory_finds_what_is_wrong(run, bad_tree) -> None:
     assert not told["passwords_read"]
 
 
-def test_audit_prints_a_table_without_colours_or_progress_on_a_pipe(run) -> None:
+def test_audit_prints_a_table_without_colours_or_progress_on_a_pipe(run: Any) -> None:
     status, out, err = run("audit")
     assert (status, err) == (1, "")
     assert "user9@domain2.example" in out
@@ -194,20 +195,22 @@ def test_audit_prints_a_table_without_colours_or_progress_on_a_pipe(run) -> None
     assert "\x1b" not in out
 
 
-def test_audit_as_another_account_reads_passwords(run, slapd, tmp_path: Path) -> None:
+def test_audit_as_another_account_reads_passwords(run: Any, slapd: Slapd, tmp_path: Path) -> None:
     (tmp_path / "pw").write_text(f"{slapd.root_pw}\n")
     _, out, _ = run("audit", "--json", "--bind-dn", slapd.root_dn, "--bind-pw-file", str(tmp_path / "pw"))
     assert json.loads(out)["passwords_read"]
 
 
-def test_audit_ends_with_75_while_the_directory_is_down(run, outage) -> None:
+def test_audit_ends_with_75_while_the_directory_is_down(run: Any, outage: Any) -> None:
     with outage():
         status, out, err = run("audit")
     assert (status, out) == (75, "")
     assert "no server can be reached" in err
 
 
-def test_a_walk_that_the_server_cuts_short_is_no_audit(service_home: Path, configured, daemon, capfd) -> None:
+def test_a_walk_that_the_server_cuts_short_is_no_audit(
+    service_home: Path, configured: Any, daemon: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
     accounts = "".join(account(f"u{number}@domain1.example") for number in range(50))
     with Slapd(service_home / "limited", ldif=f"{tree()}\n{accounts}", config=["sizelimit 20"]) as limited:
         uri = daemon.configuration.read_text().split('uri = ["')[1].split('"')[0]

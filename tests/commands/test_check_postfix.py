@@ -7,6 +7,7 @@ import socket
 import stat
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ virtual   unix  -       n       n       -       -       virtual{more}
 
 
 @pytest.fixture
-def check(tmp_path: Path):
+def check(tmp_path: Path) -> Any:
     def run(*changes: tuple[str, str], chroot: str = "n", more: str = "", listen: str = "") -> list[tuple[Level, str]]:
         main = GOOD_MAIN
         for old, new in changes:
@@ -57,7 +58,7 @@ def configuration(home: Path, listen: str) -> Config:
     return load(path, {})
 
 
-def test_a_good_set_up_has_no_trap(check) -> None:
+def test_a_good_set_up_has_no_trap(check: Any) -> None:
     assert check() == [(Level.OK, "no trap found in main.cf and master.cf")]
 
 
@@ -105,13 +106,13 @@ def test_a_good_set_up_has_no_trap(check) -> None:
         ),
     ],
 )
-def test_each_trap_is_named(check, old: str, new: str, level: Level, words: str) -> None:
+def test_each_trap_is_named(check: Any, old: str, new: str, level: Level, words: str) -> None:
     ((found, text),) = check((old, new))
     assert found is level
     assert words in text
 
 
-def test_a_postfix_that_does_not_ask_vmaild_is_told_so(check) -> None:
+def test_a_postfix_that_does_not_ask_vmaild_is_told_so(check: Any) -> None:
     ((level, text),) = check(("socketmap:inet:127.0.0.1:10143", "hash:/x"))
     assert level is Level.WARNING
     assert "Postfix does not ask vmaild" in text
@@ -130,7 +131,7 @@ def test_a_postfix_that_does_not_ask_vmaild_is_told_so(check) -> None:
         ),
     ],
 )
-def test_virtuals_own_table_must_not_leave_the_domain(check, tmp_path: Path, table: str, trap: bool) -> None:
+def test_virtuals_own_table_must_not_leave_the_domain(check: Any, tmp_path: Path, table: str, trap: bool) -> None:
     own = tmp_path / "own.cf"
     own.write_text(f"server_host = ldap://127.0.0.1\n{table}")
     more = f"\n    -o virtual_mailbox_maps=ldap:{own}"
@@ -139,14 +140,14 @@ def test_virtuals_own_table_must_not_leave_the_domain(check, tmp_path: Path, tab
     assert ("is not guarded" in found[0][1]) is trap
 
 
-def test_the_project_s_own_snippets_pass(check) -> None:
+def test_the_project_s_own_snippets_pass(check: Any) -> None:
     snippets = Path(__file__).parents[2] / "postfix-snippets"
     tables = ",".join(f"ldap:{snippets / name}" for name in ("ldap-mailbox.cf", "ldap-mailbox-wait.cf"))
     more = f"\n    -o virtual_mailbox_maps={tables}"
     assert check(("lmtp:unix:private/lmtp", "virtual"), more=more)[0][0] is Level.OK
 
 
-def test_a_chrooted_service_needs_the_socket_in_the_queue_directory(check, tmp_path: Path) -> None:
+def test_a_chrooted_service_needs_the_socket_in_the_queue_directory(check: Any, tmp_path: Path) -> None:
     at = f"unix:{tmp_path}/socket"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{tmp_path}/socket")
@@ -159,7 +160,7 @@ def test_a_chrooted_service_needs_the_socket_in_the_queue_directory(check, tmp_p
 
 
 @pytest.mark.parametrize("chroot", ["y", "n"])
-def test_a_path_without_a_beginning_is_below_the_queue_directory(check, tmp_path: Path, chroot: str) -> None:
+def test_a_path_without_a_beginning_is_below_the_queue_directory(check: Any, tmp_path: Path, chroot: str) -> None:
     """For all of Postfix's programs, chrooted or not: they stand there."""
     (tmp_path / "queue/vmaild").mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listener:
@@ -170,7 +171,7 @@ def test_a_path_without_a_beginning_is_below_the_queue_directory(check, tmp_path
     assert [level for level, _ in found] == [Level.OK], found
 
 
-def test_postfix_must_be_allowed_to_open_the_socket(check, tmp_path: Path) -> None:
+def test_postfix_must_be_allowed_to_open_the_socket(check: Any, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{tmp_path}/socket")
         (tmp_path / "socket").chmod(0o600)
@@ -188,7 +189,7 @@ def test_who_may_write_is_decided_by_the_first_that_fits(mode: int, uid: int, gi
     assert may_write(found, 1, {2}) is may
 
 
-def test_check_with_postfix_ends_with_78_for_an_error(vmaild, configured, tmp_path: Path) -> None:
+def test_check_with_postfix_ends_with_78_for_an_error(vmaild: Any, configured: Any, tmp_path: Path) -> None:
     (tmp_path / "main.cf").write_text(GOOD_MAIN.replace("recipient_delimiter = +", ""))
     status, _, err = vmaild("-c", configured(), "check", "--offline", "--postfix", str(tmp_path))
     assert status == os.EX_CONFIG

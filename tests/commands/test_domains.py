@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.commands.conftest import Run
 from vmaild.demo.daemon import DaemonProcess
@@ -13,7 +14,7 @@ from vmaild.demo.daemon import DaemonProcess
 def told(run: Run) -> dict[str, object]:
     status, out, _ = run("domains", "--json")
     assert status == 0
-    return json.loads(out)
+    return json.loads(out)  # type: ignore[no-any-return]
 
 
 def test_the_hosted_domains_are_printed(run: Run) -> None:
@@ -35,7 +36,7 @@ def test_confirming_takes_out_nothing_where_nothing_is_missing(run: Run) -> None
     assert told(run)["domains"] == before
 
 
-def test_where_there_is_no_such_set_it_is_told_why(vmaild: Run, configured, daemon: DaemonProcess) -> None:
+def test_where_there_is_no_such_set_it_is_told_why(vmaild: Run, configured: Any, daemon: DaemonProcess) -> None:
     changed = configured(("[http]", "[cache]\nstale_domains = 0\n[http]"))
     original = daemon.configuration.read_text()
     try:

@@ -19,7 +19,7 @@ def site(aliases: Mapping[str, Sequence[str]], **options: object) -> Site:
         lookup,
         lambda domain: domain == "here.example",
         lambda address: f"here.example/{address.partition('@')[0]}/" if address.startswith("box") else "",
-        **options,  # type: ignore[arg-type]
+        **options,
     )
 
 

@@ -10,6 +10,7 @@ import select
 import sys
 import time
 import urllib.request
+from typing import Any
 
 import pytest
 
@@ -101,7 +102,7 @@ class Terminal:
     ("environ", "on"), [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)]
 )
 def test_colours_are_for_a_terminal_that_wants_them(environ: dict[str, str], on: bool) -> None:
-    assert style_for(Terminal(), environ).on is on  # type: ignore[arg-type]
+    assert style_for(Terminal(), environ).on is on
 
 
 def test_numbers_in_words() -> None:
@@ -122,7 +123,7 @@ def test_columns_are_as_wide_as_their_widest_cell() -> None:
     assert columns([["a", "1"], ["bbb", "22"]], right="lr") == ["  a     1", "  bbb  22"]
 
 
-def test_status_of_a_running_daemon(run, daemon) -> None:
+def test_status_of_a_running_daemon(run: Any, daemon: Any) -> None:
     ask(daemon.address, "virtual_mailbox_maps", "user2@domain2.example")
     ask(daemon.address, "virtual_mailbox_maps", "user2@domain2.example")
     status, out, err = run("status")
@@ -137,14 +138,14 @@ def test_status_of_a_running_daemon(run, daemon) -> None:
     assert told["cache"]["bytes"] > 100
 
 
-def test_the_page_of_a_running_daemon_has_the_same(daemon, http_port) -> None:
+def test_the_page_of_a_running_daemon_has_the_same(daemon: Any, http_port: int) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{http_port}/", timeout=10) as answer:
         page_of_it = answer.read().decode()
     assert "vmaild: ready" in page_of_it
     assert "smtpd_sender_login_maps" in page_of_it
 
 
-def test_status_in_an_outage_has_the_last_error_in_words(run, outage) -> None:
+def test_status_in_an_outage_has_the_last_error_in_words(run: Any, outage: Any) -> None:
     with outage():
         server = {"failed_ago": None}
         while server["failed_ago"] is None:  # the first try to connect again takes its pause
@@ -154,7 +155,7 @@ def test_status_in_an_outage_has_the_last_error_in_words(run, outage) -> None:
     assert server["failed_ago"] >= 0
 
 
-def test_status_without_a_daemon_ends_with_69(vmaild, configured) -> None:
+def test_status_without_a_daemon_ends_with_69(vmaild: Any, configured: Any) -> None:
     status, _, err = vmaild("status", "-c", configured(("control.sock", "none.sock")))
     assert status == os.EX_UNAVAILABLE
     assert "is vmaild running?" in err
@@ -173,7 +174,7 @@ def test_a_line_is_cut_at_the_width_and_keeps_its_colours() -> None:
     assert cut("\x1b[31mabcdef\x1b[0m", 3) == "\x1b[31mabc\x1b[0m"
 
 
-def test_top_is_for_a_terminal(run) -> None:
+def test_top_is_for_a_terminal(run: Any) -> None:
     status, _, err = run("top")
     assert status == os.EX_USAGE
     assert "vmaild status" in err
@@ -195,7 +196,7 @@ def until(master: int, wanted: bytes) -> bytes:
     return seen
 
 
-def test_top_shows_pages_on_its_own_screen_until_q(daemon) -> None:
+def test_top_shows_pages_on_its_own_screen_until_q(daemon: Any) -> None:
     pid, master = pty.fork()
     if pid == 0:  # the child: the terminal is its stdin and stdout
         os.environ["COLUMNS"], os.environ["LINES"] = "60", "40"
@@ -211,12 +212,12 @@ def test_top_shows_pages_on_its_own_screen_until_q(daemon) -> None:
     os.close(master)
 
 
-def test_the_daemon_answers_others_while_a_query_waits(run, daemon, slapd) -> None:
+def test_the_daemon_answers_others_while_a_query_waits(run: Any, daemon: Any, slapd: Any) -> None:
     path = str(daemon.home / "control.sock")
     run("flush")
     slapd.suspend()
     try:
-        waiting = admin.control.socket.socket(admin.control.socket.AF_UNIX)
+        waiting = admin.control.socket.socket(admin.control.socket.AF_UNIX)  # type: ignore[attr-defined]
         waiting.connect(path)
         waiting.sendall(b"query virtual_mailbox_maps user1%40domain1.example\n")
         assert admin.ask(path, b"status", timeout=2.0)["status"]["ready"]

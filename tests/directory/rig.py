@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
 from vmaild.directory import DirectorySettings, Pool
@@ -49,7 +50,7 @@ def by_mail(address: str, *attributes: str, base: str = SEARCH_BASE, size_limit:
 class Stalls:
     """The longest time that the loop was held up: seconds, without the time that the machine gave to others.
 
-    The test run's own objects are kept from the garbage collector meanwhile, as the daemon keeps its own.
+    The test run's own objects are kept from the garbage collector during that, as the daemon keeps its own.
     """
 
     def __init__(self) -> None:
@@ -148,7 +149,7 @@ def is_right(answer: Answer) -> bool:
 
 async def ask_until_right(directory: Pool, seconds: float = 8.0) -> list[str]:
     """Ask for ``ADDRESS`` until it is found; returns the kinds of the failures before. Never NOTFOUND on the way."""
-    kinds = []
+    kinds: list[Any] = []
     end = time.monotonic() + seconds
     while not is_right(answer := await ask(directory)):
         assert answer.entries is None, "a wrong answer"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
+from typing import Any
 
 from tests.directory.rig import until
 from vmaild.demo.slapd import Slapd
@@ -39,7 +40,7 @@ class Feed:
         except (OSError, ValueError) as error:
             self.error = error
 
-    async def next(self, kind: type, count: int = 1, seconds: float = 8.0) -> list:
+    async def next(self, kind: type, count: int = 1, seconds: float = 8.0) -> list[Any]:
         """The next ``count`` outputs of ``kind``, and forget all that came so far."""
         await until(lambda: sum(type(output) is kind for output in self.heard) >= count, seconds)
         found = [output for output in self.heard if type(output) is kind]
@@ -62,7 +63,7 @@ async def open_stream(
 
 
 async def context_of(stream: SyncStream, base: str = SEARCH_BASE) -> Context:
-    async def read(dn, attributes):
+    async def read(dn: Any, attributes: Any) -> Any:
         entry = await stream.read_entry(dn, *attributes, seconds=2.0)
         return entry.attributes if entry else None
 

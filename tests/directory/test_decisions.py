@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,7 @@ def middle() -> float:
     return 0.5
 
 
-def test_pauses_double_up_to_the_longest():
+def test_pauses_double_up_to_the_longest() -> None:
     backoff = Backoff(chance=middle)
     pauses = []
     for _ in range(8):
@@ -36,13 +38,13 @@ def test_pauses_double_up_to_the_longest():
 
 
 @pytest.mark.parametrize(("chance", "factor"), [(0.0, 1 - SPREAD), (1.0, 1 + SPREAD)])
-def test_a_pause_is_spread_by_chance(chance: float, factor: float):
+def test_a_pause_is_spread_by_chance(chance: float, factor: float) -> None:
     backoff = Backoff(chance=lambda: chance)
     backoff.failed(0.0)
     assert backoff.pause(0.0) == pytest.approx(FIRST_PAUSE * factor)
 
 
-def test_a_failing_server_is_tried_once_at_a_time_and_a_well_one_is_filled():
+def test_a_failing_server_is_tried_once_at_a_time_and_a_well_one_is_filled() -> None:
     backoff = Backoff(chance=middle)
     assert backoff.allowed(0.0, missing=4, opening=1) == 3
     assert backoff.allowed(0.0, missing=1, opening=4) == 0
@@ -55,7 +57,7 @@ def test_a_failing_server_is_tried_once_at_a_time_and_a_well_one_is_filled():
     assert backoff.allowed(0.3, missing=4, opening=0) == 4
 
 
-def test_timeouts_in_a_row_take_a_server_out_and_an_answer_between_saves_it():
+def test_timeouts_in_a_row_take_a_server_out_and_an_answer_between_saves_it() -> None:
     strikes = Strikes()
     outcomes = [strikes.timed_out() for _ in range(STRIKES)]
     assert outcomes == [False] * (STRIKES - 1) + [True]
@@ -79,7 +81,7 @@ def down() -> Standing:
         ([down(), down()], None, None),
         ([Standing(), up()], None, 1),
         ([down(), up()], 0, 1),
-        ([up(well_since=95.0), up()], 1, 1),  # well for five seconds only
+        ([up(well_since=95.0), up()], 1, 1),  # up for five seconds only
         ([up(well_since=90.0), up()], 1, 0),
         ([up(well_since=99.0), down()], 1, 0),  # better than nothing
         ([up(), up(well_since=99.0)], 0, 0),
@@ -89,30 +91,30 @@ def down() -> Standing:
         ([Standing(lost_at=99.99, failing=True), up()], 0, 1),
     ],
 )
-def test_which_server_serves(standings: list[Standing], current: int | None, expected: int | None):
+def test_which_server_serves(standings: list[Standing], current: int | None, expected: int | None) -> None:
     assert choose(standings, current, 100.0, AFTER) == expected
 
 
-def test_time_alone_changes_the_choice_when_next_change_says_so():
+def test_time_alone_changes_the_choice_when_next_change_says_so() -> None:
     standings = [up(well_since=95.0), up()]
     pause = next_change(standings, 1, 100.0, AFTER)
     assert pause == pytest.approx(5.0)
-    assert choose(standings, 1, 100.0 + pause, AFTER) == 0
+    assert choose(standings, 1, 100.0 + pause, AFTER) == 0  # type: ignore[operator]
     returning = [Standing(lost_at=99.9), up()]
     pause = next_change(returning, 0, 100.0, AFTER)
     assert pause == pytest.approx(GRACE - 0.1)
-    assert choose(returning, 0, 100.0 + pause + 1e-6, AFTER) == 1
+    assert choose(returning, 0, 100.0 + pause + 1e-6, AFTER) == 1  # type: ignore[operator]
     assert next_change([up(), up()], 0, 100.0, AFTER) is None
     assert next_change([down(), down()], None, 100.0, AFTER) is None
 
 
-def test_there_is_no_hope_only_when_every_server_has_failed():
+def test_there_is_no_hope_only_when_every_server_has_failed() -> None:
     assert hopeless([down(), down()])
     assert not hopeless([down(), Standing()])  # still connecting for the first time
     assert not hopeless([down(), up()])
 
 
-def test_a_server_is_well_since_it_came_back_and_for_ever_at_the_start():
+def test_a_server_is_well_since_it_came_back_and_for_ever_at_the_start() -> None:
     standing = Standing()
     standing.went_up(5.0)
     assert standing.well_since == float("-inf")
@@ -150,7 +152,7 @@ def waiters(queue: WaitQueue[Waiter], *seconds: float) -> list[Waiter]:
 
 
 @on_each_loop
-async def test_waiters_are_served_in_order_and_never_one_that_gave_up():
+async def test_waiters_are_served_in_order_and_never_one_that_gave_up() -> None:
     queue: WaitQueue[Waiter] = WaitQueue(10)
     assert not queue
     first, second, third = waiters(queue, 5, 5, 5)
@@ -164,7 +166,7 @@ async def test_waiters_are_served_in_order_and_never_one_that_gave_up():
 
 
 @on_each_loop
-async def test_waiting_ends_at_the_deadline():
+async def test_waiting_ends_at_the_deadline() -> None:
     queue: WaitQueue[Waiter] = WaitQueue(10)
     (waiter,) = waiters(queue, 0.02)
     await waiter.failed.wait()
@@ -177,7 +179,7 @@ async def test_waiting_ends_at_the_deadline():
 
 
 @on_each_loop
-async def test_each_waits_to_its_own_deadline():
+async def test_each_waits_to_its_own_deadline() -> None:
     queue: WaitQueue[Waiter] = WaitQueue(10)
     made = waiters(queue, 0.04, 0.02, 60, 0.06)
     await made[1].failed.wait()
@@ -190,7 +192,7 @@ async def test_each_waits_to_its_own_deadline():
 
 
 @on_each_loop
-async def test_the_bound_counts_only_those_who_still_wait():
+async def test_the_bound_counts_only_those_who_still_wait() -> None:
     queue: WaitQueue[Waiter] = WaitQueue(2)
     first, second = waiters(queue, 5, 5)
     late = Waiter(5)
@@ -206,7 +208,7 @@ async def test_the_bound_counts_only_those_who_still_wait():
 
 
 @on_each_loop
-async def test_one_that_fails_may_join_again_at_once():
+async def test_one_that_fails_may_join_again_at_once() -> None:
     queue: WaitQueue[Waiter] = WaitQueue(2)
 
     class Stubborn(Waiter):
@@ -238,7 +240,7 @@ class Slow:
 
 
 @pytest.fixture
-def trusted():
+def trusted() -> Any:
     """A search base that was seen at 100.0, the clock to turn, and a slow connection."""
 
     async def at(age: float) -> tuple[BaseCheck, Slow]:
@@ -254,14 +256,14 @@ def trusted():
 
 
 @on_each_loop
-async def test_an_empty_answer_is_trusted_without_a_probe_when_the_last_is_new(trusted):
+async def test_an_empty_answer_is_trusted_without_a_probe_when_the_last_is_new(trusted: Any) -> None:
     base_check, connection = await trusted(RENEWAL)
     await base_check.confirm(connection, 0.0)
     assert connection.searches == 0
 
 
 @on_each_loop
-async def test_one_probes_again_while_the_others_still_trust(trusted):
+async def test_one_probes_again_while_the_others_still_trust(trusted: Any) -> None:
     base_check, connection = await trusted(RENEWAL + 0.01)
     first = asyncio.create_task(base_check.renew(connection, 0.0))
     await asyncio.sleep(0)
@@ -274,7 +276,7 @@ async def test_one_probes_again_while_the_others_still_trust(trusted):
 
 
 @on_each_loop
-async def test_all_wait_for_one_probe_when_the_last_is_old(trusted):
+async def test_all_wait_for_one_probe_when_the_last_is_old(trusted: Any) -> None:
     base_check, connection = await trusted(TRUST + 0.01)
     end = asyncio.get_running_loop().time() + 5
     waiting = [asyncio.create_task(base_check.confirm(connection, end)) for _ in range(3)]
@@ -284,3 +286,22 @@ async def test_all_wait_for_one_probe_when_the_last_is_old(trusted):
     connection.gate.set()
     await asyncio.gather(*waiting)
     assert connection.searches == 1
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_a_server_that_is_back_is_tried_within_a_second_and_by_one_connection_at_a_time(chance: float) -> None:
+    """However long it was away, and however many lookups and connections wait for it."""
+    backoff, now, tries = Backoff(chance=lambda: chance), 0.0, []
+    backoff.failed(now)
+    while now < 300:
+        assert backoff.allowed(now, missing=100, opening=1) == 0
+        if backoff.allowed(now, missing=100, opening=0):
+            assert backoff.allowed(now, missing=100, opening=0) == 1
+            tries.append(now)
+            backoff.failed(now)
+        now += max(backoff.pause(now), 0.001)
+    pauses = [after - before for before, after in itertools.pairwise(tries)]
+    assert max(pauses) < 0.95
+    assert len(tries) < 3 * 300
+    backoff.succeeded()
+    assert backoff.allowed(now, missing=4, opening=0) == 4

@@ -20,7 +20,7 @@ from vmaild.errors import DirectoryFailure
         (0x7B, "refused"),
     ],
 )  # fmt: skip
-def test_codes_that_bonsai_raises(code: int, kind: str):
+def test_codes_that_bonsai_raises(code: int, kind: str) -> None:
     error = errors._get_error(code)
     translated = failure(error("text"))
     assert translated.kind == kind
@@ -28,14 +28,14 @@ def test_codes_that_bonsai_raises(code: int, kind: str):
 
 
 @pytest.mark.parametrize(("code", "kind"), [(9, "partial"), (10, "referral"), (14, "refused"), (51, "busy")])
-def test_codes_that_bonsai_swallows(code: int, kind: str):
+def test_codes_that_bonsai_swallows(code: int, kind: str) -> None:
     wrong = result_failure(code)
     assert wrong is not None
     assert wrong.kind == kind
 
 
 @pytest.mark.parametrize("code", [0, 32])
-def test_success_and_no_such_object_are_no_failure_by_themselves(code: int):
+def test_success_and_no_such_object_are_no_failure_by_themselves(code: int) -> None:
     assert result_failure(code) is None
 
 
@@ -48,9 +48,9 @@ def test_success_and_no_such_object_are_no_failure_by_themselves(code: int):
         (DirectoryFailure("x", "suffix"), "suffix"),
     ],
 )
-def test_whatever_else_is_raised(error: Exception, kind: str):
+def test_whatever_else_is_raised(error: Exception, kind: str) -> None:
     assert failure(error).kind == kind
 
 
-def test_every_kind_is_explained():
+def test_every_kind_is_explained() -> None:
     assert all(kind == kind.lower() and text for kind, text in KINDS.items())

@@ -1,4 +1,4 @@
-"""What the directory answers while servers and networks fail: in time, never wrong, and well again by itself.
+"""What the directory answers while servers and networks fail: in time, never wrong, and up again by itself.
 
 ``running`` adds to each test: the event loop was not held up, nothing was left behind.
 """
@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from typing import Any
+
+import pytest
 
 from tests.directory.proxy import Mode, blackhole, proxied, silent
 from tests.directory.rig import ABSENT, AT_ONCE, SETTINGS, ask, ask_until_right, by_mail, is_right, running, until
@@ -21,7 +24,7 @@ from vmaild.lookup import Scope, Search
 EVERYTHING = Search(SEARCH_BASE, Scope.SUB, "(objectClass=*)", ("mail", "maildrop", "objectClass"))
 
 
-async def fails_at_once(directory) -> None:
+async def fails_at_once(directory: Any) -> None:
     """Every server is known to be down: no waiting."""
     answer = await ask(directory)
     assert answer.kind == "unavailable"
@@ -29,7 +32,7 @@ async def fails_at_once(directory) -> None:
 
 
 @on_each_loop
-async def test_an_unanswered_syn_costs_no_more_than_the_deadline(slapd):
+async def test_an_unanswered_syn_costs_no_more_than_the_deadline(slapd: Any) -> None:
     with blackhole() as port:
         async with running(f"ldap://127.0.0.1:{port}", ready=False) as directory:
             assert (await ask(directory)).entries is None
@@ -40,7 +43,7 @@ async def test_an_unanswered_syn_costs_no_more_than_the_deadline(slapd):
 
 
 @on_each_loop
-async def test_a_refused_connection_fails_at_once_and_recovers(slapd):
+async def test_a_refused_connection_fails_at_once_and_recovers(slapd: Any) -> None:
     with proxied(slapd.port) as proxy:
         proxy.refuse()
         async with running(proxy.uri, ready=False) as directory:
@@ -53,7 +56,7 @@ async def test_a_refused_connection_fails_at_once_and_recovers(slapd):
 
 
 @on_each_loop
-async def test_a_server_that_accepts_and_stays_silent_is_down():
+async def test_a_server_that_accepts_and_stays_silent_is_down() -> None:
     with silent() as port:
         async with running(f"ldap://127.0.0.1:{port}", ready=False) as directory:
             assert (await ask(directory)).entries is None
@@ -62,7 +65,7 @@ async def test_a_server_that_accepts_and_stays_silent_is_down():
 
 
 @on_each_loop
-async def test_sigkill_in_the_middle_of_searches(make_slapd):
+async def test_sigkill_in_the_middle_of_searches(make_slapd: Any) -> None:
     server = make_slapd()
     async with running(server.uri) as directory:
         lookups = [asyncio.create_task(ask(directory)) for _ in range(40)]
@@ -75,7 +78,7 @@ async def test_sigkill_in_the_middle_of_searches(make_slapd):
 
 
 @on_each_loop
-async def test_a_stopped_server_is_taken_out_and_returns(make_slapd):
+async def test_a_stopped_server_is_taken_out_and_returns(make_slapd: Any) -> None:
     server = make_slapd()
     async with running(server.uri) as directory:
         await asyncio.to_thread(server.suspend)
@@ -89,7 +92,7 @@ async def test_a_stopped_server_is_taken_out_and_returns(make_slapd):
 
 
 @on_each_loop
-async def test_a_stopped_server_costs_a_delay_when_another_is_up(make_slapd, slapd):
+async def test_a_stopped_server_costs_a_delay_when_another_is_up(make_slapd: Any, slapd: Any) -> None:
     server = make_slapd()
     async with running(server.uri, slapd.uri, pool_size=2) as directory:
         await until(lambda: all(one.connections == 2 for one in directory.status().servers))
@@ -102,7 +105,7 @@ async def test_a_stopped_server_costs_a_delay_when_another_is_up(make_slapd, sla
 
 
 @on_each_loop
-async def test_a_restart_is_survived_without_a_wrong_answer(make_slapd):
+async def test_a_restart_is_survived_without_a_wrong_answer(make_slapd: Any) -> None:
     server = make_slapd()
     async with running(server.uri) as directory:
         restart = asyncio.create_task(asyncio.to_thread(server.restart))
@@ -115,7 +118,7 @@ async def test_a_restart_is_survived_without_a_wrong_answer(make_slapd):
 
 
 @on_each_loop
-async def test_connections_closed_by_idletimeout_are_no_failure(make_slapd):
+async def test_connections_closed_by_idletimeout_are_no_failure(make_slapd: Any) -> None:
     server = make_slapd(config=["idletimeout 2"])
     async with running(server.uri, check_interval=30.0) as directory:
         await until(lambda: directory.counters.lost >= 4)
@@ -126,7 +129,7 @@ async def test_connections_closed_by_idletimeout_are_no_failure(make_slapd):
 
 
 @on_each_loop
-async def test_a_search_has_its_own_time_whatever_the_one_before_had(slapd):
+async def test_a_search_has_its_own_time_whatever_the_one_before_had(slapd: Any) -> None:
     with proxied(slapd.port) as proxy:
         async with running(proxy.uri, pool_size=1, check_interval=30.0) as directory:
             assert is_right(await ask(directory, timeout=0.3))
@@ -142,7 +145,7 @@ async def test_a_search_has_its_own_time_whatever_the_one_before_had(slapd):
 
 
 @on_each_loop
-async def test_a_dead_connection_is_freed_without_the_garbage_collector(slapd):
+async def test_a_dead_connection_is_freed_without_the_garbage_collector(slapd: Any) -> None:
     async with running(slapd.uri, pool_size=1) as directory:
         assert is_right(await ask(directory))
         before = [weakref.ref(one) for one in gc.get_objects() if isinstance(one, LdapConnection) and not one.dead]
@@ -157,7 +160,7 @@ async def test_a_dead_connection_is_freed_without_the_garbage_collector(slapd):
 
 
 @on_each_loop
-async def test_half_an_answer_and_then_silence(slapd):
+async def test_half_an_answer_and_then_silence(slapd: Any) -> None:
     with proxied(slapd.port) as proxy:
         async with running(proxy.uri, check_interval=30.0) as directory:
             proxy.mode = Mode.HALF
@@ -168,7 +171,7 @@ async def test_half_an_answer_and_then_silence(slapd):
 
 
 @on_each_loop
-async def test_one_byte_a_second_is_too_slow_and_holds_nothing_up(slapd):
+async def test_one_byte_a_second_is_too_slow_and_holds_nothing_up(slapd: Any) -> None:
     with proxied(slapd.port) as proxy:
         async with running(proxy.uri) as directory:
             proxy.mode = Mode.DRIP
@@ -179,7 +182,7 @@ async def test_one_byte_a_second_is_too_slow_and_holds_nothing_up(slapd):
 
 
 @on_each_loop
-async def test_a_reset_of_idle_connections_is_not_noticed_by_lookups(slapd):
+async def test_a_reset_of_idle_connections_is_not_noticed_by_lookups(slapd: Any) -> None:
     with proxied(slapd.port) as proxy:
         async with running(proxy.uri, check_interval=30.0) as directory:
             for _ in range(5):
@@ -192,7 +195,7 @@ async def test_a_reset_of_idle_connections_is_not_noticed_by_lookups(slapd):
 
 
 @on_each_loop
-async def test_both_servers_down_fails_at_once_and_either_brings_it_back(make_slapd):
+async def test_both_servers_down_fails_at_once_and_either_brings_it_back(make_slapd: Any) -> None:
     first, second = make_slapd(), make_slapd()
     async with running(first.uri, second.uri) as directory:
         await asyncio.to_thread(first.kill)
@@ -204,7 +207,9 @@ async def test_both_servers_down_fails_at_once_and_either_brings_it_back(make_sl
 
 
 @on_each_loop
-async def test_the_second_server_serves_while_the_first_is_down_and_the_first_again_later(make_slapd, slapd):
+async def test_the_second_server_serves_while_the_first_is_down_and_the_first_again_later(
+    make_slapd: Any, slapd: Any
+) -> None:
     first = make_slapd()
     first.kill()
     async with running(first.uri, slapd.uri, ready=False) as directory:
@@ -219,7 +224,7 @@ async def test_the_second_server_serves_while_the_first_is_down_and_the_first_ag
 
 
 @on_each_loop
-async def test_a_flapping_first_server_does_not_pull_lookups_to_and_fro(make_slapd, slapd):
+async def test_a_flapping_first_server_does_not_pull_lookups_to_and_fro(make_slapd: Any, slapd: Any) -> None:
     first = make_slapd()
     with proxied(first.port) as proxy:
         async with running(proxy.uri, slapd.uri, failback_after=3.0) as directory:
@@ -237,7 +242,7 @@ async def test_a_flapping_first_server_does_not_pull_lookups_to_and_fro(make_sla
 
 
 @on_each_loop
-async def test_a_wrong_bind_password_is_down_until_it_is_right(make_slapd):
+async def test_a_wrong_bind_password_is_down_until_it_is_right(make_slapd: Any) -> None:
     server = make_slapd()
     async with running(server.uri, ready=False, bind_pw="corrected") as directory:
         answer = await ask(directory)
@@ -250,7 +255,7 @@ async def test_a_wrong_bind_password_is_down_until_it_is_right(make_slapd):
 
 
 @on_each_loop
-async def test_a_server_with_the_wrong_password_does_not_stop_the_other(make_slapd, slapd):
+async def test_a_server_with_the_wrong_password_does_not_stop_the_other(make_slapd: Any, slapd: Any) -> None:
     server = make_slapd()
     dn = SETTINGS.bind_dn
     server.modify(f"dn: {dn}\nchangetype: modify\nreplace: userPassword\nuserPassword: other\n")
@@ -260,7 +265,7 @@ async def test_a_server_with_the_wrong_password_does_not_stop_the_other(make_sla
 
 
 @on_each_loop
-async def test_an_answer_past_the_size_limit_is_a_failure_and_no_part_of_it(make_slapd, slapd):
+async def test_an_answer_past_the_size_limit_is_a_failure_and_no_part_of_it(make_slapd: Any, slapd: Any) -> None:
     async with running(slapd.uri) as directory:
         answer = await ask(directory, by_mail("*", size_limit=3))
         assert answer.kind == "limit"
@@ -272,7 +277,7 @@ async def test_an_answer_past_the_size_limit_is_a_failure_and_no_part_of_it(make
 
 
 @on_each_loop
-async def test_a_cancelled_search_never_leaves_its_answer_to_the_next(slapd):
+async def test_a_cancelled_search_never_leaves_its_answer_to_the_next(slapd: Any) -> None:
     async with running(slapd.uri, pool_size=1) as directory:
         for turn in range(60):
             other = asyncio.create_task(directory.search(by_mail("user2@domain1.example")))
@@ -287,7 +292,7 @@ async def test_a_cancelled_search_never_leaves_its_answer_to_the_next(slapd):
 
 
 @on_each_loop
-async def test_more_lookups_than_may_wait_fail_at_once(slapd):
+async def test_more_lookups_than_may_wait_fail_at_once(slapd: Any) -> None:
     with proxied(slapd.port) as proxy:
         async with running(proxy.uri, max_waiting=5, check_interval=30.0) as directory:
             proxy.mode = Mode.HOLD
@@ -299,7 +304,7 @@ async def test_more_lookups_than_may_wait_fail_at_once(slapd):
 
 
 @on_each_loop
-async def test_old_connections_are_replaced(slapd):
+async def test_old_connections_are_replaced(slapd: Any) -> None:
     async with running(slapd.uri, max_lifetime=1.0, check_interval=0.2) as directory:
         await until(lambda: directory.counters.retired >= 4)
         assert is_right(await ask(directory))
@@ -307,7 +312,7 @@ async def test_old_connections_are_replaced(slapd):
 
 
 @on_each_loop
-async def test_a_connection_that_ends_before_a_waiter_gets_it_costs_no_retry(slapd):
+async def test_a_connection_that_ends_before_a_waiter_gets_it_costs_no_retry(slapd: Any) -> None:
     async with running(slapd.uri, pool_size=1, check_interval=30.0) as directory:
         lookups = [asyncio.create_task(ask(directory)) for _ in range(2)]
         await asyncio.sleep(0)
@@ -321,7 +326,7 @@ async def test_a_connection_that_ends_before_a_waiter_gets_it_costs_no_retry(sla
 
 
 @on_each_loop
-async def test_a_waiter_that_was_cancelled_gets_no_connection_and_the_next_does(slapd):
+async def test_a_waiter_that_was_cancelled_gets_no_connection_and_the_next_does(slapd: Any) -> None:
     async with running(slapd.uri, pool_size=1, check_interval=30.0) as directory:
         lookups = [asyncio.create_task(ask(directory)) for _ in range(3)]
         await asyncio.sleep(0)
@@ -336,7 +341,9 @@ async def test_a_waiter_that_was_cancelled_gets_no_connection_and_the_next_does(
 
 
 @on_each_loop
-async def test_a_waiter_that_is_cancelled_just_when_it_gets_its_connection_leaves_the_next_its_answer(slapd):
+async def test_a_waiter_that_is_cancelled_just_when_it_gets_its_connection_leaves_the_next_its_answer(
+    slapd: Any,
+) -> None:
     async with running(slapd.uri, pool_size=1, check_interval=30.0) as directory:
         lookups = [asyncio.create_task(ask(directory)) for _ in range(3)]
         await asyncio.sleep(0)
@@ -347,7 +354,7 @@ async def test_a_waiter_that_is_cancelled_just_when_it_gets_its_connection_leave
             lookups[1].cancel()
             return take_turn()
 
-        directory._waiting.next = next_and_cancel
+        directory._waiting.next = next_and_cancel  # type: ignore[assignment]
         first, second, third = await asyncio.gather(*lookups, return_exceptions=True)
         assert is_right(first)
         assert isinstance(second, asyncio.CancelledError)
@@ -357,9 +364,11 @@ async def test_a_waiter_that_is_cancelled_just_when_it_gets_its_connection_leave
 
 
 @on_each_loop
-async def test_a_connection_that_ends_while_the_schema_is_parsed_does_not_count(slapd, monkeypatch):
+async def test_a_connection_that_ends_while_the_schema_is_parsed_does_not_count(
+    slapd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It stayed among the pool's connections, dead, and the server passed for up while all lookups timed out."""
-    read, ended = subschema.read, []
+    read, ended = subschema.read, []  # type: ignore[var-annotated]
 
     async def ends(connection: LdapConnection, *arguments: object) -> object:
         schema = await read(connection, *arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def alias(mail: str, count: int, cn: str = "x", value: str = "drop%d@elsewhere.e
 
 
 @pytest.fixture
-def flooded(make_slapd):
+def flooded(make_slapd: Any) -> Any:
     """A slapd with an alias of 30,000 maildrops, and three of 4,000 each with one address."""
     server = make_slapd()
     server.add(alias(FLOOD, 30_000))
@@ -35,12 +36,12 @@ def flooded(make_slapd):
 
 
 @pytest.fixture
-def parsed(monkeypatch) -> list[object]:
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What libldap was asked to read, one for each message."""
     calls: list[object] = []
-    get_result = of_connection.ldapconnection.get_result
+    get_result = of_connection.ldapconnection.get_result  # type: ignore[attr-defined]
 
-    def spy(self, message):
+    def spy(self, message: Any) -> Any:  # type: ignore[no-untyped-def]
         if self._done is not None:
             calls.append(self._search.filter)
         return get_result(self, message)
@@ -50,7 +51,9 @@ def parsed(monkeypatch) -> list[object]:
 
 
 @on_each_loop
-async def test_an_entry_with_too_many_values_is_refused_unparsed_and_costs_no_connection(flooded, parsed):
+async def test_an_entry_with_too_many_values_is_refused_unparsed_and_costs_no_connection(
+    flooded: Any, parsed: list[object]
+) -> None:
     async with running(flooded.uri, pool_size=1, timeout=5.0) as directory:
         for _ in range(3):
             with pytest.raises(DataError, match=FLOOD):
@@ -63,7 +66,7 @@ async def test_an_entry_with_too_many_values_is_refused_unparsed_and_costs_no_co
 
 
 @on_each_loop
-async def test_the_values_of_all_entries_count(flooded, parsed):
+async def test_the_values_of_all_entries_count(flooded: Any, parsed: list[object]) -> None:
     async with running(flooded.uri, pool_size=1, timeout=5.0) as directory:
         with pytest.raises(DataError, match=str(MAX_VALUES)):
             await directory.search(by_mail("many@domain1.example", "maildrop"))
@@ -73,14 +76,14 @@ async def test_the_values_of_all_entries_count(flooded, parsed):
 
 
 @on_each_loop
-async def test_the_bytes_of_all_messages_count(flooded):
+async def test_the_bytes_of_all_messages_count(flooded: Any) -> None:
     async with running(flooded.uri, pool_size=1, timeout=5.0, max_answer=150_000) as directory:
         with pytest.raises(DataError, match="150000 bytes"):
             await directory.search(by_mail("many@domain1.example", "maildrop"))
         assert is_right(await ask(directory))
 
 
-async def test_more_is_read_where_the_settings_allow_it(flooded):
+async def test_more_is_read_where_the_settings_allow_it(flooded: Any) -> None:
     async with running(flooded.uri, pool_size=1, timeout=5.0, max_values=13_000) as directory:
         assert len(await directory.search(by_mail("many@domain1.example", "maildrop"))) == 3
         with pytest.raises(DataError, match="more than 1048576 bytes or 13000 values"):
@@ -91,7 +94,7 @@ async def test_more_is_read_where_the_settings_allow_it(flooded):
 
 
 @on_each_loop
-async def test_an_answer_in_pieces_is_whole(flooded):
+async def test_an_answer_in_pieces_is_whole(flooded: Any) -> None:
     """More than a socket's buffer takes at a time, behind a proxy that stops in the middle."""
     flooded.add(alias("large@domain1.example", 5_000, value="%0100d@x"))
     with proxied(flooded.port) as proxy:
@@ -100,14 +103,14 @@ async def test_an_answer_in_pieces_is_whole(flooded):
             asked = asyncio.create_task(ask(directory, by_mail("large@domain1.example", "maildrop"), timeout=4.0))
             await until(lambda: proxy.mode is Mode.HOLD)
             proxy.mode = Mode.PASS
-            (entry,) = (await asked).entries
+            (entry,) = (await asked).entries  # type: ignore[misc]
             assert len(entry.values("maildrop")) == 5_000
             assert is_right(await ask(directory))
             assert directory.counters.connects == 1
 
 
 @on_each_loop
-async def test_a_search_that_timed_out_costs_no_connection_and_its_late_answer_meets_no_other(slapd):
+async def test_a_search_that_timed_out_costs_no_connection_and_its_late_answer_meets_no_other(slapd: Any) -> None:
     with proxied(slapd.port) as proxy:
         async with running(proxy.uri, pool_size=1, check_interval=60.0) as directory:
             for _ in range(3):
@@ -124,7 +127,7 @@ async def test_a_search_that_timed_out_costs_no_connection_and_its_late_answer_m
 
 
 @on_each_loop
-async def test_a_late_answer_in_pieces_meets_no_other_either(slapd):
+async def test_a_late_answer_in_pieces_meets_no_other_either(slapd: Any) -> None:
     with proxied(slapd.port) as proxy:
         async with running(proxy.uri, pool_size=1, check_interval=60.0) as directory:
             proxy.mode = Mode.HALF
@@ -138,7 +141,7 @@ async def test_a_late_answer_in_pieces_meets_no_other_either(slapd):
 
 
 @on_each_loop
-async def test_a_connection_that_stays_silent_is_given_up(slapd):
+async def test_a_connection_that_stays_silent_is_given_up(slapd: Any) -> None:
     with proxied(slapd.port) as proxy:
         async with running(proxy.uri, pool_size=1, check_interval=60.0) as directory:
             proxy.mode = Mode.HOLD

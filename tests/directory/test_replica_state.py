@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,11 +49,11 @@ def up(*, behind: bool = False, since: float = NEVER) -> Standing:
         ([up(since=95.0), up()], 1, 1),
     ],
 )
-def test_a_server_that_is_behind_serves_only_when_no_other_does(standings, current, chosen):
+def test_a_server_that_is_behind_serves_only_when_no_other_does(standings: Any, current: Any, chosen: int) -> None:
     assert choose(standings, current, 100.0, AFTER) == chosen
 
 
-def test_what_was_seen_is_known_for_the_time_of_a_lag():
+def test_what_was_seen_is_known_for_the_time_of_a_lag() -> None:
     seen = Seen()
     for second in range(20):
         seen.add(state(second), float(second))
@@ -64,7 +65,7 @@ def test_what_was_seen_is_known_for_the_time_of_a_lag():
     assert seen.at(0.0) == Cookie()
 
 
-def test_the_states_of_several_servers_are_merged_by_server_id():
+def test_the_states_of_several_servers_are_merged_by_server_id() -> None:
     seen = Seen()
     seen.add(state(5, sid=1), 1.0)
     seen.add(state(3, sid=2), 2.0)
@@ -74,7 +75,7 @@ def test_the_states_of_several_servers_are_merged_by_server_id():
     assert seen.at(4.0) == state(1, sid=1)
 
 
-def test_what_a_server_had_when_it_was_first_read_counts_at_once():
+def test_what_a_server_had_when_it_was_first_read_counts_at_once() -> None:
     seen = Seen()
     seen.add_old(state(3))
     assert seen.at(-1000.0) == state(3)
@@ -130,7 +131,7 @@ async def test_with_require_context_it_is_not_up_from_the_start(tmp_path: Path) 
 
 
 async def test_reads_never_go_back_in_time_across_failover_and_failback(provider: Slapd, tmp_path: Path) -> None:
-    """A provider and two consumers, one of which lags: what was found stays found, whoever answers."""
+    """A provider and two consumers, one of which lags: what was found stays found, whichever server answers."""
     with consumer(tmp_path / "one", provider, 2) as one, consumer(tmp_path / "two", provider, 3) as two:
         async with hearing([one.uri, two.uri, provider.uri], failback_after=0.5, timeout=2.0) as site:
             for server in range(3):

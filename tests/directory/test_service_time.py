@@ -14,15 +14,15 @@ def after(*seconds: float) -> ServiceTime:
     return time
 
 
-def test_nothing_is_known_at_first():
+def test_nothing_is_known_at_first() -> None:
     assert ServiceTime().seconds == 0.0
 
 
-def test_steady_times_are_told_nearly_as_they_are():
+def test_steady_times_are_told_nearly_as_they_are() -> None:
     assert after(*[0.3] * 40).seconds == pytest.approx(0.3, abs=0.01)
 
 
-def test_it_follows_a_server_that_becomes_slow_and_one_that_becomes_fast_again():
+def test_it_follows_a_server_that_becomes_slow_and_one_that_becomes_fast_again() -> None:
     time = after(*[0.001] * 40)
     for _ in range(10):
         time.observe(1.0)
@@ -32,6 +32,6 @@ def test_it_follows_a_server_that_becomes_slow_and_one_that_becomes_fast_again()
     assert time.seconds < 0.01
 
 
-def test_times_that_vary_leave_room():
+def test_times_that_vary_leave_room() -> None:
     time = after(*[0.1, 0.3] * 40)
     assert time.seconds > 0.3

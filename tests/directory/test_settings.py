@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -24,7 +25,7 @@ GOOD = DirectorySettings(("ldap://127.0.0.1",), "o=hosting", bind_dn="cn=vmaild"
         ("ldapi:///", ("ldapi", "", 0, "/var/run/slapd/ldapi")),
     ],
 )
-def test_uris(uri: str, endpoint: tuple[str, str, int, str]):
+def test_uris(uri: str, endpoint: tuple[str, str, int, str]) -> None:
     scheme, host, port, path = endpoint
     assert parse(uri) == Endpoint(uri, scheme, host, port, path)
 
@@ -45,7 +46,7 @@ def test_uris(uri: str, endpoint: tuple[str, str, int, str]):
         ("ldap://[::1", "IPv6"),
     ],
 )
-def test_uris_that_are_none(uri: str, word: str):
+def test_uris_that_are_none(uri: str, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         parse(uri)
     assert [key for key, _ in problems(dataclasses.replace(GOOD, uri=(uri,)))] == ["uri"]
@@ -64,7 +65,7 @@ def test_uris_that_are_none(uri: str, word: str):
         ("ldap://127.0.0.1.example", False),
     ],
 )
-def test_what_is_local(uri: str, local: bool):
+def test_what_is_local(uri: str, local: bool) -> None:
     assert parse(uri).is_local is local
 
 
@@ -108,13 +109,13 @@ REMOTE = {"uri": ("ldap://ldap1.example",)}
         ({"max_waiting": 0}, ["max_waiting"]),
     ],
 )
-def test_problems(changes: dict[str, object], keys: list[str]):
+def test_problems(changes: dict[str, object], keys: list[str]) -> None:
     found = problems(dataclasses.replace(GOOD, **changes))
     assert [key for key, _ in found] == keys
     assert all("secret" not in text for _, text in found)
 
 
-def test_certificates_are_looked_into(authority: Authority, tmp_path):
+def test_certificates_are_looked_into(authority: Authority, tmp_path: Path) -> None:
     cert, key = authority.issue("/CN=vmaild")
     _, other = authority.issue("/CN=other")
     tls = {"uri": ("ldaps://ldap1.example",), "tls_ca_cert_file": str(authority.ca)}
@@ -126,5 +127,5 @@ def test_certificates_are_looked_into(authority: Authority, tmp_path):
     assert [k for k, _ in problems(dataclasses.replace(good, tls_ca_cert_file=str(empty)))] == ["tls_ca_cert_file"]
 
 
-def test_the_password_is_never_shown():
+def test_the_password_is_never_shown() -> None:
     assert "secret" not in repr(GOOD)

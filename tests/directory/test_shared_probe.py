@@ -43,7 +43,7 @@ async def turns(count: int = 3) -> None:
 
 
 @on_each_loop
-async def test_nothing_is_trusted_before_the_first_good_probe():
+async def test_nothing_is_trusted_before_the_first_good_probe() -> None:
     rig = Rig()
     assert (rig.probe.trusted, rig.probe.due) == (False, True)
     rig.probe.begin(rig.run())
@@ -55,7 +55,7 @@ async def test_nothing_is_trusted_before_the_first_good_probe():
 
 
 @on_each_loop
-async def test_a_good_probe_is_renewed_before_it_is_no_longer_trusted():
+async def test_a_good_probe_is_renewed_before_it_is_no_longer_trusted() -> None:
     rig = Rig()
     rig.probe.good(100.0)
     for age, trusted, due in (
@@ -69,7 +69,7 @@ async def test_a_good_probe_is_renewed_before_it_is_no_longer_trusted():
 
 
 @on_each_loop
-async def test_a_probe_counts_from_its_beginning_and_an_earlier_one_takes_nothing_back():
+async def test_a_probe_counts_from_its_beginning_and_an_earlier_one_takes_nothing_back() -> None:
     rig = Rig()
     rig.probe.begin(rig.run())
     await turns()
@@ -85,7 +85,7 @@ async def test_a_probe_counts_from_its_beginning_and_an_earlier_one_takes_nothin
 
 
 @on_each_loop
-async def test_all_who_wait_share_the_failure_and_the_next_may_begin_another():
+async def test_all_who_wait_share_the_failure_and_the_next_may_begin_another() -> None:
     rig = Rig()
     rig.failure = DirectoryFailure("down")
     rig.probe.begin(rig.run())
@@ -99,7 +99,7 @@ async def test_all_who_wait_share_the_failure_and_the_next_may_begin_another():
 
 
 @on_each_loop
-async def test_one_that_is_cancelled_leaves_the_probe_to_the_others():
+async def test_one_that_is_cancelled_leaves_the_probe_to_the_others() -> None:
     rig = Rig()
     rig.probe.begin(rig.run())
     first, second = (asyncio.create_task(rig.probe.outcome()) for _ in range(2))
@@ -114,7 +114,7 @@ async def test_one_that_is_cancelled_leaves_the_probe_to_the_others():
 
 
 @on_each_loop
-async def test_a_failure_that_nobody_waits_for_is_no_complaint_of_the_loop():
+async def test_a_failure_that_nobody_waits_for_is_no_complaint_of_the_loop() -> None:
     rig = Rig()
     unseen: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
@@ -127,7 +127,7 @@ async def test_a_failure_that_nobody_waits_for_is_no_complaint_of_the_loop():
 
 
 @on_each_loop
-async def test_closing_ends_the_probe_in_flight():
+async def test_closing_ends_the_probe_in_flight() -> None:
     rig = Rig()
     await rig.probe.close()
     task = rig.probe.begin(rig.run())

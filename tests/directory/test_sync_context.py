@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from vmaild.directory.sync_context import Context, read_context, suffix_of
@@ -21,7 +23,7 @@ CSN = b"20261125231028.315893Z#000000#000#000000"
         ("o=a", ["not a DN", "", "o=a"], "o=a"),
     ],
 )
-def test_the_longest_suffix_that_holds_the_base(base, contexts, suffix):
+def test_the_longest_suffix_that_holds_the_base(base: str, contexts: Any, suffix: str) -> None:
     assert suffix_of(base, contexts) == suffix
 
 
@@ -40,15 +42,15 @@ def test_the_longest_suffix_that_holds_the_base(base, contexts, suffix):
         ({}, Context("", None, False)),
     ],
 )
-async def test_the_state_is_read_from_the_suffix(entries, context):
-    async def read(dn, attributes):
+async def test_the_state_is_read_from_the_suffix(entries: Any, context: Any) -> None:
+    async def read(dn: Any, attributes: Any) -> Any:
         return entries.get(dn)
 
     assert await read_context(read, "cn=a,o=x") == context
 
 
-async def test_a_state_that_cannot_be_read_is_no_state():
-    async def read(dn, attributes):
+async def test_a_state_that_cannot_be_read_is_no_state() -> None:
+    async def read(dn: Any, attributes: Any) -> Any:
         return {"namingcontexts": (b"o=x",), "contextcsn": (b"nonsense",)}
 
     with pytest.raises(ValueError, match="change sequence"):

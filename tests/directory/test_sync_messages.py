@@ -8,6 +8,7 @@ import random
 import time
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -70,12 +71,12 @@ def read(*pieces: bytes) -> list[Event]:
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_what_slapd_sent_is_read(name):
+def test_what_slapd_sent_is_read(name: Any) -> None:
     assert read(recorded(name)) == [RECORDED[name][1]]
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_message_is_read_when_its_last_byte_has_come_and_not_before(name):
+def test_a_message_is_read_when_its_last_byte_has_come_and_not_before(name: Any) -> None:
     reader = MessageReader()
     for byte in recorded(name)[:-1]:
         reader.feed(bytes([byte]))
@@ -87,17 +88,17 @@ def test_a_message_is_read_when_its_last_byte_has_come_and_not_before(name):
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 4096])
-def test_the_pieces_of_a_stream_make_no_difference(size):
+def test_the_pieces_of_a_stream_make_no_difference(size: int) -> None:
     assert read(*(STREAM[at : at + size] for at in range(0, len(STREAM), size))) == EVENTS
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=20))
-def test_a_stream_cut_anywhere_is_the_same_stream(cuts):
+def test_a_stream_cut_anywhere_is_the_same_stream(cuts: Any) -> None:
     places = [0, *sorted(cuts), len(STREAM)]
     assert read(*(STREAM[a:b] for a, b in itertools.pairwise(places))) == EVENTS
 
 
-def test_messages_slapd_did_not_send_are_read_as_the_rfc_writes_them():
+def test_messages_slapd_did_not_send_are_read_as_the_rfc_writes_them() -> None:
     assert read(message(2, encode(0x65, result(4096)))) == [SearchDone(2, 4096, "", None)]
     done = encode(SEQUENCE, encode(OCTETS, b"c"), b"\x01\x01\xff")
     with_cookie = message(2, encode(0x65, result(0)), encode(0xA0, control(sync_messages.SYNC_DONE, done)))
@@ -111,7 +112,7 @@ def test_messages_slapd_did_not_send_are_read_as_the_rfc_writes_them():
     assert read(message(7, encode(0x6B, b""))) == [Other(7, 0x6B)]
 
 
-def test_lengths_may_have_more_bytes_than_they_need():
+def test_lengths_may_have_more_bytes_than_they_need() -> None:
     value = encode(SEQUENCE, b"\x0a\x84\x00\x00\x00\x01\x01", encode(OCTETS, UUID))
     body = (
         b"\x02\x81\x01\x02"
@@ -122,7 +123,7 @@ def test_lengths_may_have_more_bytes_than_they_need():
     assert read(whole) == [SearchEntry(2, "cn=c,o=x", {"cn": (b"x" * 200,)}, SyncState(State.ADD, UUID, None))]
 
 
-def test_an_attribute_that_comes_twice_has_the_values_of_both():
+def test_an_attribute_that_comes_twice_has_the_values_of_both() -> None:
     (event,) = read(entry(attribute(b"mail", b"a"), attribute(b"Mail", b"b"), attribute(b"empty")))
     assert event.attributes == {"mail": (b"a", b"b"), "empty": ()}
 
@@ -164,7 +165,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_bytes_are_refused_and_stay_refused(name):
+def test_bad_bytes_are_refused_and_stay_refused(name: Any) -> None:
     reader = MessageReader()
     reader.feed(BAD[name])
     for _ in range(2):
@@ -174,7 +175,7 @@ def test_bad_bytes_are_refused_and_stay_refused(name):
     assert reader.waiting == 0
 
 
-def test_a_long_message_is_refused_by_its_length_before_it_comes():
+def test_a_long_message_is_refused_by_its_length_before_it_comes() -> None:
     reader = MessageReader()
     reader.feed(b"\x30\x84" + (sync_reader.MAX_LONG_MESSAGE).to_bytes(4, "big"))
     with pytest.raises(BadMessage, match="length"):
@@ -182,7 +183,7 @@ def test_a_long_message_is_refused_by_its_length_before_it_comes():
 
 
 @pytest.mark.parametrize("piece", [1000, 65_536, 10_000_000])
-def test_an_entry_that_is_too_long_is_reported_without_its_values_and_not_kept(piece):
+def test_an_entry_that_is_too_long_is_reported_without_its_values_and_not_kept(piece: int) -> None:
     long = entry(attribute(b"mail", *([b"x" * 1000] * 3000)))
     stream = recorded("an entry deleted") + long + recorded("an entry added")
     reader = MessageReader()
@@ -201,7 +202,7 @@ def test_an_entry_that_is_too_long_is_reported_without_its_values_and_not_kept(p
     assert most < 2000
 
 
-def test_a_long_entry_takes_no_memory():
+def test_a_long_entry_takes_no_memory() -> None:
     long = entry(attribute(b"mail", b"x" * 20_000_000))
     reader = MessageReader()
     tracemalloc.start()
@@ -214,7 +215,7 @@ def test_a_long_entry_takes_no_memory():
     assert peak < 500_000
 
 
-def test_an_entry_of_too_many_values_is_reported_without_them():
+def test_an_entry_of_too_many_values_is_reported_without_them() -> None:
     room = sync_messages.MAX_VALUES
     for event in read(
         entry(attribute(b"a", *([b""] * room))), entry(attribute(b"a"), attribute(b"b", *([b""] * room)))
@@ -226,7 +227,7 @@ def test_an_entry_of_too_many_values_is_reported_without_them():
     assert read(entry(attribute(b"a"), attribute(b"b", *([b""] * room))))[0].attributes is None
 
 
-def test_the_time_to_read_grows_with_the_bytes_and_not_with_their_square():
+def test_the_time_to_read_grows_with_the_bytes_and_not_with_their_square() -> None:
     """Byte by byte, and as one attribute in thousands of pieces: measured against a quarter of the same."""
 
     def seconds(data: bytes, step: int) -> float:
@@ -256,12 +257,12 @@ def exhaust(data: bytes) -> None:
 
 @given(st.binary(max_size=300))
 @example(b"\x30\x84")
-def test_any_bytes_give_events_or_bad_message(data):
+def test_any_bytes_give_events_or_bad_message(data: Any) -> None:
     exhaust(data)
 
 
 @given(st.sampled_from(sorted(RECORDED)), st.integers(0, 300), st.binary(max_size=6), st.integers(0, 6))
-def test_damaged_messages_give_events_or_bad_message(name, at, put, remove):
+def test_damaged_messages_give_events_or_bad_message(name: Any, at: Any, put: Any, remove: Any) -> None:
     data = recorded(name)
     at %= len(data)
     damaged = data[:at] + put + data[at + remove :]
@@ -271,7 +272,7 @@ def test_damaged_messages_give_events_or_bad_message(name, at, put, remove):
     exhaust(encode(SEQUENCE, damaged[2:]))
 
 
-def test_many_random_changes_of_slapds_bytes_give_events_or_bad_message():
+def test_many_random_changes_of_slapds_bytes_give_events_or_bad_message() -> None:
     chance = random.Random(4533)
     for _ in range(20_000):
         data = bytearray(recorded(chance.choice(tuple(RECORDED))))
@@ -280,12 +281,12 @@ def test_many_random_changes_of_slapds_bytes_give_events_or_bad_message():
         exhaust(bytes(data) + STREAM[:200])
 
 
-def test_a_present_set_names_each_entry_once():
+def test_a_present_set_names_each_entry_once() -> None:
     (event,) = read(recorded("entries that are still there"))
     assert event.uuids[0] == UUID_A
 
 
-def test_the_core_touches_no_socket_and_no_clock_and_never_waits():
+def test_the_core_touches_no_socket_and_no_clock_and_never_waits() -> None:
     pure = ("ber", "requests", "events", "messages", "reader", "cookie", "phases")
     modules = [Path(sync_messages.__file__).with_name(f"sync_{part}.py") for part in pure]
     for module in (*modules, Path(sync_messages.__file__).with_name("uuid_set.py")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tracemalloc
 import uuid
+from typing import Any
 
 import pytest
 
@@ -64,13 +65,13 @@ def changed(state: State, uuid: bytes = UUID_A) -> Changed:
     return Changed("cn=a,o=x", uuid, {"cn": (b"a",)}, state)
 
 
-def test_nothing_happened():
+def test_nothing_happened() -> None:
     phases = begun()
     assert run(phases, NONE) == [Persisting()]
     assert phases.stage is Stage.PERSIST
 
 
-def test_each_change_is_followed_by_its_cookie():
+def test_each_change_is_followed_by_its_cookie() -> None:
     phases = persisting()
     assert run(phases, entry(State.ADD, at=C2)) == [changed(State.ADD), Moved(C2)]
     assert run(phases, entry(State.MODIFY, at=C3)) == [changed(State.MODIFY), Moved(C3)]
@@ -78,14 +79,14 @@ def test_each_change_is_followed_by_its_cookie():
     assert run(phases, NewCookie(2, bytes(C2))) == []
 
 
-def test_the_cookie_of_one_server_keeps_those_of_the_others():
+def test_the_cookie_of_one_server_keeps_those_of_the_others() -> None:
     two = Cookie([*C1.csns.values(), Csn.parse("20200101000000.000000Z#000000#002#000000")])
     phases = begun(two)
     run(phases, NONE)
     assert run(phases, NewCookie(2, bytes(C2))) == [Moved(two.merged(C2))]
 
 
-def test_a_present_phase_tells_what_is_still_there():
+def test_a_present_phase_tells_what_is_still_there() -> None:
     phases = begun()
     outputs = run(
         phases,
@@ -101,14 +102,14 @@ def test_a_present_phase_tells_what_is_still_there():
     assert outputs[2:] == [Moved(C2), Persisting()]
 
 
-def test_entries_that_are_present_are_not_changed():
+def test_entries_that_are_present_are_not_changed() -> None:
     phases = begun()
     outputs = run(phases, entry(State.PRESENT), RefreshPresent(2, None, True))
     assert isinstance(outputs[0], Present)
     assert UUID_A in outputs[0].uuids
 
 
-def test_a_delete_phase_tells_what_is_gone():
+def test_a_delete_phase_tells_what_is_gone() -> None:
     phases = begun()
     gone = SyncIdSet(2, bytes(C2), True, (UUID_A, UUID_B))
     assert run(phases, gone, entry(State.ADD), RefreshDelete(2, bytes(C3), True)) == [
@@ -120,7 +121,7 @@ def test_a_delete_phase_tells_what_is_gone():
     ]
 
 
-def test_a_delete_phase_may_follow_a_present_phase():
+def test_a_delete_phase_may_follow_a_present_phase() -> None:
     phases = begun()
     outputs = run(
         phases,
@@ -133,14 +134,14 @@ def test_a_delete_phase_may_follow_a_present_phase():
     assert outputs[1:] == [Deleted(UUID_B, "cn=a,o=x"), Moved(C3), Persisting()]
 
 
-def test_no_cookie_of_a_refresh_counts_before_its_end():
+def test_no_cookie_of_a_refresh_counts_before_its_end() -> None:
     """A stream that breaks off in the middle would be taken up again after deletions that were never reported."""
     phases = begun()
     assert run(phases, NewCookie(2, bytes(C3)), entry(State.ADD, at=C3)) == [changed(State.ADD)]
     assert run(phases, RefreshDelete(2, None, True)) == [Moved(C3), Persisting()]
 
 
-def test_without_a_cookie_nothing_is_known_of_what_was_there_before():
+def test_without_a_cookie_nothing_is_known_of_what_was_there_before() -> None:
     assert run(begun(Cookie()), entry(State.ADD), RefreshDelete(2, bytes(C1), True)) == [
         changed(State.ADD),
         AgeAll("the stream began without a cookie"),
@@ -152,7 +153,7 @@ def test_without_a_cookie_nothing_is_known_of_what_was_there_before():
 
 
 @pytest.mark.parametrize("code", [3, 4, 11, 4096])
-def test_a_server_that_cannot_tell_makes_everything_old(code):
+def test_a_server_that_cannot_tell_makes_everything_old(code: int) -> None:
     for phases in (begun(), persisting()):
         outputs = run(phases, SearchDone(2, code, "why", None))
         assert isinstance(outputs[0], AgeAll)
@@ -160,14 +161,14 @@ def test_a_server_that_cannot_tell_makes_everything_old(code):
 
 
 @pytest.mark.parametrize("event", [SearchDone(2, 52, "bye", None), Disconnection(52, "bye")])
-def test_a_search_that_ends_makes_nothing_old(event):
+def test_a_search_that_ends_makes_nothing_old(event: Any) -> None:
     phases = persisting()
     assert run(phases, event) == [Ended(52, "bye")]
     assert phases.stage is Stage.ENDED
     assert run(phases, entry(State.ADD), event) in ([], [Ended(52, "bye")])
 
 
-def test_what_became_a_referral_object_is_gone():
+def test_what_became_a_referral_object_is_gone() -> None:
     phases = persisting()
     assert run(phases, SearchReference(2, SyncState(State.MODIFY, UUID_A, bytes(C2)))) == [
         Deleted(UUID_A, ""),
@@ -176,18 +177,18 @@ def test_what_became_a_referral_object_is_gone():
     assert run(phases, SearchReference(2, SyncState(State.PRESENT, UUID_A, None)), SearchReference(2, None)) == []
 
 
-def test_messages_of_other_searches_say_nothing():
+def test_messages_of_other_searches_say_nothing() -> None:
     assert run(begun(), entry(State.ADD, message=9), SearchDone(9, 0, "", None)) == []
 
 
-def test_a_server_that_does_not_do_rfc_4533_is_found_out():
+def test_a_server_that_does_not_do_rfc_4533_is_found_out() -> None:
     with pytest.raises(BadMessage, match="Sync State"):
         run(begun(), SearchEntry(2, "o=x", {}, None))
     with pytest.raises(BadMessage, match="cookie"):
         run(begun(), NewCookie(2, b"cn=something else"))
 
 
-def test_a_change_that_was_not_reported_shows_at_the_second_check():
+def test_a_change_that_was_not_reported_shows_at_the_second_check() -> None:
     phases = persisting()
     assert phases.compare(C1) == []
     assert phases.compare(C2) == []
@@ -198,7 +199,7 @@ def test_a_change_that_was_not_reported_shows_at_the_second_check():
     assert phases.compare(C3) == []
 
 
-def test_a_stream_that_lags_misses_nothing():
+def test_a_stream_that_lags_misses_nothing() -> None:
     phases = persisting()
     assert phases.compare(C3) == []
     run(phases, NewCookie(2, bytes(C2)))
@@ -207,12 +208,12 @@ def test_a_stream_that_lags_misses_nothing():
     assert phases.compare(C3) == []
 
 
-def test_in_a_refresh_nothing_is_missed():
+def test_in_a_refresh_nothing_is_missed() -> None:
     phases = begun()
     assert [phases.compare(C3) for _ in range(3)] == [[], [], []]
 
 
-def test_more_entries_than_can_be_kept_make_everything_old(monkeypatch):
+def test_more_entries_than_can_be_kept_make_everything_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync_phases, "MAX_PRESENT", 2)
     phases = begun()
     outputs = run(phases, SyncIdSet(2, None, False, (UUID_A, UUID_B, bytes(16))), entry(State.PRESENT))
@@ -221,7 +222,7 @@ def test_more_entries_than_can_be_kept_make_everything_old(monkeypatch):
     assert isinstance(outputs[0], AgeAll)
 
 
-def test_what_slapd_sent_is_understood():
+def test_what_slapd_sent_is_understood() -> None:
     events = [event for _, event in RECORDED.values()]
     phases = SyncPhases(2, C1)
     assert [type(output) for output in run(phases, *events) if type(output) is not Changed] == [
@@ -234,7 +235,7 @@ def test_what_slapd_sent_is_understood():
     ]
 
 
-def test_a_set_of_uuids_takes_little_more_than_their_bytes():
+def test_a_set_of_uuids_takes_little_more_than_their_bytes() -> None:
     some = [uuid.uuid4().bytes for _ in range(50_000)]
     tracemalloc.start()
     kept = UuidSet()
@@ -249,7 +250,7 @@ def test_a_set_of_uuids_takes_little_more_than_their_bytes():
     assert size < sys.getsizeof(set(some)) + sum(map(sys.getsizeof, some))
 
 
-def test_a_set_of_uuids_finds_whole_ones_only(monkeypatch):
+def test_a_set_of_uuids_finds_whole_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vmaild.directory.uuid_set.BUCKETS", 1)
     kept = UuidSet()
     kept.add(b"a" * 8 + b"b" * 8)

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ def name() -> str:
 
 
 @on_each_loop
-async def test_each_kind_of_change_is_heard_with_its_state_dn_and_uuid(server, name):
+async def test_each_kind_of_change_is_heard_with_its_state_dn_and_uuid(server: Slapd, name: str) -> None:
     async with feeding(server.uri) as feed:
         assert await feed.ready() == [Persisting()]
 
@@ -89,7 +90,7 @@ async def test_each_kind_of_change_is_heard_with_its_state_dn_and_uuid(server, n
 
 
 @on_each_loop
-async def test_a_write_to_what_was_not_asked_for_is_heard_with_the_same_values(server, name):
+async def test_a_write_to_what_was_not_asked_for_is_heard_with_the_same_values(server: Slapd, name: str) -> None:
     await add(server, account(name))
     async with feeding(server.uri) as feed:
         await change(server, dn_of(name), "modify", "replace: mailbox", "mailbox: b/")
@@ -99,7 +100,7 @@ async def test_a_write_to_what_was_not_asked_for_is_heard_with_the_same_values(s
 
 
 @on_each_loop
-async def test_the_uuid_is_the_entrys_entryuuid(server, name):
+async def test_the_uuid_is_the_entrys_entryuuid(server: Slapd, name: str) -> None:
     await add(server, account(name))
     stream = await open_stream(server.uri)
     entry = await stream.read_entry(dn_of(name), "entryUUID", seconds=2.0)
@@ -109,11 +110,11 @@ async def test_the_uuid_is_the_entrys_entryuuid(server, name):
     async with feeding(server.uri) as feed:
         await change(server, dn_of(name), "delete")
         (deleted,) = await feed.next(Deleted)
-    assert str(uuid.UUID(bytes=deleted.uuid)).encode() == entry.attributes["entryuuid"][0]
+    assert str(uuid.UUID(bytes=deleted.uuid)).encode() == entry.attributes["entryuuid"][0]  # type: ignore[index]
 
 
 @on_each_loop
-async def test_of_a_renamed_domain_only_its_own_entry_is_heard(server, name):
+async def test_of_a_renamed_domain_only_its_own_entry_is_heard(server: Slapd, name: str) -> None:
     await add(server, f"dn: o={name},{SEARCH_BASE}\nobjectClass: organization\no: {name}\n")
     await add(server, account(name, f"o={name},{SEARCH_BASE}"))
     async with feeding(server.uri) as feed:
@@ -124,7 +125,7 @@ async def test_of_a_renamed_domain_only_its_own_entry_is_heard(server, name):
 
 
 @on_each_loop
-async def test_a_move_within_the_search_is_a_change_and_one_out_of_it_a_deletion(make_slapd, name):
+async def test_a_move_within_the_search_is_a_change_and_one_out_of_it_a_deletion(make_slapd: Any, name: str) -> None:
     readable = f'access to dn.subtree="{ELSEWHERE}" attrs=entry by dn.exact="{READER_DN}" read by * break\n'
     server = make_slapd(syncprov=True, access=readable + access_rules())
     await asyncio.to_thread(server.add, account(name))
@@ -137,7 +138,7 @@ async def test_a_move_within_the_search_is_a_change_and_one_out_of_it_a_deletion
 
 
 @on_each_loop
-async def test_a_move_to_where_nothing_may_be_read_is_not_reported_but_shows(server, name):
+async def test_a_move_to_where_nothing_may_be_read_is_not_reported_but_shows(server: Slapd, name: str) -> None:
     """slapd 2.5 leaves out the deletion when the new place is hidden; contextCSN shows that something is missing."""
     await add(server, account(name))
     async with feeding(server.uri) as feed:
@@ -148,7 +149,7 @@ async def test_a_move_to_where_nothing_may_be_read_is_not_reported_but_shows(ser
 
 
 @on_each_loop
-async def test_a_write_outside_the_search_moves_the_cookie_only(server):
+async def test_a_write_outside_the_search_moves_the_cookie_only(server: Slapd) -> None:
     async with feeding(server.uri) as feed:
         await feed.ready()
         await change(server, f"uid=root,{ELSEWHERE}", "modify", "replace: cn", f"cn: {uuid.uuid4()}")
@@ -156,7 +157,7 @@ async def test_a_write_outside_the_search_moves_the_cookie_only(server):
         assert [type(output) for output in feed.heard] == [Moved]
 
 
-async def _changes_while_away(server: Slapd, name: str) -> list[object]:
+async def _changes_while_away(server: Slapd, name: str) -> Any:
     """What a feed hears that was away while one account was written and one deleted."""
     await add(server, account(name))
     await add(server, account(f"{name}gone"))
@@ -173,12 +174,12 @@ async def _changes_while_away(server: Slapd, name: str) -> list[object]:
         heard = await feed.ready()
         assert last_cookie(heard) == feed.context.cookie
     (changed,) = [output for output in heard if isinstance(output, Changed)]
-    assert (changed.dn, changed.uuid, changed.attributes["mailbox"]) == (dn_of(name), kept, (b"y/",))
+    assert (changed.dn, changed.uuid, changed.attributes["mailbox"]) == (dn_of(name), kept, (b"y/",))  # type: ignore[index]
     return [kept, gone, heard]
 
 
 @on_each_loop
-async def test_after_a_pause_the_present_phase_tells_what_went_meanwhile(server, name):
+async def test_after_a_pause_the_present_phase_tells_what_went_meanwhile(server: Slapd, name: str) -> None:
     kept, gone, heard = await _changes_while_away(server, name)
     (present,) = [output for output in heard if isinstance(output, Present)]
     assert kept in present.uuids
@@ -187,7 +188,7 @@ async def test_after_a_pause_the_present_phase_tells_what_went_meanwhile(server,
 
 
 @on_each_loop
-async def test_after_a_pause_a_session_log_tells_what_went_meanwhile(make_slapd, name):
+async def test_after_a_pause_a_session_log_tells_what_went_meanwhile(make_slapd: Any, name: str) -> None:
     server = make_slapd(**with_overlay("syncprov-sessionlog 100"))
     _, gone, heard = await _changes_while_away(server, name)
     assert [output.uuid for output in heard if isinstance(output, Deleted)] == [gone]
@@ -195,7 +196,7 @@ async def test_after_a_pause_a_session_log_tells_what_went_meanwhile(make_slapd,
 
 
 @on_each_loop
-async def test_a_lost_cookie_brings_everything_and_the_word_that_it_may_not_be_all(server):
+async def test_a_lost_cookie_brings_everything_and_the_word_that_it_may_not_be_all(server: Slapd) -> None:
     async with feeding(server.uri, cookie=Cookie()) as feed:
         heard = await feed.ready()
         assert DOMAIN in [output.dn for output in heard if isinstance(output, Changed)]
@@ -203,7 +204,7 @@ async def test_a_lost_cookie_brings_everything_and_the_word_that_it_may_not_be_a
 
 
 @on_each_loop
-async def test_a_server_that_cannot_tell_from_an_old_cookie_says_so(make_slapd):
+async def test_a_server_that_cannot_tell_from_an_old_cookie_says_so(make_slapd: Any) -> None:
     server = make_slapd(**with_overlay("syncprov-reloadhint TRUE"))
     async with feeding(server.uri, cookie=OLD) as feed:
         await asyncio.wait_for(feed.task, 5)
@@ -215,7 +216,7 @@ async def test_a_server_that_cannot_tell_from_an_old_cookie_says_so(make_slapd):
 
 
 @on_each_loop
-async def test_a_size_limit_ends_a_refresh_but_not_what_comes_after_it(make_slapd, name):
+async def test_a_size_limit_ends_a_refresh_but_not_what_comes_after_it(make_slapd: Any, name: str) -> None:
     server = make_slapd(syncprov=True, config=("sizelimit 5",))
     async with feeding(server.uri, cookie=OLD) as feed:
         await asyncio.wait_for(feed.task, 5)
@@ -227,7 +228,7 @@ async def test_a_size_limit_ends_a_refresh_but_not_what_comes_after_it(make_slap
 
 
 @on_each_loop
-async def test_a_server_that_is_behind_the_cookie_says_so(server):
+async def test_a_server_that_is_behind_the_cookie_says_so(server: Slapd) -> None:
     future = Cookie.parse(b"rid=000,csn=20900101000000.000000Z#000000#000#000000")
     async with feeding(server.uri, cookie=future) as feed:
         await asyncio.wait_for(feed.task, 5)
@@ -236,7 +237,7 @@ async def test_a_server_that_is_behind_the_cookie_says_so(server):
 
 
 @on_each_loop
-async def test_a_database_without_the_overlay_says_so(make_slapd):
+async def test_a_database_without_the_overlay_says_so(make_slapd: Any) -> None:
     async with feeding(make_slapd().uri) as feed:
         assert feed.context == (BASE, None, True)
         await asyncio.wait_for(feed.task, 5)
@@ -244,7 +245,9 @@ async def test_a_database_without_the_overlay_says_so(make_slapd):
 
 
 @on_each_loop
-async def test_a_restart_of_slapd_ends_the_stream_and_the_last_cookie_takes_it_up_again(make_slapd, name):
+async def test_a_restart_of_slapd_ends_the_stream_and_the_last_cookie_takes_it_up_again(
+    make_slapd: Any, name: str
+) -> None:
     server = make_slapd(syncprov=True)
     for stop in (server.stop, server.kill):
         async with feeding(server.uri) as feed:
@@ -262,7 +265,7 @@ async def test_a_restart_of_slapd_ends_the_stream_and_the_last_cookie_takes_it_u
 
 
 @on_each_loop
-async def test_a_server_that_hangs_is_found_out(make_slapd):
+async def test_a_server_that_hangs_is_found_out(make_slapd: Any) -> None:
     server = make_slapd(syncprov=True)
     async with feeding(server.uri, interval=0.05, answer=0.2) as feed:
         await feed.ready()
@@ -275,13 +278,15 @@ async def test_a_server_that_hangs_is_found_out(make_slapd):
 
 @pytest.mark.parametrize("way", ["ldap", "starttls", "ldaps", "ldapi", "ldapi external", "certificate"])
 @on_each_loop
-async def test_changes_are_heard_over_every_transport_and_bind(server, authority, name, way):
+async def test_changes_are_heard_over_every_transport_and_bind(
+    server: Slapd, authority: Authority, name: str, way: str
+) -> None:
     secure = tls.context(ca_file=str(authority.ca))
     ldaps = f"ldaps://localhost:{server.tls_port}"
     if way == "certificate":
         cert, key = await asyncio.to_thread(authority.issue, "/CN=mailer")
         own = tls.context(ca_file=str(authority.ca), cert=str(cert), key=str(key))
-    uri, bind, options = {
+    uri, bind, options = {  # type: ignore[no-untyped-call]
         "ldap": lambda: (server.uri, READER, {}),
         "starttls": lambda: (f"ldap://localhost:{server.port}", READER, {"context": secure, "start_tls": True}),
         "ldaps": lambda: (ldaps, READER, {"context": secure}),
@@ -296,7 +301,7 @@ async def test_changes_are_heard_over_every_transport_and_bind(server, authority
 
 
 @on_each_loop
-async def test_an_anonymous_feed_hears_what_everybody_may_read(make_slapd, name):
+async def test_an_anonymous_feed_hears_what_everybody_may_read(make_slapd: Any, name: str) -> None:
     server = make_slapd(syncprov=True, access="")
     async with feeding(server.uri, Bind()) as feed:
         await feed.ready()
@@ -305,7 +310,7 @@ async def test_an_anonymous_feed_hears_what_everybody_may_read(make_slapd, name)
 
 
 @on_each_loop
-async def test_what_must_not_be_trusted_is_refused(server, make_slapd, authority):
+async def test_what_must_not_be_trusted_is_refused(server: Slapd, make_slapd: Any, authority: Authority) -> None:
     with pytest.raises(Refused) as refused:
         await open_stream(server.uri, Bind("SIMPLE", READER_DN, "wrong"))
     assert refused.value.code == 49
@@ -322,7 +327,7 @@ async def test_what_must_not_be_trusted_is_refused(server, make_slapd, authority
 
 
 @on_each_loop
-async def test_a_bulk_load_is_heard_whole(make_slapd, name):
+async def test_a_bulk_load_is_heard_whole(make_slapd: Any, name: str) -> None:
     """5,000 entries by one ldapadd. How long the loop was held up is printed, not judged."""
     server = make_slapd(syncprov=True, config=("sizelimit unlimited",))
     ldif = "\n".join(account(f"{name}{number}") for number in range(5_000))
@@ -345,7 +350,9 @@ async def test_a_bulk_load_is_heard_whole(make_slapd, name):
 
 
 @on_each_loop
-async def test_an_entry_of_megabytes_is_heard_without_its_values_and_the_stream_goes_on(make_slapd, name):
+async def test_an_entry_of_megabytes_is_heard_without_its_values_and_the_stream_goes_on(
+    make_slapd: Any, name: str
+) -> None:
     server = make_slapd(syncprov=True)
     async with feeding(server.uri) as feed:
         await feed.ready()
@@ -359,7 +366,7 @@ async def test_an_entry_of_megabytes_is_heard_without_its_values_and_the_stream_
 
 
 @on_each_loop
-async def test_the_state_of_other_servers_is_kept_when_one_changes(make_slapd, name):
+async def test_the_state_of_other_servers_is_kept_when_one_changes(make_slapd: Any, name: str) -> None:
     """The cookie of a change names only the server that made it: here 1, after a past as 0."""
     server = make_slapd(syncprov=True)
     await add(server, account(f"{name}a"))
@@ -390,7 +397,7 @@ def as_consumer_of(provider: Slapd) -> dict[str, object]:
 
 
 @on_each_loop
-async def test_a_consumer_has_no_state_before_its_first_load_and_then_its_providers(make_slapd, name):
+async def test_a_consumer_has_no_state_before_its_first_load_and_then_its_providers(make_slapd: Any, name: str) -> None:
     provider = make_slapd(syncprov=True)
     await asyncio.to_thread(provider.suspend)
     consumer = make_slapd(**as_consumer_of(provider), access="")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 def as_message(number: int, data: bytes) -> bytes:
     """The same message under another id, of one byte as those that were recorded."""
-    start, _ = header(data)
+    start, _ = header(data)  # type: ignore[misc]
     return encode(SEQUENCE, encode_integer(number), data[start + 3 :])
 
 
@@ -91,12 +92,12 @@ async def heard_until(error: type[Exception], stream: SyncStream) -> list[object
         async for output in stream:
             outputs.append(output)
     except error:
-        return outputs
+        return outputs  # type: ignore[return-value]
     raise AssertionError("the stream did not break off")
 
 
 @on_each_loop
-async def test_what_came_before_the_end_is_heard_before_it():
+async def test_what_came_before_the_end_is_heard_before_it() -> None:
     async with searching(sends(NOTHING_NEW + ADDED + ADDED[:50])) as stream:
         assert [type(output) for output in await heard_until(ConnectionError, stream)][-2:] == [Changed, Moved]
         with pytest.raises(ConnectionError):
@@ -107,7 +108,7 @@ async def test_what_came_before_the_end_is_heard_before_it():
     "rubbish", [b"HTTP/1.1 400 Bad Request\r\n", as_message(2, recorded("the suffix's contextCSN"))]
 )
 @on_each_loop
-async def test_rubbish_ends_the_stream(rubbish):
+async def test_rubbish_ends_the_stream(rubbish: Any) -> None:
     async with searching(sends(NOTHING_NEW + rubbish + ADDED, then_waits=True)) as stream:
         assert [type(output) for output in await heard_until(BadMessage, stream)] == [AgeAll, Persisting]
         with pytest.raises(BadMessage):
@@ -115,14 +116,14 @@ async def test_rubbish_ends_the_stream(rubbish):
 
 
 @on_each_loop
-async def test_the_end_of_the_search_ends_the_iteration():
+async def test_the_end_of_the_search_ends_the_iteration() -> None:
     async with searching(sends(THE_END, ADDED, then_waits=True)) as stream:
         assert await heard(stream) == [Ended(53, "consumer state is newer than provider!")]
         assert await heard(stream) == []
 
 
 @on_each_loop
-async def test_a_server_that_stays_silent_is_asked_and_given_up():
+async def test_a_server_that_stays_silent_is_asked_and_given_up() -> None:
     asked = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -141,7 +142,7 @@ async def test_a_server_that_stays_silent_is_asked_and_given_up():
 
 
 @on_each_loop
-async def test_a_caller_that_does_not_listen_leaves_the_bytes_in_the_network():
+async def test_a_caller_that_does_not_listen_leaves_the_bytes_in_the_network() -> None:
     """And is not taken for a server that hangs."""
     script = sends(NOTHING_NEW, *[ADDED * 100] * 200, THE_END, then_waits=True)
     async with searching(script, interval=0.05, answer=0.1) as stream:
@@ -153,7 +154,7 @@ async def test_a_caller_that_does_not_listen_leaves_the_bytes_in_the_network():
 
 
 @on_each_loop
-async def test_others_get_their_turn_while_thousands_of_changes_come():
+async def test_others_get_their_turn_while_thousands_of_changes_come() -> None:
     turns = 0
 
     async def others() -> None:
@@ -173,7 +174,7 @@ async def test_others_get_their_turn_while_thousands_of_changes_come():
 
 
 @on_each_loop
-async def test_a_wait_that_was_cancelled_loses_nothing():
+async def test_a_wait_that_was_cancelled_loses_nothing() -> None:
     more = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -193,7 +194,7 @@ async def test_a_wait_that_was_cancelled_loses_nothing():
 
 
 @on_each_loop
-async def test_closing_ends_a_wait_and_can_be_done_twice():
+async def test_closing_ends_a_wait_and_can_be_done_twice() -> None:
     async with searching(sends(NOTHING_NEW, then_waits=True)) as stream:
         while not isinstance(await anext(stream), Persisting):
             pass
@@ -206,7 +207,7 @@ async def test_closing_ends_a_wait_and_can_be_done_twice():
 
 
 @on_each_loop
-async def test_all_messages_of_slapd_pass_in_pieces_of_one_byte():
+async def test_all_messages_of_slapd_pass_in_pieces_of_one_byte() -> None:
     async with searching(sends(*(STREAM[at : at + 1] for at in range(len(STREAM))))) as stream:
         outputs = await heard(stream)
     assert isinstance(outputs[-1], Ended)
@@ -214,7 +215,7 @@ async def test_all_messages_of_slapd_pass_in_pieces_of_one_byte():
 
 
 @on_each_loop
-async def test_an_entry_is_read_before_the_search_and_a_referral_is_none():
+async def test_an_entry_is_read_before_the_search_and_a_referral_is_none() -> None:
     entry = as_message(2, recorded("the suffix's contextCSN"))
     done = as_message(2, recorded("the end of a search"))
     async with scripted(sends(as_message(2, recorded("a referral object")) + done, then_waits=True)) as uri:
@@ -236,7 +237,7 @@ async def test_an_entry_is_read_before_the_search_and_a_referral_is_none():
 
 
 @on_each_loop
-async def test_an_opening_that_fails_ends_in_time_and_leaves_no_descriptor():
+async def test_an_opening_that_fails_ends_in_time_and_leaves_no_descriptor() -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 

@@ -73,7 +73,7 @@ async def serving(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], 
 
 
 @on_each_loop
-async def test_ldaps_and_starttls_answer(tls_slapd, authority):
+async def test_ldaps_and_starttls_answer(tls_slapd: Slapd, authority: Authority) -> None:
     ca = str(authority.ca)
     async with running(ldaps(tls_slapd), tls_ca_cert_file=ca) as directory:
         assert is_right(await ask(directory))
@@ -92,7 +92,7 @@ def ca_directory(authority: Authority, tmp_path_factory: pytest.TempPathFactory)
     return directory
 
 
-def test_a_ca_without_key_usage_is_not_refused_for_that(authority, monkeypatch):
+def test_a_ca_without_key_usage_is_not_refused_for_that(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """As `openssl req -x509` makes it. Since Python 3.13 the default is to refuse it; here every Python does."""
     text = subprocess.run(
         ["openssl", "x509", "-in", str(authority.ca), "-noout", "-text"], check=True, capture_output=True, text=True
@@ -113,26 +113,26 @@ def test_a_ca_without_key_usage_is_not_refused_for_that(authority, monkeypatch):
 
 
 @on_each_loop
-async def test_a_ca_directory_serves_as_well(tls_slapd, ca_directory):
+async def test_a_ca_directory_serves_as_well(tls_slapd: Slapd, ca_directory: Path) -> None:
     async with running(ldaps(tls_slapd), tls_ca_cert_dir=str(ca_directory)) as directory:
         assert is_right(await ask(directory))
 
 
 @on_each_loop
-async def test_a_certificate_of_an_unknown_ca_is_refused(tls_slapd):
+async def test_a_certificate_of_an_unknown_ca_is_refused(tls_slapd: Slapd) -> None:
     await is_refused("certificate", ldaps(tls_slapd))
     await is_refused("certificate", plain(tls_slapd.port), start_tls=True)
 
 
 @on_each_loop
-async def test_a_certificate_for_another_host_is_refused(tls_slapd, authority):
+async def test_a_certificate_for_another_host_is_refused(tls_slapd: Slapd, authority: Authority) -> None:
     ca = str(authority.ca)
     await is_refused("certificate", ldaps(tls_slapd, "127.0.0.1"), tls_ca_cert_file=ca)
     await is_refused("certificate", plain(tls_slapd.port, "127.0.0.1"), start_tls=True, tls_ca_cert_file=ca)
 
 
 @on_each_loop
-async def test_an_expired_certificate_is_refused(make_slapd, authority):
+async def test_an_expired_certificate_is_refused(make_slapd: Callable[..., Slapd], authority: Authority) -> None:
     cert, key = authority.issue("/CN=localhost", f"DNS:{NAME}", days=-1)
     server = make_slapd(tls=Tls(cert, key))
     ca = str(authority.ca)
@@ -141,13 +141,13 @@ async def test_an_expired_certificate_is_refused(make_slapd, authority):
 
 
 @on_each_loop
-async def test_without_tls_require_cert_any_certificate_will_do(tls_slapd):
+async def test_without_tls_require_cert_any_certificate_will_do(tls_slapd: Slapd) -> None:
     async with running(ldaps(tls_slapd, "127.0.0.1"), tls_require_cert=False) as directory:
         assert is_right(await ask(directory))
 
 
 @on_each_loop
-async def test_a_server_silent_in_the_tls_handshake_is_down(tls_slapd, authority):
+async def test_a_server_silent_in_the_tls_handshake_is_down(tls_slapd: Slapd, authority: Authority) -> None:
     with silent() as port:
         await is_refused("timeout", f"ldaps://{NAME}:{port}")
         await is_refused("timeout", plain(port), start_tls=True)
@@ -158,7 +158,7 @@ async def test_a_server_silent_in_the_tls_handshake_is_down(tls_slapd, authority
 
 
 @on_each_loop
-async def test_starttls_refused_is_no_reason_to_go_on_in_clear_text(slapd):
+async def test_starttls_refused_is_no_reason_to_go_on_in_clear_text(slapd: Slapd) -> None:
     await is_refused("unavailable", plain(slapd.port), start_tls=True)
     afterwards = []
 
@@ -175,7 +175,7 @@ async def test_starttls_refused_is_no_reason_to_go_on_in_clear_text(slapd):
 
 
 @on_each_loop
-async def test_the_relay_survives_stops_resets_and_half_messages(tls_slapd, authority):
+async def test_the_relay_survives_stops_resets_and_half_messages(tls_slapd: Slapd, authority: Authority) -> None:
     with proxied(tls_slapd.port) as proxy:
         ca = str(authority.ca)
         async with running(plain(proxy.port), start_tls=True, tls_ca_cert_file=ca) as directory:
@@ -197,7 +197,7 @@ def relayed_in_clear(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @on_each_loop
-async def test_a_remote_server_in_clear_text_goes_through_the_relay(slapd, relayed_in_clear):
+async def test_a_remote_server_in_clear_text_goes_through_the_relay(slapd: Slapd, relayed_in_clear: None) -> None:
     async with running(slapd.uri, pool_size=4) as directory:
         lookups = (ask(directory, by_mail(f"user{n % 2 + 1}@domain1.example")) for n in range(100))
         for n, answer in enumerate(await asyncio.gather(*lookups)):
@@ -206,7 +206,7 @@ async def test_a_remote_server_in_clear_text_goes_through_the_relay(slapd, relay
 
 
 @on_each_loop
-async def test_a_megabyte_passes_the_relay_whole(make_slapd, relayed_in_clear):
+async def test_a_megabyte_passes_the_relay_whole(make_slapd: Callable[..., Slapd], relayed_in_clear: None) -> None:
     server = make_slapd()
     value = "x" * 1_000_000
     server.add(f"dn: o=big,{SEARCH_BASE}\nobjectClass: organization\no: big\ndescription: {value}\n")
@@ -219,12 +219,12 @@ async def test_a_megabyte_passes_the_relay_whole(make_slapd, relayed_in_clear):
 
 
 @on_each_loop
-async def test_a_name_that_does_not_exist_is_down(slapd):
+async def test_a_name_that_does_not_exist_is_down(slapd: Slapd) -> None:
     await is_refused("unavailable", "ldap://no-such-host.invalid", allow_cleartext_bind=True)
 
 
 @on_each_loop
-async def test_sasl_external_over_ldapi_and_by_client_certificate(tls_slapd, authority):
+async def test_sasl_external_over_ldapi_and_by_client_certificate(tls_slapd: Slapd, authority: Authority) -> None:
     bind = {"bind": "sasl_external", "bind_dn": "", "bind_pw": ""}
     async with running(tls_slapd.ldapi_uri, **bind) as directory:
         assert is_right(await ask(directory))
@@ -235,7 +235,9 @@ async def test_sasl_external_over_ldapi_and_by_client_certificate(tls_slapd, aut
 
 
 @on_each_loop
-async def test_an_anonymous_bind_that_may_not_read_is_not_trusted(slapd, make_slapd):
+async def test_an_anonymous_bind_that_may_not_read_is_not_trusted(
+    slapd: Slapd, make_slapd: Callable[..., Slapd]
+) -> None:
     await is_refused("suffix", slapd.uri, bind="none", bind_dn="", bind_pw="")
     server = make_slapd(access="")
     async with running(server.uri, bind="none", bind_dn="", bind_pw="") as directory:
@@ -243,7 +245,7 @@ async def test_an_anonymous_bind_that_may_not_read_is_not_trusted(slapd, make_sl
 
 
 @on_each_loop
-async def test_an_ldapi_socket_that_nobody_accepts_on_is_down(tmp_path):
+async def test_an_ldapi_socket_that_nobody_accepts_on_is_down(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as stack:
         path = str(tmp_path / "ldapi")
         listener.bind(path)
@@ -260,7 +262,7 @@ async def test_an_ldapi_socket_that_nobody_accepts_on_is_down(tmp_path):
 
 
 @on_each_loop
-async def test_the_relays_socket_takes_one_connection_and_is_gone(slapd, tmp_path):
+async def test_the_relays_socket_takes_one_connection_and_is_gone(slapd: Slapd, tmp_path: Path) -> None:
     endpoint = parse(slapd.uri)
     async with passage(endpoint, None, start_tls=False, directory=tmp_path, seconds=1.0):
         (path,) = tmp_path.iterdir()
@@ -274,8 +276,10 @@ async def test_the_relays_socket_takes_one_connection_and_is_gone(slapd, tmp_pat
 
 
 @on_each_loop
-async def test_the_relays_socket_refuses_other_processes(slapd, tmp_path, monkeypatch):
-    monkeypatch.setattr(relay.os, "getpid", lambda: 1)
+async def test_the_relays_socket_refuses_other_processes(
+    slapd: Slapd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay.os, "getpid", lambda: 1)  # type: ignore[attr-defined]
     async with passage(parse(slapd.uri), None, start_tls=False, directory=tmp_path, seconds=1.0):
         (path,) = tmp_path.iterdir()
         reader, writer = await asyncio.open_unix_connection(str(path))
@@ -285,7 +289,9 @@ async def test_the_relays_socket_refuses_other_processes(slapd, tmp_path, monkey
 
 
 @on_each_loop
-async def test_the_directory_of_the_relays_sockets_is_private_and_removed(slapd, tmp_path, monkeypatch):
+async def test_the_directory_of_the_relays_sockets_is_private_and_removed(
+    slapd: Slapd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     async with running(slapd.uri):
         (private,) = tmp_path.iterdir()
@@ -294,7 +300,7 @@ async def test_the_directory_of_the_relays_sockets_is_private_and_removed(slapd,
 
 
 @on_each_loop
-async def test_failed_connections_leave_no_descriptor(tls_slapd):
+async def test_failed_connections_leave_no_descriptor(tls_slapd: Slapd) -> None:
     before = descriptors()
     with silent() as port:
         uris = (ldaps(tls_slapd), f"ldaps://{NAME}:{port}", "ldap://127.0.0.1:1", f"ldap://127.0.0.1:{port}")
@@ -305,7 +311,7 @@ async def test_failed_connections_leave_no_descriptor(tls_slapd):
 
 
 @on_each_loop
-async def test_a_bind_that_is_never_answered_leaves_no_descriptor(slapd):
+async def test_a_bind_that_is_never_answered_leaves_no_descriptor(slapd: Slapd) -> None:
     """The first exchange succeeds and the bind is swallowed: bonsai is left in the middle of its opening."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

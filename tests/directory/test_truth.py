@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,9 @@ def entry(rdn: str, *lines: str) -> str:
 
 
 @on_each_loop
-async def test_nothing_found_and_no_such_base_are_both_trusted_from_a_server_that_holds_the_search_base(slapd):
+async def test_nothing_found_and_no_such_base_are_both_trusted_from_a_server_that_holds_the_search_base(
+    slapd: Slapd,
+) -> None:
     async with running(slapd.uri) as directory:
         assert (await ask(directory, by_mail(ABSENT))).entries == []
         unknown_domain = by_mail("x@unknown.example", base=f"o=unknown.example,{SEARCH_BASE}")
@@ -46,7 +49,7 @@ async def test_nothing_found_and_no_such_base_are_both_trusted_from_a_server_tha
 
 
 @on_each_loop
-async def test_a_wrong_search_base_takes_the_server_down(slapd):
+async def test_a_wrong_search_base_takes_the_server_down(slapd: Slapd) -> None:
     base = f"o=hostings,{BASE}"
     async with running(slapd.uri, ready=False, search_base=base) as directory:
         assert (await ask(directory, by_mail(ABSENT, base=base))).kind == "unavailable"
@@ -55,7 +58,7 @@ async def test_a_wrong_search_base_takes_the_server_down(slapd):
 
 
 @on_each_loop
-async def test_a_missing_base_that_must_exist_fails_its_own_search_and_no_other(slapd):
+async def test_a_missing_base_that_must_exist_fails_its_own_search_and_no_other(slapd: Slapd) -> None:
     async with running(slapd.uri) as directory:
         lists = by_mail(ABSENT, base=f"o=lists,{BASE}")
         assert (await ask(directory, lists._replace(base_exists=True))).kind == "no_base"
@@ -65,7 +68,7 @@ async def test_a_missing_base_that_must_exist_fails_its_own_search_and_no_other(
 
 
 @on_each_loop
-async def test_a_replica_that_is_not_loaded_yet_does_not_serve(make_slapd, slapd):
+async def test_a_replica_that_is_not_loaded_yet_does_not_serve(make_slapd: Any, slapd: Slapd) -> None:
     replica = make_slapd(ldif=EMPTY + READER)
     async with running(replica.uri, slapd.uri, ready=False) as directory:
         for _ in range(10):
@@ -75,7 +78,7 @@ async def test_a_replica_that_is_not_loaded_yet_does_not_serve(make_slapd, slapd
 
 
 @on_each_loop
-async def test_an_emptied_directory_is_noticed_before_an_empty_answer_is_trusted(make_slapd):
+async def test_an_emptied_directory_is_noticed_before_an_empty_answer_is_trusted(make_slapd: Any) -> None:
     server = make_slapd()
     async with running(server.uri, check_interval=60.0) as directory:
         assert is_right(await ask(directory))
@@ -93,7 +96,7 @@ async def test_an_emptied_directory_is_noticed_before_an_empty_answer_is_trusted
 
 
 @on_each_loop
-async def test_lost_read_rights_are_noticed_on_the_timer_too(make_slapd):
+async def test_lost_read_rights_are_noticed_on_the_timer_too(make_slapd: Any) -> None:
     server = make_slapd()
     async with running(server.uri, check_interval=0.2) as directory:
         rename = f"dn: {SEARCH_BASE}\nchangetype: modrdn\nnewrdn: o=parked\ndeleteoldrdn: 1\n"
@@ -106,7 +109,7 @@ async def test_lost_read_rights_are_noticed_on_the_timer_too(make_slapd):
 
 
 @on_each_loop
-async def test_a_stream_of_empty_answers_costs_about_one_check_a_second(slapd):
+async def test_a_stream_of_empty_answers_costs_about_one_check_a_second(slapd: Slapd) -> None:
     async with running(slapd.uri, check_interval=60.0) as directory:
         before = directory.counters.checks
         loop = asyncio.get_running_loop()
@@ -118,7 +121,7 @@ async def test_a_stream_of_empty_answers_costs_about_one_check_a_second(slapd):
 
 
 @on_each_loop
-async def test_a_base_at_or_below_a_referral_is_a_failure(make_slapd):
+async def test_a_base_at_or_below_a_referral_is_a_failure(make_slapd: Any) -> None:
     server = make_slapd(ldif=tree() + "\n" + REFERRAL)
     async with running(server.uri) as directory:
         for below in ("", "o=deeper,"):
@@ -128,7 +131,7 @@ async def test_a_base_at_or_below_a_referral_is_a_failure(make_slapd):
 
 
 @on_each_loop
-async def test_an_answer_with_a_continuation_reference_is_a_failure_even_with_entries(make_slapd):
+async def test_an_answer_with_a_continuation_reference_is_a_failure_even_with_entries(make_slapd: Any) -> None:
     server = make_slapd(ldif=tree() + "\n" + REFERRAL)
     async with running(server.uri) as directory:
         assert (await ask(directory, by_mail(ABSENT))).kind == "referral"
@@ -138,7 +141,7 @@ async def test_an_answer_with_a_continuation_reference_is_a_failure_even_with_en
 
 
 @on_each_loop
-async def test_a_server_that_refers_for_the_search_base_is_down(make_slapd):
+async def test_a_server_that_refers_for_the_search_base_is_down(make_slapd: Any) -> None:
     server = make_slapd(config=["referral ldap://127.0.0.1:1"])
     async with running(server.uri, ready=False, search_base="o=hosting,dc=other,dc=example") as directory:
         assert (await ask(directory)).kind == "unavailable"
@@ -161,7 +164,7 @@ VALUES = [
 
 
 @on_each_loop
-async def test_values_arrive_byte_for_byte(make_slapd):
+async def test_values_arrive_byte_for_byte(make_slapd: Any) -> None:
     server = make_slapd(config=["include /etc/ldap/schema/inetorgperson.schema"])
     # jpegPhoto has a syntax that takes any bytes.
     lines = [f"jpegPhoto:: {base64.b64encode(value).decode()}" for value in VALUES]
@@ -178,11 +181,11 @@ async def test_values_arrive_byte_for_byte(make_slapd):
 
 
 @on_each_loop
-async def test_only_what_was_asked_for_comes_back(slapd):
+async def test_only_what_was_asked_for_comes_back(slapd: Slapd) -> None:
     async with running(slapd.uri) as directory:
-        (found,) = (await ask(directory, by_mail(ADDRESS, "uidNumber"))).entries
+        (found,) = (await ask(directory, by_mail(ADDRESS, "uidNumber"))).entries  # type: ignore[misc]
         assert dict(found.attributes) == {"uidnumber": found.values("uidNumber")}
-        (found,) = (await ask(directory, Search(SEARCH_BASE, Scope.BASE, "(objectClass=*)", ()))).entries
+        (found,) = (await ask(directory, Search(SEARCH_BASE, Scope.BASE, "(objectClass=*)", ()))).entries  # type: ignore[misc]
         assert (found.dn, dict(found.attributes)) == (SEARCH_BASE, {})
 
 
@@ -207,7 +210,7 @@ def dns_by_ldapsearch(server: Slapd, search_filter: str) -> set[str]:
 
 
 @on_each_loop
-async def test_any_dn_comes_back_as_the_server_wrote_it(make_slapd):
+async def test_any_dn_comes_back_as_the_server_wrote_it(make_slapd: Any) -> None:
     server = make_slapd()
     for rdn in DNS:
         await asyncio.to_thread(server.add, entry(rdn, "objectClass: organizationalRole"))
@@ -232,7 +235,7 @@ INJECTIONS = [
 
 
 @on_each_loop
-async def test_quoted_keys_match_what_slapd_holds_and_nothing_else(make_slapd):
+async def test_quoted_keys_match_what_slapd_holds_and_nothing_else(make_slapd: Any) -> None:
     server = make_slapd()
     holders = {}
     for number, key in enumerate(INJECTIONS):
@@ -249,7 +252,7 @@ async def test_quoted_keys_match_what_slapd_holds_and_nothing_else(make_slapd):
             answer = await ask(directory, search)
             assert answer.entries is not None, key
             found = {entry.values("mail")[0] for entry in answer.entries}
-            # slapd compares mail without regard to outer spaces, and ends an IA5 string at a NUL: whoever asks
+            # slapd compares mail without regard to outer spaces, and ends an IA5 string at a NUL: who asks
             # for a key with a NUL in it must not get here.
             compared = key.partition("\0")[0].strip()
             expected = {holders[compared]} if compared in holders else set()
@@ -259,7 +262,7 @@ async def test_quoted_keys_match_what_slapd_holds_and_nothing_else(make_slapd):
 
 
 @on_each_loop
-async def test_an_unquoted_nul_is_refused_and_not_cut(slapd):
+async def test_an_unquoted_nul_is_refused_and_not_cut(slapd: Slapd) -> None:
     async with running(slapd.uri) as directory:
         search = Search(SEARCH_BASE, Scope.SUB, f"(mail={ADDRESS})\0)(x", ("mail",))
         assert (await ask(directory, search)).kind == "invalid"
@@ -269,7 +272,7 @@ async def test_an_unquoted_nul_is_refused_and_not_cut(slapd):
 
 
 @on_each_loop
-async def test_what_is_no_filter_or_no_dn_is_a_failure(slapd):
+async def test_what_is_no_filter_or_no_dn_is_a_failure(slapd: Slapd) -> None:
     async with running(slapd.uri) as directory:
         for wrong in ("(mail=", "mail=*)", "(&(a=b)"):
             assert (await ask(directory, Search(SEARCH_BASE, Scope.SUB, wrong, ("mail",)))).entries is None
@@ -286,7 +289,7 @@ DOMAINS = [
 
 
 @on_each_loop
-async def test_quoted_domains_name_their_own_subtree_and_no_other(make_slapd):
+async def test_quoted_domains_name_their_own_subtree_and_no_other(make_slapd: Any) -> None:
     server = make_slapd()
     held = {}
     for domain in DOMAINS[1:]:
@@ -312,7 +315,7 @@ async def test_quoted_domains_name_their_own_subtree_and_no_other(make_slapd):
 
 
 @pytest.mark.parametrize("attribute", ["jpegPhoto;x-a", "mail;lang-en"])
-async def test_an_attribute_with_options_is_not_taken_for_the_plain_one(slapd, attribute):
+async def test_an_attribute_with_options_is_not_taken_for_the_plain_one(slapd: Slapd, attribute: str) -> None:
     async with running(slapd.uri) as directory:
         answer = await ask(directory, by_mail(ADDRESS, attribute))
         assert answer.entries is not None

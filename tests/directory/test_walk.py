@@ -29,7 +29,7 @@ def slapd(service_home: Path) -> Iterator[Slapd]:
 
 def settings(slapd: Slapd, **changes: object) -> DirectorySettings:
     values = {"bind_dn": READER_DN, "bind_pw": READER_PW, "search_base": SEARCH_BASE, **changes}
-    return DirectorySettings(uri=(slapd.uri,), **values)  # type: ignore[arg-type]
+    return DirectorySettings(uri=(slapd.uri,), **values)
 
 
 WALK = Search(SEARCH_BASE, Scope.SUB, "(mail=w*)", ("mail",))
@@ -41,25 +41,25 @@ async def pages(slapd: Slapd, size: int, search: Search = WALK) -> list[list[str
 
 
 @pytest.mark.parametrize(("size", "sizes"), [(10, [10, 10, 5]), (25, [25, 0]), (1000, [25])])
-async def test_every_entry_comes_once_in_pages_of_the_size(slapd, size: int, sizes: list[int]) -> None:
+async def test_every_entry_comes_once_in_pages_of_the_size(slapd: Slapd, size: int, sizes: list[int]) -> None:
     found = await pages(slapd, size)
     assert [len(page) for page in found if page] == [one for one in sizes if one]
     assert len({dn for page in found for dn in page}) == ACCOUNTS
 
 
-async def test_a_walk_that_finds_nothing_has_no_entry(slapd) -> None:
+async def test_a_walk_that_finds_nothing_has_no_entry(slapd: Slapd) -> None:
     found = await pages(slapd, 10, WALK._replace(filter="(mail=nobody)"))
     assert [dn for page in found for dn in page] == []
 
 
-async def test_a_walk_that_is_left_ends_its_connection_and_nothing_else(slapd) -> None:
+async def test_a_walk_that_is_left_ends_its_connection_and_nothing_else(slapd: Slapd) -> None:
     async with connected(settings(slapd), slapd.uri) as connection:
         async with contextlib.aclosing(connection.pages(WALK, 5, 10.0)) as walk:
             assert len(await anext(walk)) == 5
         assert connection.dead
 
 
-async def test_a_server_that_ends_in_the_middle_is_a_failure(slapd) -> None:
+async def test_a_server_that_ends_in_the_middle_is_a_failure(slapd: Slapd) -> None:
     async with connected(settings(slapd), slapd.uri) as connection:
         walk = connection.pages(WALK, 5, 10.0)
         await anext(walk)
@@ -76,7 +76,7 @@ async def found(slapd: Slapd, indexed: tuple[str, ...] = ("mail",), **changes: o
     return {finding.text.partition(":")[0]: finding.level for finding in told}
 
 
-async def test_a_good_server_has_no_finding_but_good_ones(slapd) -> None:
+async def test_a_good_server_has_no_finding_but_good_ones(slapd: Slapd) -> None:
     told = await found(slapd)
     assert told == dict.fromkeys(("bind", "search_base", "contextCSN", "indexes", "userPassword"), Level.OK)
 
@@ -90,20 +90,22 @@ async def test_a_good_server_has_no_finding_but_good_ones(slapd) -> None:
     ],
 )
 async def test_a_server_that_says_no_is_an_error_and_no_more_is_asked(
-    slapd, changes: dict[str, str], last: str
+    slapd: Slapd, changes: dict[str, str], last: str
 ) -> None:
     told = await found(slapd, **changes)
     assert list(told)[-1] == last
     assert told[last] is Level.ERROR
 
 
-async def test_a_server_that_is_not_there_is_an_error(slapd) -> None:
+async def test_a_server_that_is_not_there_is_an_error(slapd: Slapd) -> None:
     (finding,) = await examine(settings(slapd), "ldap://127.0.0.1:1", ("mail",))
     assert finding.level is Level.ERROR
     assert "no server can be reached" in finding.text
 
 
-async def test_a_search_that_reads_every_entry_is_seen_by_its_time(slapd, monkeypatch) -> None:
+async def test_a_search_that_reads_every_entry_is_seen_by_its_time(
+    slapd: Slapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from vmaild.directory.examine import _Examination
 
     async def best_time(self: object, base: str, scope: Scope, filter_text: str) -> float:

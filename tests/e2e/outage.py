@@ -40,7 +40,7 @@ WAIT = 30.0
 """Seconds that Postfix may take to deliver."""
 
 PACE = 10.0
-"""Seconds between two looks during the outage."""
+"""Seconds between two checks during the outage."""
 
 
 @dataclass

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,9 @@ KNOWN = netstring.encode(b"OK domain1.example")
 class Serving:
     """``vmaild serve`` with few descriptors, started by hand for what ``vmaild.demo.daemon`` does not offer."""
 
-    def __init__(self, home: Path, slapd: Slapd, *, top: str = "", descriptors: int = 1024, stderr: int | None = None):
+    def __init__(
+        self, home: Path, slapd: Slapd, *, top: str = "", descriptors: int = 1024, stderr: int | None = None
+    ) -> None:
         self.port, self.pages = free_port(), free_port()
         self.configuration = home / "vmaild.toml"
         self.configuration.write_text(
@@ -76,13 +79,13 @@ class Serving:
         except OSError:
             return False
 
-    def stats(self) -> dict:
+    def stats(self) -> dict[Any, Any]:
         command = [sys.executable, "-m", "vmaild", "stats", "-c", str(self.configuration)]
-        return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE).stdout)
+        return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE).stdout)  # type: ignore[no-any-return]
 
     def page(self, name: str) -> int:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.pages}/{name}", timeout=PATIENCE) as response:
-            return response.status
+            return response.status  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +100,9 @@ def crowd() -> Iterator[contextlib.ExitStack]:
         yield sockets
 
 
-def test_with_few_descriptors_and_many_clients_ldap_pages_and_control_go_on(tmp_path, slapd, crowd) -> None:
+def test_with_few_descriptors_and_many_clients_ldap_pages_and_control_go_on(
+    tmp_path: Path, slapd: Slapd, crowd: contextlib.ExitStack
+) -> None:
     with Serving(tmp_path, slapd, descriptors=256) as serving:
         for _ in range(600):
             crowd.enter_context(serving.connect())
@@ -120,7 +125,7 @@ def test_with_few_descriptors_and_many_clients_ldap_pages_and_control_go_on(tmp_
     assert "Too many open files" not in log
 
 
-def test_sixty_slow_clients_do_not_keep_sixty_places(tmp_path, slapd, crowd) -> None:
+def test_sixty_slow_clients_do_not_keep_sixty_places(tmp_path: Path, slapd: Slapd, crowd: contextlib.ExitStack) -> None:
     with Serving(tmp_path, slapd, top="max_connections = 60") as serving:
         slow = [crowd.enter_context(serving.connect()) for _ in range(60)]
         for drip in range(3):
@@ -131,7 +136,7 @@ def test_sixty_slow_clients_do_not_keep_sixty_places(tmp_path, slapd, crowd) -> 
         assert sum(serving.answers() for _ in range(30)) == 30
 
 
-def test_a_log_that_nobody_reads_holds_no_answer_up(tmp_path, slapd) -> None:
+def test_a_log_that_nobody_reads_holds_no_answer_up(tmp_path: Path, slapd: Slapd) -> None:
     reading, writing = os.pipe()
     try:
         with Serving(tmp_path, slapd, top='log_level = "debug"', stderr=writing) as serving:

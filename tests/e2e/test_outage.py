@@ -1,4 +1,4 @@
-"""slapd goes away and comes back: mail waits meanwhile, and none is lost or bounced."""
+"""slapd goes away and comes back: mail waits in between, and none is lost or bounced."""
 
 from __future__ import annotations
 

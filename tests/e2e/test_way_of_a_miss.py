@@ -56,7 +56,7 @@ async def traced(slapd: Slapd) -> Way:
     maps = Maps(read_maps("courier", {}, Common(SEARCH_BASE), Problems("test")).groups, Cache(), pool, timeout=10)
     server = Server(maps, [ListenSettings("inet:127.0.0.1:0")])
     await server.start()
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.addresses[0].port)  # type: ignore[union-attr]
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.addresses[0].port)
 
     *first, last = (netstring.encode(b"virtual_mailbox_maps user%d@domain2.example" % number) for number in (1, 3, 2))
     try:
@@ -80,7 +80,7 @@ async def traced(slapd: Slapd) -> Way:
 
 
 async def test_a_miss_passes_the_files_that_the_page_names_and_no_more(slapd: Slapd) -> None:
-    # On a busy machine a timer of the server, such as that for slow clients, may come due meanwhile.
+    # On a busy machine a timer of the server, such as that for slow clients, may come due in between.
     way = min([await traced(slapd) for _ in range(3)], key=lambda one: len(one.calls))
     table = ARCHITECTURE.read_text().partition("## The way of a miss")[2].partition("\n## ")[0]
     named = re.findall(r"^\| `([a-z_/]+\.py)` \|", table, re.MULTILINE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -25,12 +26,12 @@ class FakeFreshness:
         self.changes: list[str] = []
         self.aged = 0
 
-    def changed(self, name, uuid, attributes, *, added):
+    def changed(self, name: Any, uuid: Any, attributes: Any, *, added: Any) -> None:
         assert "entrycsn" not in attributes
         assert len(uuid) == 16
         self.changes.append(name)
 
-    def age_all(self):
+    def age_all(self) -> None:
         self.aged += 1
 
 
@@ -40,7 +41,7 @@ class Server:
         self.written: list[Entry] | DirectoryFailure = []
         self.searches: list[Search] = []
         self.freshness = FakeFreshness()
-        self.poll = Poll(self.freshness, self.find, "o=x", "dc=x", Cookie.of_context([csn(1)]))  # type: ignore[arg-type]
+        self.poll = Poll(self.freshness, self.find, "o=x", "dc=x", Cookie.of_context([csn(1)]))
 
     async def find(self, search: Search) -> list[Entry]:
         if search.base == "dc=x":
@@ -58,13 +59,13 @@ def entry(name: str, stamp: bytes, *uuid: bytes) -> Entry:
     return Entry(name, {"entrycsn": (stamp,), "entryuuid": uuid or (UUID,), "mail": (b"a@d.example",)})
 
 
-def test_while_nothing_moves_nothing_is_searched():
+def test_while_nothing_moves_nothing_is_searched() -> None:
     server = Server()
     server.once()
     assert (server.searches, server.freshness.aged) == ([], 0)
 
 
-def test_what_was_written_is_told():
+def test_what_was_written_is_told() -> None:
     server = Server()
     server.context = [csn(2)]
     server.written = [entry("cn=a", csn(2)), entry("cn=b", csn(1))]
@@ -78,7 +79,7 @@ def test_what_was_written_is_told():
 
 
 @pytest.mark.parametrize("written", [[], [entry("cn=a", csn(2))]], ids=["nothing found", "not the newest"])
-def test_a_move_that_no_entry_explains_ages_everything(written):
+def test_a_move_that_no_entry_explains_ages_everything(written: Any) -> None:
     server = Server()
     server.context = [csn(3)]
     server.written = written
@@ -86,7 +87,7 @@ def test_a_move_that_no_entry_explains_ages_everything(written):
     assert server.freshness.aged == 1
 
 
-def test_too_many_entries_age_everything():
+def test_too_many_entries_age_everything() -> None:
     server = Server()
     server.context = [csn(3)]
     server.written = DirectoryFailure("too many", "limit")
@@ -95,7 +96,7 @@ def test_too_many_entries_age_everything():
     assert server.poll.last == Cookie.of_context([csn(3)])
 
 
-def test_another_failure_leaves_what_is_known_where_it_was():
+def test_another_failure_leaves_what_is_known_where_it_was() -> None:
     server = Server()
     server.context = [csn(3)]
     server.written = DirectoryFailure("down", "unavailable")
@@ -104,14 +105,14 @@ def test_another_failure_leaves_what_is_known_where_it_was():
     assert server.poll.last == Cookie.of_context([csn(1)])
 
 
-def test_a_server_id_that_is_new_ages_everything():
+def test_a_server_id_that_is_new_ages_everything() -> None:
     server = Server()
     server.context = [csn(1), csn(1, sid=2)]
     server.once()
     assert server.freshness.aged == 1
 
 
-def test_an_entry_without_its_uuid_ages_everything():
+def test_an_entry_without_its_uuid_ages_everything() -> None:
     server = Server()
     server.context = [csn(2)]
     server.written = [entry("cn=a", csn(2), b"nonsense")]
@@ -119,7 +120,7 @@ def test_an_entry_without_its_uuid_ages_everything():
     assert server.freshness.aged == 1
 
 
-def test_a_deletion_that_another_change_may_have_hidden_is_over_after_a_while():
+def test_a_deletion_that_another_change_may_have_hidden_is_over_after_a_while() -> None:
     server = Server()
     server.context = [csn(2)]
     server.written = [entry("cn=a", csn(2))]
@@ -132,7 +133,7 @@ def test_a_deletion_that_another_change_may_have_hidden_is_over_after_a_while():
     assert server.freshness.aged == 1, "nothing has happened since"
 
 
-def test_a_state_that_is_gone_is_a_failure():
+def test_a_state_that_is_gone_is_a_failure() -> None:
     server = Server()
     server.context = []
     with pytest.raises(DirectoryFailure):

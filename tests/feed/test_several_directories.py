@@ -64,7 +64,9 @@ def maps(**files: list[str]) -> str:
     return "".join(f'[maps.{name}]\nkeys = "exact"\ncf = {json.dumps(cf)}\n' for name, cf in files.items())
 
 
-async def test_a_change_of_one_directory_drops_nothing_of_the_other(two, service_home):
+async def test_a_change_of_one_directory_drops_nothing_of_the_other(
+    two: tuple[Slapd, Slapd], service_home: Path
+) -> None:
     one, other = two
     first, second = table(service_home, "first", one), table(service_home, "second", other)
     text = maps(one=[first], other=[second], both=[first, second])
@@ -88,7 +90,9 @@ async def test_a_change_of_one_directory_drops_nothing_of_the_other(two, service
         assert (site.record("one", "ann@d.example"), site.record("one", "new@d.example")) == kept
 
 
-async def test_what_two_directories_answer_together_lives_as_without_a_feed(two, service_home):
+async def test_what_two_directories_answer_together_lives_as_without_a_feed(
+    two: tuple[Slapd, Slapd], service_home: Path
+) -> None:
     one, other = two
     first, second = table(service_home, "first", one), table(service_home, "second", other)
     text = maps(one=[first], both=[first, second])
@@ -106,7 +110,9 @@ async def test_what_two_directories_answer_together_lives_as_without_a_feed(two,
         assert site.record("both", "eve@d.example") is positive
 
 
-async def test_one_directory_that_is_gone_leaves_the_feed_of_the_other(two, service_home):
+async def test_one_directory_that_is_gone_leaves_the_feed_of_the_other(
+    two: tuple[Slapd, Slapd], service_home: Path
+) -> None:
     one, other = two
     text = maps(one=[table(service_home, "first", one)], other=[table(service_home, "second", other)])
     async with served(service_home / "vmaild.toml", text) as site:
@@ -117,7 +123,9 @@ async def test_one_directory_that_is_gone_leaves_the_feed_of_the_other(two, serv
         assert await site.find("other", "nobody@d.example") == Reply(Status.TEMPORARY, b"directory unavailable")
 
 
-async def test_a_domain_that_is_looked_up_in_a_table_takes_its_addresses_along(two, service_home):
+async def test_a_domain_that_is_looked_up_in_a_table_takes_its_addresses_along(
+    two: tuple[Slapd, Slapd], service_home: Path
+) -> None:
     """``domain = ldap:FILE``: the record was made from the domain's entry too."""
     one, _ = two
     asks = ("query_filter = (&(objectClass=organizationalRole)(cn=%s))", "result_attribute = associatedDomain")
@@ -142,7 +150,7 @@ async def test_a_domain_that_is_looked_up_in_a_table_takes_its_addresses_along(t
         assert sum(freshness.counters.aged for freshness in site.hearing.freshness.values()) == 0
 
 
-async def test_a_member_that_changes_drops_the_groups_record(two, service_home):
+async def test_a_member_that_changes_drops_the_groups_record(two: tuple[Slapd, Slapd], service_home: Path) -> None:
     one, _ = two
     asks = ("special_result_attribute = member", "leaf_result_attribute = maildrop")
     groups = table(service_home, "groups", one, *asks)
@@ -161,7 +169,9 @@ async def test_a_member_that_changes_drops_the_groups_record(two, service_home):
         await site.until_found("groups", key, found(b"ann@back.example,bob@new.example"))
 
 
-async def test_a_map_that_tells_only_whether_an_entry_exists_follows_it(two, service_home):
+async def test_a_map_that_tells_only_whether_an_entry_exists_follows_it(
+    two: tuple[Slapd, Slapd], service_home: Path
+) -> None:
     one, _ = two
     text = (
         f'[directory]\nuri = "{one.uri}"\nsearch_base = "{BASE}"\n'

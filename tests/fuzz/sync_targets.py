@@ -1,14 +1,16 @@
-"""What a directory server sends to one who hears of its changes, and the snapshot's file: what reads either."""
+"""What a directory server sends to one who follows its changes, and the snapshot's file: what reads either."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.directory import sync_bytes
 from vmaild.cache import Cache, CacheSettings
@@ -79,12 +81,12 @@ async def _tell(outputs: list[Output]) -> None:
             freshness.age_all()
         elif isinstance(output, Moved):
             assert Cookie.parse(bytes(output.cookie)) == output.cookie
-    await freshness.close()
 
 
+@functools.cache
 def _freshness() -> Freshness:
     cache = Cache(_SMALL)
-    maps = Maps(_GROUPS, cache, None, timeout=1.0)  # type: ignore[arg-type]
+    maps = Maps(_GROUPS, cache, None, timeout=1.0)
     freshness = Freshness(cache, maps.groups, 2.0)
     for prefix, group in maps.groups:
         for key in (b"c", b"@c", b"c@c"):
@@ -117,7 +119,7 @@ def snapshot(data: bytes) -> None:
 async def _restore(home: Path, lines: list[bytes]) -> None:
     cache = Cache(_SMALL)
 
-    async def at_once(work, *arguments):
+    async def at_once(work: Any, *arguments: Any) -> Any:
         return work(*arguments)
 
     groups = [(b"5 ", 1), (b"7 ", 3)]

@@ -7,13 +7,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from tests.fuzz import sync_targets
 from vmaild.admin.control import ControlProtocol
 from vmaild.admin.http import HttpProtocol, Readiness
 from vmaild.cache import CacheSettings
-from vmaild.config import Config, DaemonSettings, load
-from vmaild.config.maps import MAP_KEYS, QUERY_KEYS
+from vmaild.config import Config, DaemonSettings, keys, load
 from vmaild.directory import DirectorySettings
 from vmaild.errors import ConfigError, ProtocolError
 from vmaild.lookup import Reply, Request, Status, found
@@ -30,7 +30,7 @@ class Target:
     seeds: tuple[bytes, ...]
 
 
-def read_all(reader: Reader, data: bytes, size: int) -> tuple[list[object], bool]:
+def read_all(reader: Reader[Any], data: bytes, size: int) -> tuple[list[object], bool]:
     """The items in ``data``, fed ``size`` bytes at a time, and whether it ended in a protocol error that stays."""
     items: list[object] = []
     try:
@@ -139,7 +139,7 @@ def settings(data: bytes) -> None:
     configuration(text.encode())
 
 
-_MAP_KEYS = (*MAP_KEYS, *QUERY_KEYS)
+_MAP_KEYS = (*keys.MAP, *keys.QUERY)
 _KEYS: dict[str, tuple[str, ...]] = {
     "": tuple(field.name for field in fields(DaemonSettings)),
     "[directory]": (*(field.name for field in fields(DirectorySettings)), "bind_pw_file"),

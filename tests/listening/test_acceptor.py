@@ -8,6 +8,9 @@ import errno
 import os
 import socket
 import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,14 +47,14 @@ class Greeting(asyncio.Protocol):
     def __init__(self, room: Room) -> None:
         self._room = room
 
-    def connection_made(self, transport) -> None:
+    def connection_made(self, transport: Any) -> None:
         self._room.places -= 1
         transport.write(b"hello")
         transport.close()
 
 
 @contextlib.asynccontextmanager
-async def accepting(room: Room, sock: socket.socket, **options: object):
+async def accepting(room: Room, sock: socket.socket, **options: object) -> AsyncIterator[Any]:
     acceptor = Acceptor(sock, lambda: Greeting(room), room, **options)
     try:
         yield acceptor
@@ -88,13 +91,15 @@ async def test_connections_without_room_wait_unharmed_until_there_is() -> None:
 
 
 @on_each_loop
-async def test_a_system_without_descriptors_is_waited_for_and_reported_once(monkeypatch, caplog) -> None:
+async def test_a_system_without_descriptors_is_waited_for_and_reported_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(acceptor_module, "RETRY", 0.05)
     sock, address = inet()
     failures = [OSError(errno.EMFILE, "Too many open files")] * 3
 
     class Failing(socket.socket):
-        def accept(self):
+        def accept(self) -> Any:
             if failures:
                 raise failures.pop()
             return super().accept()
@@ -108,7 +113,9 @@ async def test_a_system_without_descriptors_is_waited_for_and_reported_once(monk
 
 
 @on_each_loop
-async def test_a_client_from_elsewhere_is_closed_at_once_counted_and_logged_once(caplog) -> None:
+async def test_a_client_from_elsewhere_is_closed_at_once_counted_and_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     sock, address = inet()
     room = Room(9)
     async with accepting(room, sock, access=Access(parse_networks(["192.0.2.0/24"]))):
@@ -134,7 +141,9 @@ CLIENT = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.a
     ],
 )
 @on_each_loop
-async def test_a_process_of_another_user_is_let_in_by_its_user_or_group(service_home, access: Access, answer) -> None:
+async def test_a_process_of_another_user_is_let_in_by_its_user_or_group(
+    service_home: Path, access: Access, answer: bytes
+) -> None:
     path = str(service_home / "s")
     other = {"user": UID, "group": GID, "extra_groups": []} if os.getuid() == 0 else {}
     room = Room(9)
@@ -161,7 +170,9 @@ async def test_closing_hands_over_who_has_come_in_and_refuses_the_rest() -> None
 
 
 @on_each_loop
-async def test_a_process_that_cannot_tell_users_apart_warns_at_its_start(tmp_path, monkeypatch, caplog) -> None:
+async def test_a_process_that_cannot_tell_users_apart_warns_at_its_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(acceptor_module, "hidden_users", lambda: True)
     async with accepting(Room(9), bind_unix(str(tmp_path / "s")), access=Access(gids=frozenset({5}))):
         assert "PrivateUsers=" in caplog.text

@@ -21,14 +21,14 @@ def files(authority: Authority) -> tuple[Path, Path]:
     return authority.issue("/CN=localhost", "DNS:localhost")
 
 
-def test_certificate_and_key_may_stand_in_one_file(files, tmp_path):
+def test_certificate_and_key_may_stand_in_one_file(files: tuple[Path, Path], tmp_path: Path) -> None:
     both = tmp_path / "both.pem"
     both.write_bytes(b"".join(path.read_bytes() for path in files))
     assert read_certificate(both, both).context.get_ca_certs() == []
     read_certificate(*files)
 
 
-def test_equal_are_those_of_the_same_content(authority, files):
+def test_equal_are_those_of_the_same_content(authority: Authority, files: tuple[Path, Path]) -> None:
     assert read_certificate(*files) == read_certificate(*files)
     assert read_certificate(*files) != read_certificate(*authority.issue("/CN=localhost", "DNS:localhost"))
     assert "context" not in repr(read_certificate(*files))
@@ -41,7 +41,9 @@ def test_equal_are_those_of_the_same_content(authority, files):
         ("nonsense", "holds no certificate, or no key, in PEM format"),
     ],
 )
-def test_what_is_no_certificate_is_refused_in_words(files, tmp_path, content, problem):
+def test_what_is_no_certificate_is_refused_in_words(
+    files: tuple[Path, Path], tmp_path: Path, content: str, problem: str
+) -> None:
     path = tmp_path / "wrong.pem"
     path.write_text(content)
     for pair in ((path, files[1]), (files[0], path)):
@@ -49,13 +51,15 @@ def test_what_is_no_certificate_is_refused_in_words(files, tmp_path, content, pr
             read_certificate(*pair)
 
 
-def test_the_key_of_another_certificate_is_refused_in_words(authority, files):
+def test_the_key_of_another_certificate_is_refused_in_words(authority: Authority, files: tuple[Path, Path]) -> None:
     _, other = authority.issue("/CN=localhost", "DNS:localhost")
     with pytest.raises(ValueError, match="the key does not belong to the certificate"):
         read_certificate(files[0], other)
 
 
-def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_passphrase(files, tmp_path):
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_passphrase(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
     encrypted = tmp_path / "encrypted.key"
     subprocess.run(
         ["openssl", "pkcs8", "-topk8", "-in", files[1], "-out", encrypted, "-passout", "pass:secret"], check=True
@@ -64,6 +68,6 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_passphrase(file
         read_certificate(files[0], encrypted)
 
 
-def test_a_file_that_is_not_there_is_named(files, tmp_path):
+def test_a_file_that_is_not_there_is_named(files: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"absent\.pem"):
         read_certificate(tmp_path / "absent.pem", files[1])

@@ -95,7 +95,7 @@ class Tree:
         self._connection.add(entry)
 
     def exists_all_along(self, key: str) -> bool:
-        """Whether a role or a catch-all stands behind the address, or it has never been without an entry of its own."""
+        """Whether a role or a catch-all answers for the address, or it has never been without an entry of its own."""
         return not any(pair == ("NOT_FOUND", "NOT_FOUND") for pair in self.possible[key])
 
     def change(self, key: str, state: str) -> None:

@@ -22,7 +22,7 @@ class Site:
         self, settings: CacheSettings | None = None, *, jitter: float = 0.0, timeout: float = 3.0, **maps: Any
     ) -> None:
         problems = Problems("test")
-        read = read_maps("courier", maps, Common(BASE, "+"), problems)
+        read = read_maps("courier", maps, Common(BASE, "+", mydestination=frozenset({"d.example"})), problems)
         assert problems.found == []
         clock = asyncio.get_running_loop().time
         self.directory = FakeDirectory()

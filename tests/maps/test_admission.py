@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.cache.fake_time import in_fake_time
@@ -29,7 +31,7 @@ def kinds(site: Site) -> dict[str, bool]:
     ],
 )
 @in_fake_time
-async def test_a_record_is_of_the_kind_that_its_entries_make(key, kind):
+async def test_a_record_is_of_the_kind_that_its_entries_make(key: str, kind: str) -> None:
     site = Site()
     site.directory.entries = [
         account("x@d.example", "d.example/x/"),
@@ -45,7 +47,7 @@ async def test_a_record_is_of_the_kind_that_its_entries_make(key, kind):
 
 @pytest.mark.parametrize("key", ["{}@e.example", "real+{}@d.example"])
 @in_fake_time
-async def test_made_up_addresses_push_out_none_of_the_real_ones(key):
+async def test_made_up_addresses_push_out_none_of_the_real_ones(key: str) -> None:
     """In the field: of 1,000 addresses that were cached before, none was after 40,000 such RCPT TO."""
     site = Site(CacheSettings(max_entries=2000))
     real = [f"user{n}@d.example" for n in range(100)]
@@ -60,7 +62,7 @@ async def test_made_up_addresses_push_out_none_of_the_real_ones(key):
 
 
 @in_fake_time
-async def test_the_maps_that_one_message_asks_do_not_make_a_scan_wanted():
+async def test_the_maps_that_one_message_asks_do_not_make_a_scan_wanted() -> None:
     site = Site(CacheSettings(max_entries=100))
     wanted = [f"wanted{n}@d.example" for n in range(40)]
     scan = [f"scan{n}@d.example" for n in range(500)]
@@ -75,7 +77,7 @@ async def test_the_maps_that_one_message_asks_do_not_make_a_scan_wanted():
 
 
 @in_fake_time
-async def test_the_weight_of_a_lookup_that_goes_on_counts_its_entries():
+async def test_the_weight_of_a_lookup_that_goes_on_counts_its_entries() -> None:
     site = Site()
     members = [account(f"m{n}@d.example", f"d.example/{n}/") for n in range(40)]
     site.directory.entries = [*members, role("d.example", *(member.dn for member in members))]
@@ -88,7 +90,7 @@ async def test_the_weight_of_a_lookup_that_goes_on_counts_its_entries():
 
 
 @in_fake_time
-async def test_a_record_that_was_flushed_between_seeking_and_looking_up_is_looked_up_anew():
+async def test_a_record_that_was_flushed_between_seeking_and_looking_up_is_looked_up_anew() -> None:
     site = Site()
     site.directory.entries = [account("x@d.example", "d.example/old/")]
     await site.find("x@d.example", ALIAS)
@@ -98,6 +100,6 @@ async def test_a_record_that_was_flushed_between_seeking_and_looking_up_is_looke
     wanted = site.maps.seek(MAILBOX, b"x@d.example", lambda _: b"")
     site.maps.flush(MAILBOX)
     site.directory.entries = [account("x@d.example", "d.example/new/")]
-    replies = []
-    site.maps.look_up(wanted, replies.append)  # type: ignore[arg-type]
+    replies: list[Any] = []
+    site.maps.look_up(wanted, replies.append)
     assert replies == [found(b"d.example/new/")]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
+
+import pytest
 
 from tests.cache.fake_time import in_fake_time
 from tests.maps.fake_directory import account, alias, role
@@ -25,14 +28,14 @@ def probes(site: Site) -> int:
 
 
 @in_fake_time
-async def test_not_found_is_trusted_when_the_canary_is_there():
+async def test_not_found_is_trusted_when_the_canary_is_there() -> None:
     site = guarded()
     assert await site.find("b@d.example") == NOT_FOUND
     assert await site.find(b"\xff") == NOT_FOUND
 
 
 @in_fake_time
-async def test_an_emptied_directory_makes_not_found_temporary_within_a_second(caplog):
+async def test_an_emptied_directory_makes_not_found_temporary_within_a_second(caplog: pytest.LogCaptureFixture) -> None:
     site = guarded()
     assert await site.find("b@d.example") == NOT_FOUND
     site.directory.entries.clear()
@@ -45,7 +48,7 @@ async def test_an_emptied_directory_makes_not_found_temporary_within_a_second(ca
 
 
 @in_fake_time
-async def test_not_found_answers_kept_before_are_forgotten_when_a_canary_is_missing():
+async def test_not_found_answers_kept_before_are_forgotten_when_a_canary_is_missing() -> None:
     site = guarded()
     assert await site.find("b@d.example") == NOT_FOUND
     site.directory.entries.clear()
@@ -55,7 +58,7 @@ async def test_not_found_answers_kept_before_are_forgotten_when_a_canary_is_miss
 
 
 @in_fake_time
-async def test_forgetting_not_found_leaves_what_an_entry_stands_behind_and_what_other_maps_know():
+async def test_forgetting_not_found_leaves_what_an_entry_stands_behind_and_what_other_maps_know() -> None:
     site = guarded()
     ann = account("ann@d.example", "d.example/ann/")
     site.directory.entries += [ann, alias("x@d.example", "y@d.example"), role("d.example", ann.dn)]
@@ -71,12 +74,12 @@ async def test_forgetting_not_found_leaves_what_an_entry_stands_behind_and_what_
 
 
 @in_fake_time
-async def test_a_not_found_from_before_the_canary_was_missed_does_not_come_back_with_it():
+async def test_a_not_found_from_before_the_canary_was_missed_does_not_come_back_with_it() -> None:
     site = guarded()
     ann = account("ann@d.example", "d.example/ann/")
     entries = [*site.directory.entries, ann, role("d.example", ann.dn)]
     site.directory.entries[:] = entries
-    assert await site.find("postmaster@d.example") == NOT_FOUND, "who stands behind the role is not asked for yet"
+    assert await site.find("postmaster@d.example") == NOT_FOUND, "who occupies the role is not asked for yet"
     site.directory.entries.clear()
     await site.maps.canaries.check()
     site.directory.entries[:] = [*entries, account("postmaster@d.example", "d.example/postmaster/")]
@@ -85,7 +88,7 @@ async def test_a_not_found_from_before_the_canary_was_missed_does_not_come_back_
 
 
 @in_fake_time
-async def test_random_addresses_push_out_no_real_one_while_a_canary_is_missing():
+async def test_random_addresses_push_out_no_real_one_while_a_canary_is_missing() -> None:
     site = guarded(CacheSettings(max_entries=2, max_negative_entries=2))
     site.directory.entries.append(account("a@d.example", "d.example/a/"))
     assert await site.find("a@d.example") == found(b"d.example/a/")
@@ -97,7 +100,7 @@ async def test_random_addresses_push_out_no_real_one_while_a_canary_is_missing()
 
 
 @in_fake_time
-async def test_within_a_second_one_probe_is_enough_for_all():
+async def test_within_a_second_one_probe_is_enough_for_all() -> None:
     site = guarded()
     for number in range(5):
         assert await site.find(f"b{number}@d.example") == NOT_FOUND
@@ -105,13 +108,13 @@ async def test_within_a_second_one_probe_is_enough_for_all():
 
 
 @in_fake_time
-async def test_a_probe_is_renewed_before_anybody_has_to_wait_for_it():
+async def test_a_probe_is_renewed_before_anybody_has_to_wait_for_it() -> None:
     site = guarded()
     await site.maps.canaries.check()
     await asyncio.sleep(RENEWAL + 0.01)
     begin = site.directory.begin
 
-    def slow_probe(search, end, done):
+    def slow_probe(search: Any, end: Any, done: Any) -> None:
         site.directory.takes = 0.1 if "always" in search.filter else 0
         begin(search, end, done)
 
@@ -126,7 +129,7 @@ async def test_a_probe_is_renewed_before_anybody_has_to_wait_for_it():
 
 
 @in_fake_time
-async def test_lookups_at_the_same_time_share_one_probe_and_outlive_each_other():
+async def test_lookups_at_the_same_time_share_one_probe_and_outlive_each_other() -> None:
     site = guarded()
     site.directory.takes = 0.1
     tasks = [asyncio.ensure_future(site.find(f"b{number}@d.example")) for number in range(3)]
@@ -137,7 +140,7 @@ async def test_lookups_at_the_same_time_share_one_probe_and_outlive_each_other()
 
 
 @in_fake_time
-async def test_a_stale_mailbox_serves_while_the_canary_is_missing():
+async def test_a_stale_mailbox_serves_while_the_canary_is_missing() -> None:
     site = guarded()
     site.directory.entries.append(account("a@d.example", "d.example/a/"))
     await site.find("a@d.example")
@@ -147,7 +150,7 @@ async def test_a_stale_mailbox_serves_while_the_canary_is_missing():
 
 
 @in_fake_time
-async def test_other_maps_are_not_touched_and_store_no_not_found_for_the_guarded_one():
+async def test_other_maps_are_not_touched_and_store_no_not_found_for_the_guarded_one() -> None:
     site = guarded()
     site.directory.entries[:] = [alias("sales@d.example", "x@y.example")]
     assert await site.find("sales@d.example", ALIAS) == found(b"x@y.example")
@@ -158,7 +161,7 @@ async def test_other_maps_are_not_touched_and_store_no_not_found_for_the_guarded
 
 
 @in_fake_time
-async def test_not_found_is_trusted_again_when_the_canary_is_back(caplog):
+async def test_not_found_is_trusted_again_when_the_canary_is_back(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     site = guarded()
     entries = site.directory.entries[:]
@@ -171,13 +174,13 @@ async def test_not_found_is_trusted_again_when_the_canary_is_back(caplog):
 
 
 @in_fake_time
-async def test_a_canary_that_cannot_be_probed_makes_not_found_temporary():
+async def test_a_canary_that_cannot_be_probed_makes_not_found_temporary() -> None:
     site = guarded()
     await site.maps.canaries.check()
     await asyncio.sleep(TRUST + 0.1)
     begin = site.directory.begin
 
-    def all_but_the_canary(search, end, done):
+    def all_but_the_canary(search: Any, end: Any, done: Any) -> None:
         if "always" in search.filter:
             done(DirectoryFailure("down"))
         else:
@@ -190,7 +193,7 @@ async def test_a_canary_that_cannot_be_probed_makes_not_found_temporary():
 
 
 @in_fake_time
-async def test_close_ends_what_waits_for_a_canary():
+async def test_close_ends_what_waits_for_a_canary() -> None:
     site = guarded()
     site.directory.takes = 1
     asking = asyncio.ensure_future(site.find("b@d.example"))
@@ -201,7 +204,7 @@ async def test_close_ends_what_waits_for_a_canary():
 
 
 @in_fake_time
-async def test_canaries_are_asked_side_by_side_and_a_lookup_waits_no_longer_than_its_own_deadline():
+async def test_canaries_are_asked_side_by_side_and_a_lookup_waits_no_longer_than_its_own_deadline() -> None:
     """Five of them made one lookup wait for five times the timeout."""
     names = [f"always{number}@d.example" for number in range(5)]
     site = Site(virtual_mailbox_maps={"canary": names})

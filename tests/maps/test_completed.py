@@ -71,7 +71,7 @@ def site() -> Site:
     return Site()
 
 
-async def test_a_not_found_that_completes_a_record_lives_no_longer_than_any_other(site):
+async def test_a_not_found_that_completes_a_record_lives_no_longer_than_any_other(site: Site) -> None:
     """It lived as long as what had been found before: NOTFOUND for up to ttl, not negative_ttl."""
     assert await site.find("boxes", "user@d.example") == found(b"d.example/user/")
     site.clock.now += 100
@@ -85,7 +85,7 @@ async def test_a_not_found_that_completes_a_record_lives_no_longer_than_any_othe
     assert site.directory.searches > before
 
 
-async def test_what_completes_a_record_does_not_lengthen_its_life(site):
+async def test_what_completes_a_record_does_not_lengthen_its_life(site: Site) -> None:
     assert await site.find("aliases", "user@d.example") == NOT_FOUND
     site.clock.now += 20
     assert await site.find("boxes", "user@d.example") == found(b"d.example/user/")
@@ -95,7 +95,7 @@ async def test_what_completes_a_record_does_not_lengthen_its_life(site):
     assert site.directory.searches > before
 
 
-async def test_a_flood_of_unknown_addresses_pushes_out_no_record_with_an_entry(site):
+async def test_a_flood_of_unknown_addresses_pushes_out_no_record_with_an_entry(site: Site) -> None:
     """A record that knew "not found" for one map and nothing yet for the other counted as one with an entry."""
     assert await site.find("boxes", "user@d.example") == found(b"d.example/user/")
     for number in range(50):

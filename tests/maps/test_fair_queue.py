@@ -1,4 +1,4 @@
-"""Whoever has fewest lookups goes first; where too many wait, whoever has most loses one."""
+"""The client with fewest lookups goes first; where too many wait, the client with most loses one."""
 
 from __future__ import annotations
 
@@ -48,26 +48,26 @@ def order(queue: FairQueue[Item]) -> str:
     return " ".join(names)
 
 
-def test_whoever_has_fewest_goes_first():
+def test_whoever_has_fewest_goes_first() -> None:
     assert order(queue_of("a1 a2 a3 a4 b1 c1 c2")[0]) == "b1 c1 c2 a1 a2 a3 a4"
 
 
-def test_those_with_as_many_take_turns():
+def test_those_with_as_many_take_turns() -> None:
     queue, _ = queue_of("a1 a2 b1 b2")
     assert [queue.pop().name for _ in range(4)] == ["a1", "b1", "a2", "b2"]
 
 
-def test_what_is_begun_counts_too():
+def test_what_is_begun_counts_too() -> None:
     queue, peers = queue_of("a1 b1 b2")
     queue.count(peers["a"], 2)
     assert queue.pop().name == "b1"
 
 
-def test_the_newest_of_whoever_has_most_is_the_one_to_lose():
+def test_the_newest_of_whoever_has_most_is_the_one_to_lose() -> None:
     assert queue_of("a1 b1 b2 b3 a2")[0].newest().name == "b3"
 
 
-def test_what_another_wants_too_becomes_the_others():
+def test_what_another_wants_too_becomes_the_others() -> None:
     queue, peers = queue_of("a1 a2 a3 b1")
     third = next(item for item in queue if item.name == "a3")
     other = Peer()
@@ -112,7 +112,7 @@ class Site:
         return [flight.key[2:].decode() for flight in self.ended if isinstance(flight.failure, Overloaded)]
 
 
-async def test_no_more_are_begun_than_the_directory_has_connections_for():
+async def test_no_more_are_begun_than_the_directory_has_connections_for() -> None:
     site, heavy, light = Site(begun=2), Peer(), Peer()
     for number in range(5):
         site.ask(f"h{number}", heavy)
@@ -126,7 +126,7 @@ async def test_no_more_are_begun_than_the_directory_has_connections_for():
     assert site.directory.begun == ["h0", "h1", "l", "h2", "h3", "h4"]
 
 
-async def test_single_flight_holds_when_peers_share_a_key_and_the_lighter_one_does_not_wait_for_the_other():
+async def test_single_flight_holds_when_peers_share_a_key_and_the_lighter_one_does_not_wait_for_the_other() -> None:
     site, heavy, light = Site(begun=1), Peer(), Peer()
     for number in range(5):
         site.ask(f"h{number}", heavy)
@@ -140,7 +140,7 @@ async def test_single_flight_holds_when_peers_share_a_key_and_the_lighter_one_do
     assert (heavy.count, light.count) == (0, 0)
 
 
-async def test_past_the_bound_whoever_has_most_loses_the_newest():
+async def test_past_the_bound_whoever_has_most_loses_the_newest() -> None:
     site, heavy, light = Site(begun=1, waiting=3), Peer(), Peer()
     for number in range(4):
         site.ask(f"h{number}", heavy)
@@ -151,7 +151,7 @@ async def test_past_the_bound_whoever_has_most_loses_the_newest():
     assert site.flights.flight_counters.refused == 2
 
 
-async def test_one_client_has_a_bound_of_its_own():
+async def test_one_client_has_a_bound_of_its_own() -> None:
     site, heavy, light = Site(begun=1, of_a_client=3), Peer(), Peer()
     for number in range(5):
         site.ask(f"h{number}", heavy)
@@ -161,7 +161,7 @@ async def test_one_client_has_a_bound_of_its_own():
     assert heavy.count == 3
 
 
-async def test_what_has_less_time_left_than_a_search_takes_is_not_begun():
+async def test_what_has_less_time_left_than_a_search_takes_is_not_begun() -> None:
     site, peer = Site(begun=1), Peer()
     now = asyncio.get_running_loop().time()
     site.ask("first", peer)
@@ -174,11 +174,11 @@ async def test_what_has_less_time_left_than_a_search_takes_is_not_begun():
     assert site.flights.flight_counters.too_late == 1
 
 
-async def test_a_directory_that_fails_at_once_ends_all_that_wait_and_the_loop_has_its_turn():
+async def test_a_directory_that_fails_at_once_ends_all_that_wait_and_the_loop_has_its_turn() -> None:
     site, peer = Site(begun=1), Peer()
     for number in range(50):
         site.ask(f"k{number}", peer)
-    site.directory.begin = lambda search, end, done: done(DirectoryFailure("down"))  # type: ignore[method-assign]
+    site.directory.begin = lambda search, end, done: done(DirectoryFailure("down"))
     site.directory.end_first()
     turns = 0
     while len(site.ended) < 50:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from vmaild.lookup import NODATA, NOT_FOUND, found, temporary
 
 
 @in_fake_time
-async def test_many_who_ask_at_once_share_one_search():
+async def test_many_who_ask_at_once_share_one_search() -> None:
     site = await site_with(None)
     site.directory.takes = 1
     replies = await asyncio.gather(*(site.find(KEY) for _ in range(100)))
@@ -26,7 +27,7 @@ async def test_many_who_ask_at_once_share_one_search():
 
 
 @in_fake_time
-async def test_all_maps_of_a_record_share_one_search():
+async def test_all_maps_of_a_record_share_one_search() -> None:
     site = await site_with(None)
     site.directory.takes = 1
     replies = await asyncio.gather(*(site.find(KEY, name) for name in (MAILBOX, ALIAS, LOGIN)))
@@ -35,7 +36,7 @@ async def test_all_maps_of_a_record_share_one_search():
 
 
 @in_fake_time
-async def test_different_keys_are_searched_at_the_same_time():
+async def test_different_keys_are_searched_at_the_same_time() -> None:
     site = Site()
     site.directory.takes = 1
     start = now()
@@ -46,7 +47,7 @@ async def test_different_keys_are_searched_at_the_same_time():
 
 @pytest.mark.parametrize("wrong", ["failure", "data", "bug"])
 @in_fake_time
-async def test_a_failure_reaches_all_who_wait(wrong):
+async def test_a_failure_reaches_all_who_wait(wrong: str) -> None:
     site = await site_with(None)
     site.directory.takes = 1
     if wrong == "failure":
@@ -54,15 +55,15 @@ async def test_a_failure_reaches_all_who_wait(wrong):
     elif wrong == "data":
         site.directory.entries, reply = [account(KEY, "/etc/")], UNUSABLE
     else:
-        site.directory.schema, reply = object(), temporary("internal error")
+        site.directory.schema, reply = object(), temporary("internal error")  # type: ignore[assignment]
     assert await asyncio.gather(*(site.find(KEY) for _ in range(3))) == [reply] * 3
     assert site.maps.in_flight == 0
 
 
 @in_fake_time
-async def test_a_miss_costs_no_task_and_no_turn_of_the_loop():
+async def test_a_miss_costs_no_task_and_no_turn_of_the_loop() -> None:
     site = await site_with(None)
-    replies = []
+    replies: list[Any] = []
     before = asyncio.all_tasks()
     wanted = site.maps.seek(MAILBOX, KEY.encode(), lambda _: b"")
     site.maps.look_up(wanted, replies.append)
@@ -72,7 +73,7 @@ async def test_a_miss_costs_no_task_and_no_turn_of_the_loop():
 
 @pytest.mark.parametrize("cancelled", [[0], [1], [0, 1, 2]])
 @in_fake_time
-async def test_whoever_is_cancelled_the_others_get_the_one_answer(cancelled):
+async def test_whoever_is_cancelled_the_others_get_the_one_answer(cancelled: Any) -> None:
     site = await site_with(None)
     site.directory.takes = 1
     asking = [asyncio.ensure_future(site.find(KEY)) for _ in range(3)]
@@ -87,7 +88,7 @@ async def test_whoever_is_cancelled_the_others_get_the_one_answer(cancelled):
 
 
 @in_fake_time
-async def test_cancelling_who_waits_for_a_renewal_does_not_stop_it():
+async def test_cancelling_who_waits_for_a_renewal_does_not_stop_it() -> None:
     site = await site_with(OLD, age=301)
     site.directory.takes = 1
     asking = asyncio.ensure_future(site.find(KEY))
@@ -99,7 +100,7 @@ async def test_cancelling_who_waits_for_a_renewal_does_not_stop_it():
 
 
 @in_fake_time
-async def test_many_who_find_the_answer_expired_share_one_search_and_its_failure():
+async def test_many_who_find_the_answer_expired_share_one_search_and_its_failure() -> None:
     site = await site_with(OLD, age=301)
     site.directory.failure, site.directory.takes = DOWN, 1
     assert await asyncio.gather(*(site.find(KEY) for _ in range(10))) == [OLD] * 10
@@ -107,13 +108,13 @@ async def test_many_who_find_the_answer_expired_share_one_search_and_its_failure
     assert site.cache.counters.shared == 9
 
 
-# --- a newer search found something meanwhile -----------------------------------------------------------------------
+# --- a newer search found something in between ----------------------------------------------------------------------
 
 ANN = "ann@d.example"
 
 
 @in_fake_time
-async def test_an_older_search_does_not_replace_what_a_newer_one_found_and_tells_the_newer_answer():
+async def test_an_older_search_does_not_replace_what_a_newer_one_found_and_tells_the_newer_answer() -> None:
     site = Site()
     site.directory.takes = 3
     slow = asyncio.ensure_future(site.find(ANN))
@@ -129,7 +130,7 @@ async def test_an_older_search_does_not_replace_what_a_newer_one_found_and_tells
 
 
 @in_fake_time
-async def test_a_newer_search_replaces_what_an_older_one_found_that_was_stored_meanwhile():
+async def test_a_newer_search_replaces_what_an_older_one_found_that_was_stored_meanwhile() -> None:
     site = Site()
     ann = account(ANN, "d.example/ann/")
     site.directory.entries += [role("d.example", ann.dn), ann]
@@ -146,7 +147,7 @@ async def test_a_newer_search_replaces_what_an_older_one_found_that_was_stored_m
 
 
 @in_fake_time
-async def test_what_a_search_says_of_another_key_does_not_come_after_a_newer_record_that_made_room():
+async def test_what_a_search_says_of_another_key_does_not_come_after_a_newer_record_that_made_room() -> None:
     site = Site(CacheSettings(max_entries=1))
     ann = account(ANN, "d.example/ann/")
     site.directory.entries += [role("d.example", ann.dn), ann, account("b@d.example", "d.example/b/")]
@@ -166,7 +167,7 @@ async def test_what_a_search_says_of_another_key_does_not_come_after_a_newer_rec
 
 
 async def with_role(settings: CacheSettings = SETTINGS) -> Site:
-    """A site that knows that postmaster has no mailbox, and not yet who stands behind the role."""
+    """A site that knows that postmaster has no mailbox, and not yet who occupies the role."""
     site = Site(settings)
     ann = account(ANN, "d.example/ann/")
     site.directory.entries += [role("d.example", ann.dn), ann]
@@ -176,7 +177,7 @@ async def with_role(settings: CacheSettings = SETTINGS) -> Site:
 
 
 @in_fake_time
-async def test_a_map_that_needs_a_further_search_gets_it_when_asked_and_the_others_stay():
+async def test_a_map_that_needs_a_further_search_gets_it_when_asked_and_the_others_stay() -> None:
     site = await with_role()
     assert site.cached("postmaster@d.example", ALIAS) is None
     assert await site.find("postmaster@d.example", ALIAS) == found(ANN.encode())
@@ -186,7 +187,7 @@ async def test_a_map_that_needs_a_further_search_gets_it_when_asked_and_the_othe
 
 
 @in_fake_time
-async def test_a_further_search_is_never_left_to_a_record_that_expired_meanwhile():
+async def test_a_further_search_is_never_left_to_a_record_that_expired_meanwhile() -> None:
     site = await with_role()
     await asyncio.sleep(28)
     site.directory.takes = 2.5
@@ -195,12 +196,12 @@ async def test_a_further_search_is_never_left_to_a_record_that_expired_meanwhile
     site.directory.takes = 0
     site.directory.entries.append(account("postmaster@d.example", "d.example/postmaster/"))
     assert await site.find("postmaster@d.example") == found(b"d.example/postmaster/")
-    assert await further == NODATA, "as the record says that came meanwhile"
+    assert await further == NODATA, "as the record says that was stored in between"
     assert site.cached("postmaster@d.example", ALIAS) == NODATA
 
 
 @in_fake_time
-async def test_a_further_search_that_fails_is_temporary_and_tried_again():
+async def test_a_further_search_that_fails_is_temporary_and_tried_again() -> None:
     site = await with_role()
     site.directory.failure = DOWN
     assert await site.find("postmaster@d.example", ALIAS) == TEMP
@@ -210,7 +211,7 @@ async def test_a_further_search_that_fails_is_temporary_and_tried_again():
 
 
 @in_fake_time
-async def test_a_record_flushed_during_its_further_search_is_not_completed():
+async def test_a_record_flushed_during_its_further_search_is_not_completed() -> None:
     site = await with_role()
     site.directory.takes = 1
     asking = asyncio.ensure_future(site.find("postmaster@d.example", ALIAS))
@@ -221,7 +222,7 @@ async def test_a_record_flushed_during_its_further_search_is_not_completed():
 
 
 @in_fake_time
-async def test_a_bound_of_none_still_answers_every_map():
+async def test_a_bound_of_none_still_answers_every_map() -> None:
     site = Site(CacheSettings(max_entries=0, max_negative_entries=0))
     ann = account(ANN, "d.example/ann/")
     site.directory.entries += [role("d.example", ann.dn), ann]
@@ -233,13 +234,13 @@ async def test_a_bound_of_none_still_answers_every_map():
 
 
 @in_fake_time
-async def test_who_joins_an_outdated_lookup_is_not_told_what_is_older_than_the_record():
+async def test_who_joins_an_outdated_lookup_is_not_told_what_is_older_than_the_record() -> None:
     """In the field: postmaster NOTFOUND in both maps, from the account that was and the role that is."""
     site = Site()
     site.directory.entries = said(NEW)
     landings = []
     site.directory.begin = lambda search, end, done: landings.append((search, done, now()))
-    replies = []
+    replies: list[Any] = []
     site.maps.look_up(site.maps.seek(ALIAS, KEY.encode(), lambda _: b""), replies.append)
     began = landings[0][2]
     await asyncio.sleep(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,9 @@ UIDS = {f"virtual_uid_maps {letter}" for letter in "xyz"}
     ],
 )
 @in_fake_time
-async def test_flush_forgets_the_records_that_it_names_for_all_their_maps_and_counts_them(flush, gone, count):
+async def test_flush_forgets_the_records_that_it_names_for_all_their_maps_and_counts_them(
+    flush: Any, gone: Any, count: int
+) -> None:
     site = await filled()
     everything, records = left(site), len(site.cache)
     assert everything >= MAILS
@@ -58,7 +61,7 @@ async def test_flush_forgets_the_records_that_it_names_for_all_their_maps_and_co
 
 @pytest.mark.parametrize("flush", [(), (MAILBOX,), (MAILBOX, KEY.encode()), (ALIAS, KEY.encode())])
 @in_fake_time
-async def test_an_answer_that_was_asked_for_before_the_flush_is_not_stored_after_it(flush):
+async def test_an_answer_that_was_asked_for_before_the_flush_is_not_stored_after_it(flush: Any) -> None:
     site = Site()
     site.directory.entries, site.directory.takes = said(OLD), 2
     asking = asyncio.ensure_future(site.find(KEY))
@@ -75,7 +78,7 @@ async def test_an_answer_that_was_asked_for_before_the_flush_is_not_stored_after
 
 
 @in_fake_time
-async def test_a_lookup_that_a_flush_overtook_and_that_ends_last_replaces_nothing():
+async def test_a_lookup_that_a_flush_overtook_and_that_ends_last_replaces_nothing() -> None:
     site = Site()
     site.directory.entries, site.directory.takes = said(OLD), 2
     asking = asyncio.ensure_future(site.find(KEY))
@@ -88,7 +91,7 @@ async def test_a_lookup_that_a_flush_overtook_and_that_ends_last_replaces_nothin
 
 
 @in_fake_time
-async def test_a_stale_answer_that_is_flushed_while_the_directory_is_slow_is_not_given():
+async def test_a_stale_answer_that_is_flushed_while_the_directory_is_slow_is_not_given() -> None:
     site = await site_with(OLD, age=301)
     site.directory.takes = 2.9
     asking = asyncio.ensure_future(site.find(KEY))
@@ -99,7 +102,7 @@ async def test_a_stale_answer_that_is_flushed_while_the_directory_is_slow_is_not
 
 @pytest.mark.parametrize("flush", [(), (MAILBOX,), (MAILBOX, KEY.encode())])
 @in_fake_time
-async def test_a_flushed_answer_that_is_still_held_no_longer_serves(flush):
+async def test_a_flushed_answer_that_is_still_held_no_longer_serves(flush: Any) -> None:
     site = await site_with(OLD)
     answer = site.maps.seek(MAILBOX, KEY.encode(), lambda _: b"wire")
     assert isinstance(answer, Answer)
@@ -108,7 +111,7 @@ async def test_a_flushed_answer_that_is_still_held_no_longer_serves(flush):
 
 
 @in_fake_time
-async def test_the_role_applies_in_both_maps_after_the_account_is_gone_and_one_map_is_flushed():
+async def test_the_role_applies_in_both_maps_after_the_account_is_gone_and_one_map_is_flushed() -> None:
     """In the field: both NOTFOUND for ``ttl``, since each map's answer was cached by itself."""
     site = Site()
     ann, postmaster = account("ann@d.example", "d.example/ann/"), account("postmaster@d.example", "d.example/p/")

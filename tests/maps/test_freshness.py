@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
+from typing import Any
 
 import pytest
 
@@ -25,8 +26,8 @@ DOMAINS = b"virtual_mailbox_domains"
 class Heard(Site):
     """A site whose directory tells each change at once: ``put`` and ``remove`` by a name of the test's own."""
 
-    def __init__(self, settings: CacheSettings = SETTINGS) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: CacheSettings = SETTINGS, maps: dict[str, dict[str, object]] | None = None) -> None:
+        super().__init__(settings, **(maps or {}))
         self.freshness = self.hear()
         self.freshness.heard("")
         self.tree: dict[str, Entry] = {}
@@ -44,7 +45,7 @@ class Heard(Site):
         planted = self.plant(slot, one)
         asked = {name: planted.attributes[name] for name in self.freshness.attributes & planted.attributes.keys()}
         shown = {**asked, "hassubordinates": (b"TRUE" if below else b"FALSE",)}
-        self.freshness.changed(planted.dn, self.uuids[slot].bytes, shown, added=added)
+        self.freshness.changed(planted.dn, self.uuids[slot].bytes, shown, added=added, each=True)
 
     def remove(self, slot: str) -> None:
         if self.tree.pop(slot, None) is not None:
@@ -57,7 +58,7 @@ def domain(name: str) -> Entry:
 
 
 @in_fake_time
-async def test_lives_are_long_while_changes_are_heard_and_as_before_from_then_on():
+async def test_lives_are_long_while_changes_are_heard_and_as_before_from_then_on() -> None:
     site = Heard()
     site.plant("ann", account(ANN, "d.example/ann/"))
     await site.find(ANN)
@@ -78,7 +79,7 @@ async def test_lives_are_long_while_changes_are_heard_and_as_before_from_then_on
 
 
 @in_fake_time
-async def test_lives_without_a_feed_count_from_when_changes_were_last_heard():
+async def test_lives_without_a_feed_count_from_when_changes_were_last_heard() -> None:
     site = Heard()
     site.plant("ann", account(ANN, "d.example/ann/"))
     await site.find(ANN)
@@ -89,7 +90,7 @@ async def test_lives_without_a_feed_count_from_when_changes_were_last_heard():
 
 
 @in_fake_time
-async def test_a_change_drops_the_records_of_its_entry_and_no_others():
+async def test_a_change_drops_the_records_of_its_entry_and_no_others() -> None:
     site = Heard()
     site.plant("ann", account(ANN, "d.example/ann/"))
     site.plant("bob", account(BOB, "d.example/bob/"))
@@ -104,7 +105,7 @@ async def test_a_change_drops_the_records_of_its_entry_and_no_others():
 
 
 @in_fake_time
-async def test_a_login_that_is_written_to_an_entry_drops_nothing():
+async def test_a_login_that_is_written_to_an_entry_drops_nothing() -> None:
     site = Heard()
     ann = account(ANN, "d.example/ann/")
     site.plant("ann", ann)
@@ -117,7 +118,7 @@ async def test_a_login_that_is_written_to_an_entry_drops_nothing():
 
 
 @in_fake_time
-async def test_a_new_address_is_found_with_and_without_its_extension():
+async def test_a_new_address_is_found_with_and_without_its_extension() -> None:
     site = Heard()
     for key in (ANN, "ann+tag@d.example", "bob@e.example"):
         assert await site.find(key) == NOT_FOUND
@@ -128,7 +129,7 @@ async def test_a_new_address_is_found_with_and_without_its_extension():
 
 
 @in_fake_time
-async def test_a_new_account_takes_its_mail_from_the_catch_all_also_with_an_extension():
+async def test_a_new_account_takes_its_mail_from_the_catch_all_also_with_an_extension() -> None:
     site = Heard()
     site.plant("all", alias("@d.example", "all@x.example"))
     for key in (ANN, "ann+tag@d.example", BOB):
@@ -141,7 +142,7 @@ async def test_a_new_account_takes_its_mail_from_the_catch_all_also_with_an_exte
 
 @pytest.mark.parametrize("first", [True, False])
 @in_fake_time
-async def test_a_catch_all_that_is_new_or_one_of_two_answers_at_once(first):
+async def test_a_catch_all_that_is_new_or_one_of_two_answers_at_once(first: bool) -> None:
     site = Heard()
     if not first:
         site.plant("all", alias("@d.example", "all@x.example"))
@@ -151,7 +152,7 @@ async def test_a_catch_all_that_is_new_or_one_of_two_answers_at_once(first):
 
 
 @in_fake_time
-async def test_a_role_follows_its_members():
+async def test_a_role_follows_its_members() -> None:
     site = Heard()
     ann, bob = account(ANN, "d.example/ann/"), account(BOB, "d.example/bob/")
     site.plant("ann", ann)
@@ -168,7 +169,7 @@ async def test_a_role_follows_its_members():
 
 
 @in_fake_time
-async def test_a_domain_that_is_renamed_takes_along_what_stands_below():
+async def test_a_domain_that_is_renamed_takes_along_what_stands_below() -> None:
     site = Heard()
     site.plant("d", domain("d.example"))
     site.plant("ann", account(ANN, "d.example/ann/"))
@@ -187,7 +188,7 @@ async def test_a_domain_that_is_renamed_takes_along_what_stands_below():
 
 
 @in_fake_time
-async def test_a_rename_of_what_was_not_known_to_have_entries_below_ages_everything():
+async def test_a_rename_of_what_was_not_known_to_have_entries_below_ages_everything() -> None:
     site = Heard()
     site.plant("ann", account(ANN, "d.example/ann/"))
     await site.find(ANN)
@@ -201,7 +202,7 @@ async def test_a_rename_of_what_was_not_known_to_have_entries_below_ages_everyth
 
 
 @in_fake_time
-async def test_a_search_that_began_before_a_change_is_not_stored_after_it():
+async def test_a_search_that_began_before_a_change_is_not_stored_after_it() -> None:
     site = Heard()
     site.plant("ann", account(ANN, "d.example/ann/"))
     site.plant("bob", account(BOB, "d.example/bob/"))
@@ -219,7 +220,7 @@ async def test_a_search_that_began_before_a_change_is_not_stored_after_it():
 
 
 @in_fake_time
-async def test_a_search_that_saw_what_a_change_made_is_stored():
+async def test_a_search_that_saw_what_a_change_made_is_stored() -> None:
     site = Heard()
     site.plant("ann", account(ANN, "d.example/ann/"))
     site.directory.takes = 1
@@ -231,7 +232,7 @@ async def test_a_search_that_saw_what_a_change_made_is_stored():
 
 
 @in_fake_time
-async def test_what_another_server_says_lives_as_without_a_feed():
+async def test_what_another_server_says_lives_as_without_a_feed() -> None:
     site = Heard()
     site.plant("ann", account(ANN, "d.example/ann/"))
     site.freshness.heard("ldap://elsewhere.example")
@@ -242,7 +243,7 @@ async def test_what_another_server_says_lives_as_without_a_feed():
 
 
 @in_fake_time
-async def test_an_entry_that_does_not_show_its_uuid_lives_as_without_a_feed():
+async def test_an_entry_that_does_not_show_its_uuid_lives_as_without_a_feed() -> None:
     site = Heard()
     site.directory.entries.append(account(ANN, "d.example/ann/"))
     await site.find(ANN)
@@ -252,7 +253,7 @@ async def test_an_entry_that_does_not_show_its_uuid_lives_as_without_a_feed():
 
 
 @in_fake_time
-async def test_what_is_aged_serves_and_is_renewed_at_its_next_use():
+async def test_what_is_aged_serves_and_is_renewed_at_its_next_use() -> None:
     site = Heard()
     site.plant("ann", account(ANN, "d.example/ann/"))
     await site.find(ANN)
@@ -267,7 +268,7 @@ async def test_what_is_aged_serves_and_is_renewed_at_its_next_use():
 
 
 @in_fake_time
-async def test_a_search_that_began_before_everything_was_aged_is_aged_too():
+async def test_a_search_that_began_before_everything_was_aged_is_aged_too() -> None:
     site = Heard()
     site.plant("ann", account(ANN, "d.example/ann/"))
     site.directory.takes = 1
@@ -280,7 +281,7 @@ async def test_a_search_that_began_before_everything_was_aged_is_aged_too():
 
 
 @in_fake_time
-async def test_who_is_not_among_those_that_are_there_is_gone():
+async def test_who_is_not_among_those_that_are_there_is_gone() -> None:
     site = Heard()
     site.plant("ann", account(ANN, "d.example/ann/"))
     site.plant("bob", account(BOB, "d.example/bob/"))
@@ -292,7 +293,7 @@ async def test_who_is_not_among_those_that_are_there_is_gone():
 
 
 @in_fake_time
-async def test_a_walk_through_many_records_leaves_the_loop_its_turns():
+async def test_a_walk_through_many_records_leaves_the_loop_its_turns() -> None:
     site = Heard(CacheSettings(max_negative_entries=50_000))
     for number in range(9000):
         site.cache.store(b"0 %d@d.example" % number, (NOT_FOUND, NOT_FOUND, NOT_FOUND), None)
@@ -316,7 +317,7 @@ class Walk:
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.site = Heard()
-        self.asking: list[asyncio.Future] = []
+        self.asking: list[asyncio.Future[Any]] = []
         self.checked = 0
 
     async def go(self, steps: int) -> None:
@@ -373,7 +374,7 @@ class Walk:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_record_that_is_fresh_is_what_the_directory_would_say(seed):
+def test_a_record_that_is_fresh_is_what_the_directory_would_say(seed: Any) -> None:
     async def main() -> None:
         walk = Walk(seed)
         await walk.go(500)
@@ -383,7 +384,7 @@ def test_a_record_that_is_fresh_is_what_the_directory_would_say(seed):
 
 
 @in_fake_time
-async def test_what_was_stored_while_no_changes_were_offered_is_renewed_when_they_are():
+async def test_what_was_stored_while_no_changes_were_offered_is_renewed_when_they_are() -> None:
     site = Heard()
     site.freshness.lost(now())
     site.freshness.not_offered()

@@ -42,7 +42,7 @@ def test_cached_answers_without_a_sample_count_as_the_fastest() -> None:
 
 
 @in_fake_time
-async def test_a_map_times_its_lookups_and_not_what_the_cache_answers():
+async def test_a_map_times_its_lookups_and_not_what_the_cache_answers() -> None:
     site = Site()
     site.directory.entries.append(account("a@d.example", "d.example/a/"))
     await site.find("a@d.example")

@@ -150,7 +150,7 @@ def others_are_stored_again_with_each_search(patch: Patch) -> None:
 
 def others_are_stored_after_a_flush(patch: Patch) -> None:
     class Forgetful(Cache):
-        forgot_at = property(lambda self: NEVER)  # type: ignore[assignment]
+        forgot_at = property(lambda self: NEVER)
 
     patch.setattr("tests.maps.world.Cache", Forgetful)
 
@@ -158,7 +158,7 @@ def others_are_stored_after_a_flush(patch: Patch) -> None:
 def each_map_has_its_own_age(patch: Patch) -> None:
     store = Records.store
 
-    def by_map(self: Records, key: bytes, known: list, more: object, **how: object) -> object:
+    def by_map(self: Records, key: bytes, known: list[Any], more: object, **how: object) -> object:
         before, now = self.get(key), self._clock()
         if before is not None and before.refresh_at > NEVER:
             born = before.expires_at - self.lives[survey(before.known)[0]]
@@ -175,7 +175,7 @@ def each_map_has_its_own_age(patch: Patch) -> None:
 def unusable_data_leaves_the_older_answer(patch: Patch) -> None:
     store = Records.store
 
-    def leave(self: Records, key: bytes, known: list, more: object, **how: object) -> object:
+    def leave(self: Records, key: bytes, known: list[Any], more: object, **how: object) -> object:
         before = self.get(key)
         if before is not None:
             known = [old if isinstance(new, DataError) else new for new, old in zip(known, before.known, strict=True)]
@@ -187,7 +187,7 @@ def unusable_data_leaves_the_older_answer(patch: Patch) -> None:
 def what_needs_further_searches_is_left_to_the_older_answer(patch: Patch) -> None:
     store = Records.store
 
-    def leave(self: Records, key: bytes, known: list, more: object, **how: object) -> object:
+    def leave(self: Records, key: bytes, known: list[Any], more: object, **how: object) -> object:
         before = self.get(key)
         if before is not None:
             known = [old if new is None else new for new, old in zip(known, before.known, strict=True)]

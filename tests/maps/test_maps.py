@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ UNUSABLE = temporary("directory data is not usable for this key")
 
 
 @in_fake_time
-async def test_a_lookup_is_answered_from_the_directory_and_then_from_the_cache():
+async def test_a_lookup_is_answered_from_the_directory_and_then_from_the_cache() -> None:
     site = Site()
     site.directory.entries.append(account("a@d.example", "d.example/a/"))
     assert await site.find("A@D.example") == found(b"d.example/a/")
@@ -29,7 +30,7 @@ async def test_a_lookup_is_answered_from_the_directory_and_then_from_the_cache()
 
 
 @in_fake_time
-async def test_not_found_is_answered_and_kept():
+async def test_not_found_is_answered_and_kept() -> None:
     site = Site()
     assert await site.find("b@d.example") == NOT_FOUND
     assert await site.find("b@d.example") == NOT_FOUND
@@ -47,7 +48,7 @@ async def test_not_found_is_answered_and_kept():
     ],
 )
 @in_fake_time
-async def test_whatever_goes_wrong_is_temporary_and_never_kept(failure):
+async def test_whatever_goes_wrong_is_temporary_and_never_kept(failure: Any) -> None:
     site = Site()
     if isinstance(failure, DirectoryFailure):
         site.directory.failure = failure
@@ -63,7 +64,7 @@ async def test_whatever_goes_wrong_is_temporary_and_never_kept(failure):
 
 
 @in_fake_time
-async def test_a_bug_is_logged_with_its_traceback(caplog):
+async def test_a_bug_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
     site = Site()
     site.directory.bug = RuntimeError("a bug")
     assert await site.find("a@d.example") == temporary("internal error")
@@ -71,7 +72,7 @@ async def test_a_bug_is_logged_with_its_traceback(caplog):
 
 
 @in_fake_time
-async def test_a_cancelled_lookup_is_cancelled_and_what_it_asked_for_is_stored():
+async def test_a_cancelled_lookup_is_cancelled_and_what_it_asked_for_is_stored() -> None:
     site = Site()
     site.directory.takes = 1
     task = asyncio.ensure_future(site.find("a@d.example"))
@@ -84,7 +85,7 @@ async def test_a_cancelled_lookup_is_cancelled_and_what_it_asked_for_is_stored()
 
 
 @in_fake_time
-async def test_an_unknown_map_is_permanent_with_a_plain_reason(caplog):
+async def test_an_unknown_map_is_permanent_with_a_plain_reason(caplog: pytest.LogCaptureFixture) -> None:
     site = Site()
     assert await site.find("a@d.example", b"virtual_\n\xff") == permanent("unknown map")
     assert "unknown map b'virtual_\\n\\xff'" in caplog.text
@@ -96,14 +97,14 @@ async def test_an_unknown_map_is_permanent_with_a_plain_reason(caplog):
 )
 @pytest.mark.parametrize("name", [MAILBOX, ALIAS, LOGIN])
 @in_fake_time
-async def test_a_key_that_cannot_be_in_the_directory_is_not_found_unasked(key, name):
+async def test_a_key_that_cannot_be_in_the_directory_is_not_found_unasked(key: bytes, name: Any) -> None:
     site = Site()
     assert await site.find(key, name) == NOT_FOUND
     assert site.directory.searches == []
 
 
 @in_fake_time
-async def test_one_search_answers_all_maps_of_the_record():
+async def test_one_search_answers_all_maps_of_the_record() -> None:
     site = Site()
     site.directory.entries.append(account("a@d.example", "d.example/a/"))
     assert await site.find("a@d.example", ALIAS) == NODATA
@@ -113,7 +114,9 @@ async def test_one_search_answers_all_maps_of_the_record():
 
 
 @in_fake_time
-async def test_two_mailboxes_for_a_key_are_temporary_and_both_are_named_in_the_log(caplog):
+async def test_two_mailboxes_for_a_key_are_temporary_and_both_are_named_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     site = Site()
     site.directory.entries.append(account("a@d.example", "d.example/a/", name="one"))
     site.directory.entries.append(account("a@d.example", "d.example/b/", name="two"))
@@ -135,7 +138,7 @@ async def test_two_mailboxes_for_a_key_are_temporary_and_both_are_named_in_the_l
     ],
 )
 @in_fake_time
-async def test_an_entry_that_does_not_show_what_its_map_returns_is_temporary(bad, name):
+async def test_an_entry_that_does_not_show_what_its_map_returns_is_temporary(bad: Any, name: Any) -> None:
     site = Site()
     site.directory.entries.append(bad)
     key = "d.example" if name.endswith(b"domains") else "postmaster@d.example" if "cn=" in bad.dn else "a@d.example"
@@ -143,7 +146,9 @@ async def test_an_entry_that_does_not_show_what_its_map_returns_is_temporary(bad
 
 
 @in_fake_time
-async def test_unusable_data_is_remembered_for_the_recheck_time_and_said_once_a_minute(caplog):
+async def test_unusable_data_is_remembered_for_the_recheck_time_and_said_once_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     site = Site(CacheSettings(failure_recheck=5))
     site.directory.entries.append(account("a@d.example", "/etc/"))
     for _ in range(3):
@@ -159,7 +164,7 @@ async def test_unusable_data_is_remembered_for_the_recheck_time_and_said_once_a_
 
 
 @in_fake_time
-async def test_unusable_data_that_a_further_search_brings_is_remembered_no_longer():
+async def test_unusable_data_that_a_further_search_brings_is_remembered_no_longer() -> None:
     site = Site(CacheSettings(failure_recheck=5))
     site.directory.schema = None
     site.directory.entries += [alias("a@d.example", "b@d.example"), account("a@d.example", "/etc/")]
@@ -174,7 +179,7 @@ async def test_unusable_data_that_a_further_search_brings_is_remembered_no_longe
 
 
 @in_fake_time
-async def test_every_search_of_a_lookup_has_the_same_deadline():
+async def test_every_search_of_a_lookup_has_the_same_deadline() -> None:
     site = Site()
     member = entry(f"cn=Ann,ou=staff,{BASE}", "person", mail=("ann@d.example",))
     site.directory.entries += [role("d.example", member.dn), member]
@@ -183,7 +188,7 @@ async def test_every_search_of_a_lookup_has_the_same_deadline():
 
 
 @in_fake_time
-async def test_members_of_a_role_are_known_for_their_own_sake():
+async def test_members_of_a_role_are_known_for_their_own_sake() -> None:
     site = Site()
     ann = account("ann@d.example", "d.example/ann/")
     site.directory.entries += [role("d.example", ann.dn), ann]
@@ -193,7 +198,7 @@ async def test_members_of_a_role_are_known_for_their_own_sake():
 
 
 @in_fake_time
-async def test_a_member_known_from_before_a_flush_is_not_stored_after_it():
+async def test_a_member_known_from_before_a_flush_is_not_stored_after_it() -> None:
     site = Site()
     ann = account("ann@d.example", "d.example/ann/")
     site.directory.entries += [role("d.example", ann.dn, f"cn=x,{BASE}"), ann]
@@ -210,25 +215,25 @@ async def test_a_member_known_from_before_a_flush_is_not_stored_after_it():
 
 
 @in_fake_time
-async def test_a_stale_answer_serves_while_the_directory_is_down():
+async def test_a_stale_answer_serves_while_the_directory_is_down() -> None:
     site = Site(CacheSettings(ttl=300, stale_ttl=1000))
     site.directory.entries.append(account("a@d.example", "d.example/a/"))
     await site.find("a@d.example")
     site.directory.failure = DirectoryFailure("down")
     await asyncio.sleep(900)
     assert await site.find("a@d.example") == found(b"d.example/a/")
-    # The mailbox stands behind this "not found", so it may serve as long.
+    # The mailbox is there for this "not found", so it may serve as long.
     assert await site.find("a@d.example", ALIAS) == NODATA
 
 
 @pytest.mark.parametrize("kind", [LIMIT, NO_BASE, REFUSED])
 @in_fake_time
-async def test_queries_that_fail_together_are_asked_one_by_one(kind):
+async def test_queries_that_fail_together_are_asked_one_by_one(kind: Any) -> None:
     site = Site()
     site.directory.entries.append(account("a@d.example", "d.example/a/"))
     begin = site.directory.begin
 
-    def refuse_joined(search, end, done):
+    def refuse_joined(search: Any, end: Any, done: Any) -> None:
         if search.filter.startswith("(|"):
             done(DirectoryFailure("no", kind))
         else:
@@ -239,7 +244,7 @@ async def test_queries_that_fail_together_are_asked_one_by_one(kind):
 
 
 @in_fake_time
-async def test_another_server_than_expected_is_asked_as_its_own_schema_allows():
+async def test_another_server_than_expected_is_asked_as_its_own_schema_allows() -> None:
     site = Site()
     site.directory.entries.append(account("a@d.example", "d.example/a/"))
     schema, site.directory.schema = site.directory.schema, None
@@ -248,7 +253,7 @@ async def test_another_server_than_expected_is_asked_as_its_own_schema_allows():
     site.directory.schema = schema
     begin = site.directory.begin
 
-    def begin_elsewhere(search, end, done):
+    def begin_elsewhere(search: Any, end: Any, done: Any) -> None:
         site.directory.schema = None
         begin(search, end, done)
 

@@ -26,7 +26,7 @@ async def known() -> Site:
 
 
 @in_fake_time
-async def test_what_was_found_serves_on_when_everything_is_hidden():
+async def test_what_was_found_serves_on_when_everything_is_hidden() -> None:
     site = await known()
     site.directory.entries.clear()
     for _ in range(30):
@@ -36,7 +36,7 @@ async def test_what_was_found_serves_on_when_everything_is_hidden():
 
 
 @in_fake_time
-async def test_a_minute_confirms_that_it_is_gone():
+async def test_a_minute_confirms_that_it_is_gone() -> None:
     site = await known()
     site.directory.entries.clear()
     for _ in range(int(CONFIRM) + 3):
@@ -46,7 +46,7 @@ async def test_a_minute_confirms_that_it_is_gone():
 
 
 @in_fake_time
-async def test_an_account_that_is_deleted_alone_is_not_found():
+async def test_an_account_that_is_deleted_alone_is_not_found() -> None:
     site = await known()
     del site.directory.entries[0]
     asked = site.directory.asked
@@ -55,7 +55,7 @@ async def test_an_account_that_is_deleted_alone_is_not_found():
 
 
 @in_fake_time
-async def test_when_everything_is_hidden_what_was_never_asked_is_not_found_for_a_second_at_most():
+async def test_when_everything_is_hidden_what_was_never_asked_is_not_found_for_a_second_at_most() -> None:
     site = await known()
     assert await site.find("other@d.example") == NOT_FOUND
     site.directory.entries.clear()
@@ -69,7 +69,7 @@ async def test_when_everything_is_hidden_what_was_never_asked_is_not_found_for_a
 
 
 @in_fake_time
-async def test_when_it_is_found_again_not_found_is_trusted_again():
+async def test_when_it_is_found_again_not_found_is_trusted_again() -> None:
     site = await known()
     entries, site.directory.entries = site.directory.entries, []
     assert (await site.find("other@d.example")).status is Status.TEMPORARY
@@ -81,7 +81,7 @@ async def test_when_it_is_found_again_not_found_is_trusted_again():
 
 
 @in_fake_time
-async def test_what_a_change_has_dropped_is_no_sample():
+async def test_what_a_change_has_dropped_is_no_sample() -> None:
     site = await known()
     freshness = site.hear()
     for number, key in enumerate(FOUND):
@@ -92,7 +92,7 @@ async def test_what_a_change_has_dropped_is_no_sample():
 
 
 @in_fake_time
-async def test_a_domain_that_is_deleted_with_all_that_is_in_it_leaves_the_samples_of_others():
+async def test_a_domain_that_is_deleted_with_all_that_is_in_it_leaves_the_samples_of_others() -> None:
     site = Site(SETTINGS)
     others = [f"user@d{number}.example" for number in range(3)]
     for key in (*others, *FOUND):
@@ -103,7 +103,7 @@ async def test_a_domain_that_is_deleted_with_all_that_is_in_it_leaves_the_sample
 
 
 @in_fake_time
-async def test_a_flood_of_random_addresses_stays_not_found_and_costs_a_sample_a_second():
+async def test_a_flood_of_random_addresses_stays_not_found_and_costs_a_sample_a_second() -> None:
     site = await known()
     asked = site.directory.asked
     for number in range(200):
@@ -112,7 +112,7 @@ async def test_a_flood_of_random_addresses_stays_not_found_and_costs_a_sample_a_
 
 
 @in_fake_time
-async def test_without_anything_found_not_found_is_what_it_is():
+async def test_without_anything_found_not_found_is_what_it_is() -> None:
     site = Site(SETTINGS)
     for number in range(60):
         assert await site.find(f"other{number}@d.example") == NOT_FOUND

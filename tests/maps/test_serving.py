@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ async def site_with(reply: Reply | None, *, age: float = 0.0, settings: CacheSet
 
 
 @in_fake_time
-async def test_an_unknown_key_is_asked_for_and_its_answer_is_fresh():
+async def test_an_unknown_key_is_asked_for_and_its_answer_is_fresh() -> None:
     site = await site_with(None)
     assert site.cached(KEY) is None
     assert await site.find(KEY) == NEW
@@ -54,14 +55,14 @@ async def test_an_unknown_key_is_asked_for_and_its_answer_is_fresh():
 
 @pytest.mark.parametrize("reply", [OLD, NOT_FOUND, NODATA])
 @in_fake_time
-async def test_an_answer_keeps_its_reply(reply):
+async def test_an_answer_keeps_its_reply(reply: Any) -> None:
     site = await site_with(reply)
     assert await site.find(KEY) == reply
 
 
 @pytest.mark.parametrize(("reply", "ttl"), [(OLD, 300), (NODATA, 300), (NOT_FOUND, 30)])
 @in_fake_time
-async def test_an_answer_is_fresh_for_nine_tenths_of_its_life(reply, ttl):
+async def test_an_answer_is_fresh_for_nine_tenths_of_its_life(reply: Any, ttl: int) -> None:
     site = await site_with(reply, age=ttl * 0.9 - 0.2)
     assert site.cached(KEY) == reply
     await asyncio.sleep(0.25)
@@ -69,7 +70,7 @@ async def test_an_answer_is_fresh_for_nine_tenths_of_its_life(reply, ttl):
 
 
 @in_fake_time
-async def test_in_the_last_tenth_one_asker_starts_one_search_and_nobody_waits():
+async def test_in_the_last_tenth_one_asker_starts_one_search_and_nobody_waits() -> None:
     site = await site_with(OLD, age=280)
     site.directory.takes = 1
     start = now()
@@ -86,7 +87,7 @@ async def test_in_the_last_tenth_one_asker_starts_one_search_and_nobody_waits():
 
 
 @in_fake_time
-async def test_a_prefetch_renews_all_maps_of_the_record_together():
+async def test_a_prefetch_renews_all_maps_of_the_record_together() -> None:
     site = await site_with(OLD, age=280)
     site.directory.entries = [alias(KEY, "b@d.example")]
     assert await site.find(KEY) == OLD
@@ -95,7 +96,7 @@ async def test_a_prefetch_renews_all_maps_of_the_record_together():
 
 
 @in_fake_time
-async def test_a_prefetch_that_fails_is_tried_again_after_the_recheck_time_and_the_answer_still_serves():
+async def test_a_prefetch_that_fails_is_tried_again_after_the_recheck_time_and_the_answer_still_serves() -> None:
     site = await site_with(OLD, age=280)
     site.directory.failure = DOWN
     assert await site.find(KEY) == OLD
@@ -108,7 +109,7 @@ async def test_a_prefetch_that_fails_is_tried_again_after_the_recheck_time_and_t
 
 
 @in_fake_time
-async def test_a_prefetch_that_fails_just_before_the_end_is_not_repeated_at_the_end():
+async def test_a_prefetch_that_fails_just_before_the_end_is_not_repeated_at_the_end() -> None:
     site = await site_with(OLD, age=298)
     site.directory.failure = DOWN
     assert await site.find(KEY) == OLD
@@ -118,7 +119,7 @@ async def test_a_prefetch_that_fails_just_before_the_end_is_not_repeated_at_the_
 
 
 @in_fake_time
-async def test_an_expired_answer_is_not_given_while_the_directory_answers_in_time():
+async def test_an_expired_answer_is_not_given_while_the_directory_answers_in_time() -> None:
     site = await site_with(OLD, age=301)
     site.directory.takes = 1.7
     assert await site.find(KEY) == NEW
@@ -127,7 +128,7 @@ async def test_an_expired_answer_is_not_given_while_the_directory_answers_in_tim
 
 @pytest.mark.parametrize("failure", [DOWN, Overloaded("full")])
 @in_fake_time
-async def test_a_stale_answer_serves_when_the_directory_fails(failure):
+async def test_a_stale_answer_serves_when_the_directory_fails(failure: Any) -> None:
     site = await site_with(OLD, age=301)
     site.directory.failure = failure
     assert await site.find(KEY) == OLD
@@ -135,7 +136,7 @@ async def test_a_stale_answer_serves_when_the_directory_fails(failure):
 
 
 @in_fake_time
-async def test_a_stale_answer_serves_after_1_8_seconds_and_the_search_goes_on():
+async def test_a_stale_answer_serves_after_1_8_seconds_and_the_search_goes_on() -> None:
     site = await site_with(OLD, age=301)
     site.directory.takes = 2.5
     start = now()
@@ -149,7 +150,7 @@ async def test_a_stale_answer_serves_after_1_8_seconds_and_the_search_goes_on():
 
 
 @in_fake_time
-async def test_a_failed_key_is_not_asked_again_for_the_recheck_time_while_a_stale_answer_serves():
+async def test_a_failed_key_is_not_asked_again_for_the_recheck_time_while_a_stale_answer_serves() -> None:
     site = await site_with(OLD, age=301)
     site.directory.failure = DOWN
     await site.find(KEY)
@@ -164,7 +165,7 @@ async def test_a_failed_key_is_not_asked_again_for_the_recheck_time_while_a_stal
 
 
 @in_fake_time
-async def test_a_key_without_a_stale_answer_is_asked_again_at_once_after_a_failure():
+async def test_a_key_without_a_stale_answer_is_asked_again_at_once_after_a_failure() -> None:
     site = await site_with(None)
     site.directory.failure = DOWN
     for asked in (1, 2):
@@ -175,7 +176,7 @@ async def test_a_key_without_a_stale_answer_is_asked_again_at_once_after_a_failu
 
 @pytest.mark.parametrize(("reply", "life", "stale"), [(OLD, 300, 1000), (NODATA, 300, 1000), (NOT_FOUND, 30, 30)])
 @in_fake_time
-async def test_a_stale_answer_serves_for_its_time_and_not_longer(reply, life, stale):
+async def test_a_stale_answer_serves_for_its_time_and_not_longer(reply: Any, life: int, stale: int) -> None:
     site = await site_with(reply, age=life + stale - 1)
     site.directory.failure = DOWN
     assert await site.find(KEY) == reply
@@ -187,7 +188,7 @@ async def test_a_stale_answer_serves_for_its_time_and_not_longer(reply, life, st
 
 
 @in_fake_time
-async def test_a_stale_answer_that_runs_out_while_the_directory_is_slow_is_not_given():
+async def test_a_stale_answer_that_runs_out_while_the_directory_is_slow_is_not_given() -> None:
     site = await site_with(NOT_FOUND, age=59)
     site.directory.takes = 60
     assert await site.find(KEY) == TEMP
@@ -195,7 +196,7 @@ async def test_a_stale_answer_that_runs_out_while_the_directory_is_slow_is_not_g
 
 
 @in_fake_time
-async def test_who_has_no_stale_answer_waits_on_where_others_have_one():
+async def test_who_has_no_stale_answer_waits_on_where_others_have_one() -> None:
     site = await site_with(NOT_FOUND, age=40)
     record = _record(site)
     record.known = (record.known[0], None, *record.known[2:])  # the alias map's answer could not be had
@@ -208,7 +209,7 @@ async def test_who_has_no_stale_answer_waits_on_where_others_have_one():
 
 
 @in_fake_time
-async def test_a_failure_is_never_cached():
+async def test_a_failure_is_never_cached() -> None:
     site = await site_with(None)
     site.directory.failure = DOWN
     assert await site.find(KEY) == TEMP
@@ -217,7 +218,7 @@ async def test_a_failure_is_never_cached():
 
 
 @in_fake_time
-async def test_a_failure_does_not_shorten_what_was_stored_meanwhile():
+async def test_a_failure_does_not_shorten_what_was_stored_meanwhile() -> None:
     site = await site_with(OLD, age=301)
     site.directory.failure, site.directory.takes = DOWN, 1
     asking = asyncio.ensure_future(site.find(KEY))
@@ -229,7 +230,7 @@ async def test_a_failure_does_not_shorten_what_was_stored_meanwhile():
     assert site.cached(KEY) == NEW
 
 
-def _record(site: Site):
+def _record(site: Site) -> Any:
     record = site.record(KEY)
     assert record is not None
     return record
@@ -237,7 +238,7 @@ def _record(site: Site):
 
 @pytest.mark.parametrize("age", [280, 301])
 @in_fake_time
-async def test_unusable_data_takes_the_old_answer_away_instead_of_serving_it(age):
+async def test_unusable_data_takes_the_old_answer_away_instead_of_serving_it(age: int) -> None:
     site = await site_with(OLD, age=age)
     site.directory.entries = [account(KEY, "/etc/")]
     if age == 280:
@@ -251,14 +252,14 @@ async def test_unusable_data_takes_the_old_answer_away_instead_of_serving_it(age
 
 @pytest.mark.parametrize("bug", [RuntimeError("bug"), TimeoutError()])
 @in_fake_time
-async def test_a_bug_is_told_as_such_and_no_stale_answer_hides_it(bug):
+async def test_a_bug_is_told_as_such_and_no_stale_answer_hides_it(bug: Any) -> None:
     site = await site_with(OLD, age=301)
     site.directory.bug = bug
     assert await site.find(KEY) == temporary("internal error")
 
 
 @in_fake_time
-async def test_a_bug_in_a_prefetch_is_logged_and_the_answer_serves(caplog):
+async def test_a_bug_in_a_prefetch_is_logged_and_the_answer_serves(caplog: pytest.LogCaptureFixture) -> None:
     site = await site_with(OLD, age=280)
     site.directory.bug = RuntimeError("bug")
     assert await site.find(KEY) == OLD
@@ -268,7 +269,7 @@ async def test_a_bug_in_a_prefetch_is_logged_and_the_answer_serves(caplog):
 
 
 @in_fake_time
-async def test_the_directory_changing_its_mind_replaces_the_answer():
+async def test_the_directory_changing_its_mind_replaces_the_answer() -> None:
     site = await site_with(OLD, age=301)
     site.directory.entries = []
     assert await site.find(KEY) == NOT_FOUND
@@ -280,7 +281,7 @@ async def test_the_directory_changing_its_mind_replaces_the_answer():
 
 
 @in_fake_time
-async def test_a_life_of_nothing_asks_each_time_and_still_serves_stale():
+async def test_a_life_of_nothing_asks_each_time_and_still_serves_stale() -> None:
     site = await site_with(None, settings=CacheSettings(ttl=0))
     for asked in (1, 2):
         assert await site.find(KEY) == NEW
@@ -290,7 +291,7 @@ async def test_a_life_of_nothing_asks_each_time_and_still_serves_stale():
 
 
 @in_fake_time
-async def test_a_value_that_no_reply_can_carry_is_unusable():
+async def test_a_value_that_no_reply_can_carry_is_unusable() -> None:
     site = await site_with(None)
     site.directory.entries = [alias(KEY, "v" * 100_000)]
     reply = await site.find(KEY, ALIAS)
@@ -298,7 +299,7 @@ async def test_a_value_that_no_reply_can_carry_is_unusable():
 
 
 @in_fake_time
-async def test_answers_are_counted_by_map_status_and_staleness():
+async def test_answers_are_counted_by_map_status_and_staleness() -> None:
     site = await site_with(OLD)
     await site.find("other@d.example")
     await site.find(KEY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.maps.fake_directory import FakeDirectory
@@ -14,7 +16,7 @@ from vmaild.maps import Maps
 QUERY = {"query_filter": "(mail=%s)", "result_attribute": ["mailbox"], "search_base": "o=x"}
 
 
-def groups(**maps: dict[str, object]):
+def groups(**maps: dict[str, object]) -> Any:
     problems = Problems("test")
     found = read_maps("", maps, Common("o=x"), problems)
     assert problems.found == []

@@ -64,7 +64,7 @@ class Pending:
 
 @dataclass
 class Counts:
-    """What happened, so that a run in which nothing does cannot pass for one in which all is well."""
+    """What happened, so that a run in which nothing does cannot pass for one in which nothing went wrong."""
 
     replies: dict[str, int] = field(default_factory=dict)
     searches: int = 0
@@ -90,14 +90,14 @@ class World:
         self.cache = Cache(settings, clock=self.loop.time, jitter=rng.random)
         self.maps = Maps(groups, self.cache, self, timeout=TIMEOUT, clock=self.loop.time)
         # Samples of what was found lately take searches of their own: see test_samples.
-        self.maps._suspicion.of = lambda _: None
+        self.maps._suspicion.of = lambda _: None  # type: ignore[assignment]
         self.prefix = self.maps._maps[MAILBOX].prefix
         self.servers = (new_schema(), new_schema(b"( 9.9 NAME 'more' )"), new_schema())
         self.schema = self.servers[0]
         self.search_time = 0.0
         self.failed_over: set[Flight] = set()
         self.prompt = False
-        """Whether the server looks at its tree as soon as it is asked, however late its answer arrives."""
+        """Whether the server reads its tree as soon as it is asked, however late its answer arrives."""
         self.pending: list[Pending] = []
         self.tree: dict[str, Entry] = {}
         self.truths = {key: Truth() for key in KEYS}
@@ -180,7 +180,7 @@ class World:
     def _ask(self, place: int, key: str, server: str = "slow") -> None:
         """A client asks; it may be gone when the reply comes, which changes nothing.
 
-        ``server``: it looks and answers late (slow), looks at once and answers late (prompt), or does both at once.
+        ``server``: it reads and answers late (slow), reads at once and answers late (prompt), or does both at once.
         """
         self.prompt = server == "prompt"
         before = self.pending[:]
@@ -211,7 +211,7 @@ class World:
             self.tasks.popleft().cancel()
 
     def _look(self, number: int) -> None:
-        """The server looks at its tree for a search, and answers later."""
+        """The server reads its tree for a search, and answers later."""
         if self.pending:
             one = self.pending[number % len(self.pending)]
             one.outcome = evaluate(self._entries(), one.search)

@@ -80,7 +80,10 @@ def main(arguments: Sequence[str]) -> int:
     for cell in cells:
         if cell.tree is not None:
             _make_tree(cell.tree, options.packages.split())
-    passed = [_run(cell, options.results, selection) for cell in cells]
+    # One copy for all, since the working tree may change while they run.
+    with tempfile.TemporaryDirectory(prefix="vmaild-matrix-") as copy:
+        _copy_checkout(Path(copy))
+        passed = [_run(cell, Path(copy), options.results, selection) for cell in cells]
     return 0 if all(passed) else 1
 
 
@@ -96,14 +99,15 @@ def _cells(suites: Sequence[str]) -> Iterator[Cell]:
         yield Cell(suite, "/usr/bin/python3", TREES / suite)
 
 
-def _run(cell: Cell, results: Path, selection: Sequence[str]) -> bool:
+def _run(cell: Cell, source: Path, results: Path, selection: Sequence[str]) -> bool:
     log = results / f"{cell.name}.log"
     print(f"{cell.name}: {cell.python}, log in {log}", flush=True)
     with tempfile.TemporaryDirectory(prefix="vmaild-matrix-") as home:
         folder = Path(home)
         # Postfix's processes run as a user of their own.
         folder.chmod(0o755)
-        _copy_checkout(folder / "checkout")
+        shutil.copytree(source, folder / "checkout", copy_function=shutil.copy2)
+        (folder / "checkout").chmod(0o755)
         with log.open("wb") as output:
             command = _command(cell, folder, selection)
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False)
@@ -189,7 +193,7 @@ def _versions(folder: Path, cell: Cell) -> str:
 
 
 def _last_line(log: Path) -> str:
-    """What pytest said last, or without it whoever said something."""
+    """What pytest printed last, or without it the last to print something."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     closing = [line for line in lines if re.search(r"\d+ (passed|failed|error)|no tests ran", line)]
     return (closing or lines or ["it said nothing"])[-1]

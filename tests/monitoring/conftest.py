@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,12 +12,11 @@ import pytest
 from tests.directory.certificates import Authority
 from tests.support.prometheus import Prometheus
 from vmaild.demo.daemon import DaemonProcess, Listen
+from vmaild.demo.process import run
 from vmaild.demo.slapd import Slapd, free_port
 from vmaild.demo.tree import tree
 
 SNIPPETS = Path(__file__).parents[2] / "postfix-snippets"
-EXAMPLE = "127.0.0.1:9143"
-"""The address of the pages as the snippets have it; ``vmaild snippets`` puts that of the configuration there."""
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +62,23 @@ def guarded(service_home: Path, slapd: Slapd) -> Iterator[Watched]:
     assert watched.process.stop() == 0
 
 
+def printed(daemon: Watched, name: str) -> str:
+    """A snippet as ``vmaild snippets`` prints it for the daemon's configuration."""
+    return run([sys.executable, "-m", "vmaild", "-c", str(daemon.process.configuration), "snippets", name])
+
+
 @pytest.fixture(scope="module")
 def prometheus(service_home: Path, daemon: Watched, guarded: Watched) -> Iterator[Prometheus]:
-    """On the snippets as they are, but for the addresses and the pace; a second job has what is commented out there."""
+    """On the snippets as they are printed, but for the pace and the paths of the certificate's CA and of the token."""
     home = service_home / "prometheus"
     home.mkdir()
-    text = (SNIPPETS / "prometheus/prometheus.yml").read_text().replace("15s", "1s")
-    job = text[text.index("  - job_name: vmaild") :]
-    secured = job.replace("job_name: vmaild", "job_name: guarded").replace("    #", "    ")
+    plain = printed(daemon, "prometheus.yml").replace("15s", "1s")
+    secured = printed(guarded, "prometheus.yml").replace("15s", "1s")
     for written, real in (("vmaild-ca.pem", "ca.pem"), ("vmaild-token", "token")):
-        assert f"/etc/prometheus/{written}" in secured
+        assert f"      {'ca_file' if 'ca' in written else 'credentials_file'}: /etc/prometheus/{written}" in secured
         secured = secured.replace(f"/etc/prometheus/{written}", str(service_home / real))
-    assert EXAMPLE in job
-    whole = text.replace(EXAMPLE, daemon.pages) + secured.replace(EXAMPLE, guarded.pages)
-    (home / "prometheus.yml").write_text(f"global:\n  evaluation_interval: 1s\n{whole}")
-    shutil.copy(SNIPPETS / "prometheus/alerts.yml", home / "vmaild-alerts.yml")
+    job = secured[secured.index("  - job_name: vmaild") :].replace("job_name: vmaild", "job_name: guarded")
+    (home / "prometheus.yml").write_text(f"global:\n  evaluation_interval: 1s\n{plain}{job}")
+    (home / "vmaild-alerts.yml").write_text(printed(daemon, "alerts.yml"))
     with Prometheus(home) as running:
         yield running

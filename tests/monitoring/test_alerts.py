@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -33,7 +34,7 @@ def fired() -> dict[str, set[str]]:
     return found
 
 
-def test_promtool_passes_every_case(tmp_path) -> None:
+def test_promtool_passes_every_case(tmp_path: Path) -> None:
     shutil.copy(CASES, tmp_path)
     shutil.copy(SNIPPETS / "prometheus/alerts.yml", tmp_path)
     assert "SUCCESS" in promtool("test", "rules", CASES.name, cwd=tmp_path)
@@ -44,7 +45,7 @@ def test_every_alert_has_a_case_in_which_it_fires() -> None:
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
-def test_what_an_alert_says_names_labels_that_it_has_and_commands_that_there_are(rule) -> None:
+def test_what_an_alert_says_names_labels_that_it_has_and_commands_that_there_are(rule: Any) -> None:
     assert rule["labels"]["severity"] in ("warning", "critical")
     summary, description = rule["annotations"]["summary"], rule["annotations"]["description"]
     assert set(re.findall(r"\$labels\.(\w+)", summary + description)) <= fired()[rule["alert"]]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.monitoring.conftest import SNIPPETS
+from tests.monitoring.conftest import SNIPPETS, printed
 from tests.monitoring.test_queries import DASHBOARD, dashboard_queries
 from tests.support.prometheus import Prometheus, promtool
 from vmaild.demo.ask import ask
 
 
-def test_it_scrapes_and_answers_what_was_asked(daemon, prometheus: Prometheus) -> None:
+def test_it_scrapes_and_answers_what_was_asked(daemon: Any, prometheus: Prometheus) -> None:
     lookups = 'sum(vmaild_lookups_total{job="vmaild",map="virtual_alias_maps",status="not_found"})'
     prometheus.wait_for(lambda: prometheus.value('up{job="vmaild"}') == 1)
     before = prometheus.value(lookups)
@@ -44,7 +46,7 @@ def test_every_rule_is_evaluated_without_an_error_and_none_fires_for_a_healthy_d
 
 
 @pytest.fixture(scope="module")
-def exercised(daemon, prometheus: Prometheus) -> Prometheus:
+def exercised(daemon: Any, prometheus: Prometheus) -> Prometheus:
     """Every kind of rate has something to tell."""
 
     def told() -> object:
@@ -65,7 +67,12 @@ def test_every_query_of_the_dashboard_tells_something(exercised: Prometheus, que
     assert result or "> 0" in query
 
 
-def test_prometheus_itself_finds_the_snippets_right(tmp_path) -> None:
+def test_nothing_but_addresses_is_changed_in_the_alerts_and_the_dashboard(guarded: Any) -> None:
+    for path in ("prometheus/alerts.yml", "grafana/dashboard.json"):
+        assert printed(guarded, path.rpartition("/")[2]) == (SNIPPETS / path).read_text()
+
+
+def test_prometheus_itself_finds_the_snippets_right(tmp_path: Path) -> None:
     for source, name in (("prometheus.yml", "prometheus.yml"), ("alerts.yml", "vmaild-alerts.yml")):
         shutil.copy(SNIPPETS / "prometheus" / source, tmp_path / name)
     said = promtool("check", "config", "prometheus.yml", cwd=tmp_path)

@@ -132,7 +132,7 @@ class Client(threading.Thread):
 
 @contextmanager
 def load(what: str) -> Iterator[list[Client]]:
-    """Clients that look up meanwhile; none may lose a lookup."""
+    """Clients that look up during that; none may lose a lookup."""
     clients = [Client() for _ in range(CLIENTS)]
     for client in clients:
         client.start()
@@ -282,7 +282,7 @@ def under_load() -> None:
         for _ in range(4):
             pid = show("MainPID")
             run("kill", "-9", pid)
-            until(lambda pid=pid: show("MainPID") not in (pid, "0"), "a new process")
+            until(lambda pid=pid: show("MainPID") not in (pid, "0"), "a new process")  # type: ignore[misc]
             served(clients)
             time.sleep(5)
     with load("an upgrade"):

@@ -14,7 +14,7 @@ from tests.oracle.model import Model
 
 MEANT = {
     "each entry by itself": "Postfix never resets its leaf and terminal state between the entries of one answer; the"
-    " manual, and vmaild, look at each entry by itself (item 7)",
+    " manual, and vmaild, judge each entry by itself (item 7)",
     "each value once": "a value that comes twice is one recipient, and one login, all the same",
     "unsafe values fail": "a control character in a value must not reach a log or a delivery agent",
 }

@@ -20,6 +20,9 @@ from vmaild.errors import ConfigError
 from vmaild.lookup import Reply, Request, Status
 from vmaild.reload import serving
 
+PATIENT = "[directory]\nconnect_timeout = 60.0\nlookup_timeout = 90.0\n"
+"""On a busy machine a connection may take longer than by default, which would be a difference."""
+
 
 class Refused(Exception):
     """vmaild does not take the file; the text holds every problem."""
@@ -50,7 +53,7 @@ async def _count(config: Config, keys: Sequence[str]) -> int:
 def configured(table: Path) -> Config:
     """A configuration with the one map ``oracle``. Raises ``Refused``."""
     file = table.with_suffix(".toml")
-    file.write_text(f'[maps.oracle]\nkeys = "exact"\ncf = [{json.dumps(str(table))}]\n')
+    file.write_text(f'{PATIENT}[maps.oracle]\nkeys = "exact"\ncf = [{json.dumps(str(table))}]\n')
     try:
         return load(file, {})
     except ConfigError as error:

@@ -61,7 +61,7 @@ def test_a_difference_on_purpose_is_shown_with_its_cause(home: Path, capsys: pyt
         "pair@one.example\n"
         "  Postfix: end\n"
         "  vmaild:  end,more@box.example\n"
-        "  cause:   Postfix keeps its leaf and terminal state from one entry to the next; vmaild looks at each by"
+        "  cause:   Postfix keeps its leaf and terminal state from one entry to the next; vmaild judges each by"
         " itself\n"
         "2 keys, 1 different\n"
     )

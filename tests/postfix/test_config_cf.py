@@ -137,7 +137,7 @@ def test_warnings_name_the_file_and_the_parameter(home: Path) -> None:
 
 def test_a_query_cannot_stand_beside_files(home: Path) -> None:
     said = problems(home, MAP + 'query_filter = "(mail=%s)"\n')
-    assert "[maps.virtual_alias_maps] query_filter: cannot stand beside cf" in said
+    assert "[maps.virtual_alias_maps] query_filter: and cf are mutually exclusive" in said
     assert "cf: must name one or more" in problems(home, "[maps.x]\ncf = []\n")
 
 

@@ -149,7 +149,7 @@ PROBLEMS = [
     ("domain = mysql:/etc/postfix/domains.cf", "domain", "mysql:"),
     ("domain = /etc/nowhere/domains", "domain", "No such file"),
     ("domain = !one.example", "domain", "no domain"),
-    ("domain = !", "domain", "nothing stands behind"),
+    ("domain = !", "domain", "nothing follows"),
     ("query_filter = (&(mail=%s)(host=$myhostname))", "query_filter", "no $name"),
     ("dereference = 3", "dereference", "never dereferenced"),
     ("chase_referrals = yes", "chase_referrals", "not followed"),

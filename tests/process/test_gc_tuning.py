@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_a_full_pass_sees_no_more_than_the_latest_records() -> None:
 def test_what_lookups_have_under_way_brings_no_pass_about() -> None:
     GcTuning(lambda: 0).start()
     passes = sum(generation["collections"] for generation in gc.get_stats())
-    under_way = [[] for _ in range(YOUNG // 2)]
+    under_way: list[Any] = [[] for _ in range(YOUNG // 2)]
     assert len(under_way) == YOUNG // 2
     assert sum(generation["collections"] for generation in gc.get_stats()) == passes
 

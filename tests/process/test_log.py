@@ -1,4 +1,4 @@
-"""The log: what a line looks like, and that nobody waits for whoever reads it."""
+"""The log: what a line looks like, and that nobody waits for its reader."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,7 @@ def record(text: str, *arguments: object, level: int = logging.WARNING, error: b
 
 
 @pytest.fixture(autouse=True)
-def _logging_as_before():
+def _logging_as_before() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("vmaild", "asyncio")]
     before = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
     yield
@@ -56,7 +58,7 @@ def test_a_dn_with_a_line_break_forges_no_line() -> None:
 
 
 @pytest.mark.parametrize(("form", "prefix"), [(PlainFormatter(), ""), (JournalFormatter(), "<3>")])
-def test_a_traceback_keeps_its_lines_and_none_passes_for_a_line_of_the_log(form, prefix: str) -> None:
+def test_a_traceback_keeps_its_lines_and_none_passes_for_a_line_of_the_log(form: Any, prefix: str) -> None:
     try:
         raise ValueError("bad\n2026-01-01T00:00:00Z ERROR forged\x1b[31m")
     except ValueError:

@@ -23,7 +23,9 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_a_complaint_is_logged_once_in_its_interval_and_then_with_its_number(caplog, clock: Clock) -> None:
+def test_a_complaint_is_logged_once_in_its_interval_and_then_with_its_number(
+    caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
     once = LogOnce(logger, clock)
     assert once.log(logging.ERROR, ("unsafe", "dn"), "first")
     for n in range(5):
@@ -36,7 +38,7 @@ def test_a_complaint_is_logged_once_in_its_interval_and_then_with_its_number(cap
     assert once.suppressed == 5
 
 
-def test_complaints_about_different_things_are_kept_apart(caplog, clock: Clock) -> None:
+def test_complaints_about_different_things_are_kept_apart(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
     once = LogOnce(logger, clock)
     for kind in ("unsafe", "missing"):
         for entry in ("a", "b"):
@@ -44,7 +46,9 @@ def test_complaints_about_different_things_are_kept_apart(caplog, clock: Clock) 
     assert len(caplog.messages) == 4
 
 
-def test_a_flood_of_different_complaints_is_bounded_in_lines_and_memory(caplog, clock: Clock) -> None:
+def test_a_flood_of_different_complaints_is_bounded_in_lines_and_memory(
+    caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
     once = LogOnce(logger, clock, max_remembered=3)
     assert [once.log(logging.WARNING, n, str(n)) for n in range(10)] == [True] * 3 + [False] * 7
     clock.now += 60
@@ -53,6 +57,6 @@ def test_a_flood_of_different_complaints_is_bounded_in_lines_and_memory(caplog, 
     assert len(once._known) == 3
 
 
-def test_text_with_percent_signs_is_text(caplog, clock: Clock) -> None:
+def test_text_with_percent_signs_is_text(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
     LogOnce(logger, clock).log(logging.WARNING, 1, "100%s")
     assert caplog.messages == ["100%s"]

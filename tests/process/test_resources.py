@@ -8,7 +8,7 @@ import os
 from vmaild.process import resources_in_use
 
 
-async def test_a_task_and_a_descriptor_that_are_held_are_counted():
+async def test_a_task_and_a_descriptor_that_are_held_are_counted() -> None:
     before = resources_in_use()
     task = asyncio.create_task(asyncio.sleep(60))
     ends = os.pipe()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,7 @@ from vmaild.process.systemd import (
 
 
 @pytest.fixture
-def manager(tmp_path):
+def manager(tmp_path: Path) -> Iterator[Any]:
     """The socket that systemd would listen on, and the environment that names it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
@@ -28,7 +30,7 @@ def manager(tmp_path):
         yield sock, {"NOTIFY_SOCKET": str(tmp_path / "notify")}
 
 
-def test_each_state_is_one_datagram_of_assignments(manager):
+def test_each_state_is_one_datagram_of_assignments(manager: Any) -> None:
     sock, environ = manager
     notifier = Notifier(environ)
     assert notifier.ready("serving")
@@ -45,7 +47,7 @@ def test_each_state_is_one_datagram_of_assignments(manager):
     ]
 
 
-def test_an_abstract_socket_is_notified():
+def test_an_abstract_socket_is_notified() -> None:
     name = f"vmaild-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(f"\0{name}")
@@ -54,21 +56,21 @@ def test_an_abstract_socket_is_notified():
         assert sock.recv(100) == b"READY=1"
 
 
-def test_a_line_break_in_a_status_begins_no_assignment(manager):
+def test_a_line_break_in_a_status_begins_no_assignment(manager: Any) -> None:
     sock, environ = manager
     Notifier(environ).status("down\nWATCHDOG=1")
     assert sock.recv(500) == b"STATUS=down WATCHDOG=1"
 
 
-def test_without_systemd_nothing_is_sent_and_nothing_fails():
+def test_without_systemd_nothing_is_sent_and_nothing_fails() -> None:
     assert Notifier({}).ready() is False
 
 
-def test_a_manager_that_is_gone_is_no_error(tmp_path):
+def test_a_manager_that_is_gone_is_no_error(tmp_path: Path) -> None:
     assert Notifier({"NOTIFY_SOCKET": str(tmp_path / "absent")}).ready() is False
 
 
-def test_a_manager_that_does_not_read_is_not_waited_for(manager):
+def test_a_manager_that_does_not_read_is_not_waited_for(manager: Any) -> None:
     _, environ = manager
     notifier = Notifier(environ)
     sent = [notifier.alive() for _ in range(2000)]
@@ -89,15 +91,15 @@ def test_a_manager_that_does_not_read_is_not_waited_for(manager):
         ({}, None),
     ],
 )
-def test_the_watchdog_interval_is_in_seconds_and_for_this_process_only(environ, seconds):
+def test_the_watchdog_interval_is_in_seconds_and_for_this_process_only(environ: Any, seconds: Any) -> None:
     assert watchdog_interval(environ, pid=77) == seconds
 
 
-async def test_the_watchdog_is_fed_twice_in_each_interval(manager):
+async def test_the_watchdog_is_fed_twice_in_each_interval(manager: Any) -> None:
     sock, environ = manager
     slept = []
 
-    async def sleep(seconds):
+    async def sleep(seconds: Any) -> None:
         slept.append(seconds)
         if len(slept) == 3:
             raise ZeroDivisionError
@@ -109,7 +111,7 @@ async def test_the_watchdog_is_fed_twice_in_each_interval(manager):
 
 
 @pytest.fixture
-def three_descriptors():
+def three_descriptors() -> Iterator[Any]:
     """Two listening sockets and a plain file in neighbouring descriptors, as systemd would pass them."""
     first = 900
     held = [socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))]
@@ -126,7 +128,7 @@ def three_descriptors():
             os.close(descriptor)
 
 
-def test_inherited_sockets_come_by_name_and_the_environment_forgets_them(three_descriptors):
+def test_inherited_sockets_come_by_name_and_the_environment_forgets_them(three_descriptors: Any) -> None:
     first, addresses = three_descriptors
     environ = {"LISTEN_FDS": "2", "LISTEN_PID": "77", "LISTEN_FDNAMES": "lookups:http", "PATH": "/bin"}
     sockets = listen_sockets(environ, pid=77, first=first)
@@ -145,7 +147,7 @@ def test_inherited_sockets_come_by_name_and_the_environment_forgets_them(three_d
                 sock.close()
 
 
-def test_sockets_of_one_unit_share_its_name(three_descriptors):
+def test_sockets_of_one_unit_share_its_name(three_descriptors: Any) -> None:
     first, addresses = three_descriptors
     environ = {"LISTEN_FDS": "2", "LISTEN_PID": "77", "LISTEN_FDNAMES": "vmaild.socket:vmaild.socket"}
     sockets = listen_sockets(environ, pid=77, first=first)
@@ -154,7 +156,7 @@ def test_sockets_of_one_unit_share_its_name(three_descriptors):
         sock.close()
 
 
-def test_sockets_without_names_are_called_unknown(three_descriptors):
+def test_sockets_without_names_are_called_unknown(three_descriptors: Any) -> None:
     first, _ = three_descriptors
     sockets = listen_sockets({"LISTEN_FDS": "2", "LISTEN_PID": "77"}, pid=77, first=first)
     assert list(sockets) == ["unknown"]
@@ -163,30 +165,30 @@ def test_sockets_without_names_are_called_unknown(three_descriptors):
 
 
 @pytest.mark.parametrize("pid", ["78", "", "no number"])
-def test_sockets_for_another_process_are_left_alone(pid):
+def test_sockets_for_another_process_are_left_alone(pid: str) -> None:
     environ = {"LISTEN_FDS": "2", "LISTEN_PID": pid}
     assert listen_sockets(environ, pid=77, first=900) == {}
     assert environ == {}
 
 
-def test_a_descriptor_that_is_no_socket_stops_the_start(three_descriptors):
+def test_a_descriptor_that_is_no_socket_stops_the_start(three_descriptors: Any) -> None:
     first, _ = three_descriptors
     with pytest.raises(OSError, match=r"descriptor 902 \(unknown\) is no socket"):
         listen_sockets({"LISTEN_FDS": "1", "LISTEN_PID": "77"}, pid=77, first=first + 2)
 
 
-def test_a_socket_that_does_not_listen_stops_the_start():
+def test_a_socket_that_does_not_listen_stops_the_start() -> None:
     with socket.socket() as sock, pytest.raises(OSError, match="no listening stream socket"):
         listen_sockets({"LISTEN_FDS": "1", "LISTEN_PID": "77"}, pid=77, first=sock.fileno())
 
 
-def test_an_absurd_count_of_sockets_stops_the_start():
+def test_an_absurd_count_of_sockets_stops_the_start() -> None:
     environ = {"LISTEN_FDS": str(MAX_LISTEN_FDS + 1), "LISTEN_PID": "77"}
     with pytest.raises(OSError, match="over"):
         listen_sockets(environ, pid=77, first=900)
 
 
-def test_a_credential_is_found_by_name(tmp_path):
+def test_a_credential_is_found_by_name(tmp_path: Path) -> None:
     (tmp_path / "bind_pw").write_text("secret")
     environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     assert credential("bind_pw", environ) == Path(tmp_path, "bind_pw")

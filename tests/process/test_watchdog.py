@@ -36,7 +36,7 @@ print("ended by itself")
 def run(body: str, seconds: float = 0.4, **options: object) -> subprocess.CompletedProcess[str]:
     program = PROGRAM.format(body=body, seconds=seconds)
     options = {"stderr": subprocess.PIPE} | options
-    return subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, timeout=20, **options)
+    return subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, timeout=20, **options)  # type: ignore[call-overload, no-any-return]
 
 
 @pytest.mark.parametrize("block", ["time.sleep(20)", "holds_the_lock()"])

@@ -74,7 +74,7 @@ class FakeLookups:
                 reply = reply_of(known)
                 tally = self.cache.tally(name.decode().lower(), reply.status, stale=now >= record.expires_at)
                 return Answer(record, encode(reply), tally)
-        if isinstance(reply := self.replies.get(key), Exception):
+        if isinstance(reply := self.replies.get(key), Exception):  # type: ignore[assignment]
             raise reply
         return Request(name, key)
 
@@ -200,7 +200,7 @@ async def new_site(service_home: Path) -> AsyncIterator[Callable[..., Any]]:
 
 @pytest.fixture
 async def site(new_site: Callable[..., Any]) -> Site:
-    return await new_site()
+    return await new_site()  # type: ignore[no-any-return]
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ EITHER = [pytest.param(0, ask, ok, id="socketmap"), pytest.param(2, get, ok_line
 
 
 @pytest.mark.parametrize("listener", SOCKETMAP)
-async def test_socketmap_answers_each_kind_of_reply(site, listener):
+async def test_socketmap_answers_each_kind_of_reply(site: Any, listener: Any) -> None:
     site.lookups.replies = {b"n": NOT_FOUND, b"t": temporary("try later"), b"p": permanent("unknown map")}
     client = await site.client(listener)
     await client.ask(ask(b"user@Domain"), ok(b"v:user@Domain"))
@@ -37,7 +38,7 @@ async def test_socketmap_answers_each_kind_of_reply(site, listener):
 
 
 @pytest.mark.parametrize("listener", TCP_TABLE)
-async def test_tcp_table_answers_each_kind_of_reply(site, listener):
+async def test_tcp_table_answers_each_kind_of_reply(site: Any, listener: Any) -> None:
     site.lookups.replies = {b"n": NOT_FOUND, b"t": temporary("try later"), b"p": permanent("unknown map")}
     client = await site.client(listener)
     await client.ask(b"get a%20b\n", b"200 v:a%20b\n")
@@ -47,13 +48,13 @@ async def test_tcp_table_answers_each_kind_of_reply(site, listener):
     assert site.lookups.asked[0] == Request(b"Map", b"a b")
 
 
-async def test_put_is_rejected_and_the_connection_goes_on(site):
+async def test_put_is_rejected_and_the_connection_goes_on(site: Any) -> None:
     client = await site.client(2)
     await client.ask(b"put a b\nget a\n", b"500 the%20table%20is%20read-only\n200 v:a\n")
 
 
 @pytest.mark.parametrize(("listener", "question", "answer"), EITHER)
-async def test_a_cached_answer_is_given_without_a_lookup(site, listener, question, answer):
+async def test_a_cached_answer_is_given_without_a_lookup(site: Any, listener: Any, question: Any, answer: Any) -> None:
     client = await site.client(listener)
     for _ in range(5):
         await client.ask(question(b"cached@d.example"), answer(b"v:cached@d.example"))
@@ -64,7 +65,9 @@ async def test_a_cached_answer_is_given_without_a_lookup(site, listener, questio
 
 
 @pytest.mark.parametrize(("listener", "question", "answer"), EITHER)
-async def test_letter_case_makes_no_difference_to_a_cached_answer(site, listener, question, answer):
+async def test_letter_case_makes_no_difference_to_a_cached_answer(
+    site: Any, listener: Any, question: Any, answer: Any
+) -> None:
     client = await site.client(listener)
     await client.ask(question(b"cached@d.example"), answer(b"v:cached@d.example"))
     for _ in range(2):
@@ -73,7 +76,7 @@ async def test_letter_case_makes_no_difference_to_a_cached_answer(site, listener
     assert site.lookups.sought == 2, "each spelling is remembered"
 
 
-async def test_both_protocols_share_the_cache(site):
+async def test_both_protocols_share_the_cache(site: Any) -> None:
     socketmap, tcp_table = await site.client(0), await site.client(2)
     await socketmap.ask(ask(b"cached", b"MAP"), ok(b"v:cached"))
     await tcp_table.ask(b"get cached\n", b"200 v:cached\n")
@@ -82,7 +85,7 @@ async def test_both_protocols_share_the_cache(site):
 
 
 @pytest.mark.parametrize(("listener", "question", "answer"), EITHER)
-async def test_a_cached_answer_that_changes_is_given_anew(site, listener, question, answer):
+async def test_a_cached_answer_that_changes_is_given_anew(site: Any, listener: Any, question: Any, answer: Any) -> None:
     client = await site.client(listener)
     key = b"cached@d.example"
     await client.ask(question(key), answer(b"v:" + key))
@@ -99,7 +102,7 @@ async def test_a_cached_answer_that_changes_is_given_anew(site, listener, questi
 
 
 @pytest.mark.parametrize(("listener", "question", "answer"), EITHER)
-async def test_an_answer_past_its_time_is_looked_up(site, listener, question, answer):
+async def test_an_answer_past_its_time_is_looked_up(site: Any, listener: Any, question: Any, answer: Any) -> None:
     client = await site.client(listener)
     for end in (-1.0, 60.0):
         record = site.lookups.store(b"map cached", found(b"known"))
@@ -112,7 +115,7 @@ async def test_an_answer_past_its_time_is_looked_up(site, listener, question, an
         await client.ask(question(b"cached") * 2, expected * 2)
 
 
-async def test_a_segment_that_looks_like_a_cached_request_may_be_the_rest_of_another(site):
+async def test_a_segment_that_looks_like_a_cached_request_may_be_the_rest_of_another(site: Any) -> None:
     site.lookups.store(b"map cached", found(b"known"))
     client, inner = await site.client(), ask(b"cached")
     whole = ask(b"outer " + inner)
@@ -127,7 +130,9 @@ async def test_a_segment_that_looks_like_a_cached_request_may_be_the_rest_of_ano
 
 
 @pytest.mark.parametrize(("listener", "question", "answer"), EITHER)
-async def test_a_value_learnt_for_a_key_does_not_answer_bytes_that_only_look_like_it(site, listener, question, answer):
+async def test_a_value_stored_for_a_key_does_not_answer_bytes_that_only_look_like_it(
+    site: Any, listener: Any, question: Any, answer: Any
+) -> None:
     # Keys that, written raw into a line or a segment, would read as something else.
     for key in (b"a\nget b", b"a b", b"a%20b", b"a\n", b"a,5:map b", b""):
         site.lookups.store(b"map " + key, found(b"wrong"))
@@ -142,7 +147,7 @@ async def test_a_value_learnt_for_a_key_does_not_answer_bytes_that_only_look_lik
 @pytest.mark.parametrize(
     "command", [b"put cached\n", b"xget cached\n", b"get cached", b"get cached\n\n", b"get cached\r"]
 )
-async def test_only_the_exact_line_gets_the_cached_answer(site, command):
+async def test_only_the_exact_line_gets_the_cached_answer(site: Any, command: bytes) -> None:
     site.lookups.store(b"map cached", found(b"value"))
     client = await site.client(2)
     await client.ask(b"get cached\n", b"200 value\n")
@@ -153,14 +158,16 @@ async def test_only_the_exact_line_gets_the_cached_answer(site, command):
 
 
 @pytest.mark.parametrize(("listener", "question", "answer"), EITHER)
-async def test_requests_in_one_segment_are_all_answered_in_order(site, listener, question, answer):
+async def test_requests_in_one_segment_are_all_answered_in_order(
+    site: Any, listener: Any, question: Any, answer: Any
+) -> None:
     client = await site.client(listener)
     keys = [b"k%d" % n if n % 3 else b"cached%d" % (n % 2) for n in range(200)]
     await client.ask(b"".join(map(question, keys)), b"".join(answer(b"v:" + key) for key in keys))
 
 
 @pytest.mark.parametrize(("listener", "question", "answer"), EITHER)
-async def test_a_request_byte_by_byte_is_answered(site, listener, question, answer):
+async def test_a_request_byte_by_byte_is_answered(site: Any, listener: Any, question: Any, answer: Any) -> None:
     client = await site.client(listener)
     for byte in question(b"key"):
         client.send(bytes([byte]))
@@ -170,7 +177,9 @@ async def test_a_request_byte_by_byte_is_answered(site, listener, question, answ
 
 
 @pytest.mark.parametrize(("listener", "question", "answer"), EITHER)
-async def test_a_cached_answer_waits_for_the_slow_one_asked_before_it(site, listener, question, answer):
+async def test_a_cached_answer_waits_for_the_slow_one_asked_before_it(
+    site: Any, listener: Any, question: Any, answer: Any
+) -> None:
     client = await site.client(listener)
     await client.ask(question(b"cached"), answer(b"v:cached"))
     client.send(question(b"slow"))
@@ -184,7 +193,7 @@ async def test_a_cached_answer_waits_for_the_slow_one_asked_before_it(site, list
     await client.ask(question(b"cached"), answer(b"v:cached"))
 
 
-async def test_a_slow_lookup_does_not_hold_up_other_connections(site):
+async def test_a_slow_lookup_does_not_hold_up_other_connections(site: Any) -> None:
     slow, quick = await site.client(), await site.client()
     slow.send(ask(b"slow"))
     await until(lambda: len(site.lookups.asked) == 1)
@@ -194,14 +203,14 @@ async def test_a_slow_lookup_does_not_hold_up_other_connections(site):
 
 
 @pytest.mark.parametrize("size", [255, 1024, 9000])
-async def test_long_keys_are_answered_cached_or_not(site, size):
+async def test_long_keys_are_answered_cached_or_not(site: Any, size: int) -> None:
     client, key = await site.client(), b"cached" + b"k" * size
     for _ in range(2):
         await client.ask(ask(key), ok(b"v:" + key))
     assert len(site.lookups.asked) == 1
 
 
-async def test_a_reply_of_the_largest_size_arrives_whole(site):
+async def test_a_reply_of_the_largest_size_arrives_whole(site: Any) -> None:
     value = b"v" * 99_997
     site.lookups.replies[b"cached"] = found(value)
     client = await site.client()
@@ -209,7 +218,7 @@ async def test_a_reply_of_the_largest_size_arrives_whole(site):
         await client.ask(ask(b"cached"), b"100000:OK " + value + b",")
 
 
-async def test_a_value_too_long_for_tcp_table_is_400_cached_or_not(site):
+async def test_a_value_too_long_for_tcp_table_is_400_cached_or_not(site: Any) -> None:
     site.lookups.replies[b"cached"] = found(b"v" * 4092)
     client = await site.client(2)
     for _ in range(2):
@@ -217,7 +226,9 @@ async def test_a_value_too_long_for_tcp_table_is_400_cached_or_not(site):
 
 
 @pytest.mark.parametrize(("listener", "question", "answer"), EITHER)
-async def test_a_client_that_says_it_is_done_gets_its_answers_first(site, listener, question, answer):
+async def test_a_client_that_says_it_is_done_gets_its_answers_first(
+    site: Any, listener: Any, question: Any, answer: Any
+) -> None:
     client = await site.client(listener)
     client.send(question(b"a") + question(b"slow") + question(b"b"))
     client.writer.write_eof()
@@ -238,7 +249,9 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(("listener", "question", "answer", "bad"), MALFORMED)
-async def test_malformed_input_ends_that_connection_after_the_answers_due(site, listener, question, answer, bad):
+async def test_malformed_input_ends_that_connection_after_the_answers_due(
+    site: Any, listener: Any, question: Any, answer: Any, bad: Any
+) -> None:
     client, other = await site.client(listener), await site.client(listener)
     client.send(question(b"a") + question(b"slow") + question(b"b") + bad + question(b"never"))
     await until(lambda: len(site.lookups.asked) == 3)
@@ -250,7 +263,9 @@ async def test_malformed_input_ends_that_connection_after_the_answers_due(site, 
     assert b"never" not in {request.key for request in site.lookups.asked}
 
 
-async def test_malformed_input_is_logged_now_and_then_and_always_counted(site, caplog):
+async def test_malformed_input_is_logged_now_and_then_and_always_counted(
+    site: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     for _ in range(5):
         client = await site.client()
         client.send(b"hello")
@@ -261,13 +276,13 @@ async def test_malformed_input_is_logged_now_and_then_and_always_counted(site, c
     assert "hello" not in caplog.text
 
 
-async def test_malformed_input_on_a_quiet_connection_closes_it_without_a_word(site):
+async def test_malformed_input_on_a_quiet_connection_closes_it_without_a_word(site: Any) -> None:
     client = await site.client()
     client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
     assert await client.rest() == b""
 
 
-async def test_a_client_that_vanishes_does_not_stop_its_search(site):
+async def test_a_client_that_vanishes_does_not_stop_its_search(site: Any) -> None:
     client = await site.client()
     client.send(ask(b"slow1") + ask(b"slow2"))
     await until(lambda: len(site.lookups.asked) == 2)
@@ -280,21 +295,21 @@ async def test_a_client_that_vanishes_does_not_stop_its_search(site):
     await (await site.client()).ask(ask(b"next"), ok(b"v:next"))
 
 
-async def test_nothing_is_sent_that_nobody_asked_for(site):
+async def test_nothing_is_sent_that_nobody_asked_for(site: Any) -> None:
     client = await site.client()
     await client.ask(ask(b"a"), ok(b"v:a"))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(client.reader.read(1), 0.2)
 
 
-async def test_cached_answers_are_timed_by_sample_and_lookups_each(site):
+async def test_cached_answers_are_timed_by_sample_and_lookups_each(site: Any) -> None:
     client = await site.client()
     await client.ask(ask(b"cached"), ok(b"v:cached"))
 
     async def sampled() -> bool:
         await client.ask(ask(b"cached"), ok(b"v:cached"))
         await asyncio.sleep(0.02)
-        return sum(site.server.cached_latency.counts) > 0
+        return sum(site.server.cached_latency.counts) > 0  # type: ignore[no-any-return]
 
     async with asyncio.timeout(10):
         while not await sampled():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import stat
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +34,7 @@ async def follow(server: Server, *listens: ListenSettings, lookups: Lookups | No
 
 
 @pytest.fixture
-async def connect():
+async def connect() -> AsyncIterator[Any]:
     """Connects to a server's address with that number; whatever is open at the end is closed."""
     clients = []
 
@@ -49,7 +51,7 @@ async def connect():
             await client.writer.wait_closed()
 
 
-async def test_other_lookups_answer_on_connections_that_stay(connect) -> None:
+async def test_other_lookups_answer_on_connections_that_stay(connect: Any) -> None:
     listen = ListenSettings("inet:127.0.0.1:0")
     server = Server(FakeLookups(), [listen])
     await server.start()
@@ -83,7 +85,7 @@ class HeldDirectory(FakeDirectory):
             super().begin(search, end, done)
 
 
-async def test_what_waits_for_the_old_directory_is_answered_and_so_is_what_comes_next(connect) -> None:
+async def test_what_waits_for_the_old_directory_is_answered_and_so_is_what_comes_next(connect: Any) -> None:
     query = {"query_filter": "(mail=%s)", "result_attribute": ["mailbox"], "search_base": "o=x"}
     groups = read_maps("", {"one": query}, Common("o=x"), Problems("test")).groups
     cache, limits = Cache(), Limits(2, 100, 100)
@@ -109,13 +111,13 @@ async def test_what_waits_for_the_old_directory_is_answered_and_so_is_what_comes
     await server.close()
 
 
-async def test_a_listener_of_another_map_answers_what_it_was_asked_and_then_ends_its_connections(connect) -> None:
+async def test_a_listener_of_another_map_answers_what_it_was_asked_and_then_ends_its_connections(connect: Any) -> None:
     lookups = FakeLookups()
     server = Server(lookups, [TCP])
     await server.start()
     old = await connect(server)
     old.send(b"get slow\n")
-    await until(lambda: lookups.asked)
+    await until(lambda: lookups.asked)  # type: ignore[return-value]
     after = FakeLookups()
     await follow(server, replace(TCP, map="two"), lookups=after)
     lookups.gate(b"slow").set()
@@ -126,7 +128,7 @@ async def test_a_listener_of_another_map_answers_what_it_was_asked_and_then_ends
     await server.close()
 
 
-async def test_mode_and_access_follow(service_home) -> None:
+async def test_mode_and_access_follow(service_home: Path) -> None:
     path = service_home / "followed"
     listen = ListenSettings(f"unix:{path}", mode=0o600)
     server = Server(FakeLookups(), [listen])
@@ -138,7 +140,7 @@ async def test_mode_and_access_follow(service_home) -> None:
     await server.close()
 
 
-async def test_a_plan_that_cannot_be_leaves_all_as_it_was(service_home, connect) -> None:
+async def test_a_plan_that_cannot_be_leaves_all_as_it_was(service_home: Path, connect: Any) -> None:
     listen = ListenSettings("inet:127.0.0.1:0")
     server = Server(FakeLookups(), [listen])
     await server.start()
@@ -151,7 +153,7 @@ async def test_a_plan_that_cannot_be_leaves_all_as_it_was(service_home, connect)
     await server.close()
 
 
-async def test_of_two_listeners_on_any_port_one_may_go(connect) -> None:
+async def test_of_two_listeners_on_any_port_one_may_go(connect: Any) -> None:
     listen = ListenSettings("inet:127.0.0.1:0")
     server = Server(FakeLookups(), [listen, listen])
     await server.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,9 @@ CONNECTIONS = 20_000
     ("listener", "question", "answer"),
     [(0, ask(b"cached"), ok(b"c")), (1, ask(b"a"), ok(b"v:a")), (2, b"get a\n", b"200 v:a\n")],
 )
-async def test_ten_thousand_requests_in_one_write_are_all_answered_in_order(site, listener, question, answer):
+async def test_ten_thousand_requests_in_one_write_are_all_answered_in_order(
+    site: Any, listener: int, question: Any, answer: Any
+) -> None:
     site.lookups.store(b"map cached", found(b"c"))
     client = await site.client(listener)
     client.send(question * REQUESTS)
@@ -27,14 +30,15 @@ async def test_ten_thousand_requests_in_one_write_are_all_answered_in_order(site
 
 
 @pytest.mark.parametrize("listener", [0, 1])
-async def test_a_half_closed_client_gets_ten_thousand_answers_and_then_the_end(site, listener):
+async def test_a_half_closed_client_gets_ten_thousand_answers_and_then_the_end(site: Any, listener: int) -> None:
     client = await site.client(listener)
     client.send(ask(b"a") * REQUESTS)
     client.writer.write_eof()
     assert await client.rest() == ok(b"v:a") * REQUESTS
 
 
-async def test_twenty_thousand_clients_that_come_and_go_leave_nothing_behind(new_site):
+@pytest.mark.slow
+async def test_twenty_thousand_clients_that_come_and_go_leave_nothing_behind(new_site: Any) -> None:
     site = await new_site(max_connections=50)
     address = site.server.addresses[0]
     assert isinstance(address, InetAddress)

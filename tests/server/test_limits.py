@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ class Clock:
         return self.now
 
 
-async def test_connections_past_the_limit_wait_and_are_answered_when_there_is_room(new_site):
+async def test_connections_past_the_limit_wait_and_are_answered_when_there_is_room(new_site: Any) -> None:
     site = await new_site(max_connections=2)
     first, second = await site.client(), await site.client(1)
     await first.ask(ask(b"a"), ok(b"v:a"))
@@ -38,7 +39,9 @@ async def test_connections_past_the_limit_wait_and_are_answered_when_there_is_ro
     await second.expect(ok(b"v:slow"))
 
 
-async def test_who_has_been_idle_longest_gives_up_his_place_and_never_one_with_a_lookup_in_flight(new_site):
+async def test_who_has_been_idle_longest_gives_up_his_place_and_never_one_with_a_lookup_in_flight(
+    new_site: Any,
+) -> None:
     clock = Clock()
     site = await new_site(max_connections=3, clock=clock)
     busy, older, newer = [await site.client() for _ in range(3)]
@@ -57,7 +60,7 @@ async def test_who_has_been_idle_longest_gives_up_his_place_and_never_one_with_a
     assert site.server.counters.closed_for_room == 1
 
 
-async def test_places_dripped_on_by_slow_clients_are_no_longer_theirs(new_site):
+async def test_places_dripped_on_by_slow_clients_are_no_longer_theirs(new_site: Any) -> None:
     clock = Clock()
     site = await new_site(max_connections=20, clock=clock)
     slow = [await site.client(n % 2) for n in range(20)]
@@ -77,7 +80,7 @@ async def test_places_dripped_on_by_slow_clients_are_no_longer_theirs(new_site):
     assert site.server.counters.closed_for_room >= 1
 
 
-async def test_a_request_that_stays_incomplete_is_given_up_after_ten_seconds_however_it_drips(new_site):
+async def test_a_request_that_stays_incomplete_is_given_up_after_ten_seconds_however_it_drips(new_site: Any) -> None:
     clock = Clock()
     site = await new_site(clock=clock)
     dripping, whole, lines = await site.client(), await site.client(), await site.client(2)
@@ -100,7 +103,7 @@ async def test_a_request_that_stays_incomplete_is_given_up_after_ten_seconds_how
     assert site.server.counters.slow_closed == 2
 
 
-async def test_a_client_that_does_not_read_is_given_up_after_thirty_seconds(new_site):
+async def test_a_client_that_does_not_read_is_given_up_after_thirty_seconds(new_site: Any) -> None:
     clock = Clock()
     site = await new_site(clock=clock)
     site.lookups.store(b"map cached", found(b"v" * 50_000))
@@ -115,7 +118,7 @@ async def test_a_client_that_does_not_read_is_given_up_after_thirty_seconds(new_
     assert site.server.counters.slow_closed == 1
 
 
-async def test_pipelined_requests_past_the_limit_are_left_unread_until_there_is_room(new_site):
+async def test_pipelined_requests_past_the_limit_are_left_unread_until_there_is_room(new_site: Any) -> None:
     site = await new_site(max_pipelined=4)
     client = await site.client()
     keys = [b"slow%d" % n for n in range(10)]
@@ -134,7 +137,7 @@ async def test_pipelined_requests_past_the_limit_are_left_unread_until_there_is_
     await client.expect(ok(b"v:" + b"k" * 9000) * 2000)
 
 
-async def test_a_client_that_floods_without_reading_is_not_read_and_gets_all_in_the_end(site):
+async def test_a_client_that_floods_without_reading_is_not_read_and_gets_all_in_the_end(site: Any) -> None:
     site.lookups.store(b"map cached", found(b"v" * 50_000))
     client = await site.client()
     client.send(ask(b"cached") * 2000)
@@ -149,7 +152,7 @@ async def test_a_client_that_floods_without_reading_is_not_read_and_gets_all_in_
     await client.ask(ask(b"a"), ok(b"v:a"))
 
 
-async def test_an_idle_connection_is_closed_only_after_its_time(new_site, monkeypatch):
+async def test_an_idle_connection_is_closed_only_after_its_time(new_site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr("vmaild.server.server.TICK", 0.01)
     site = await new_site(idle_timeout=600, sweep_interval=60, clock=clock)
@@ -173,7 +176,9 @@ async def test_an_idle_connection_is_closed_only_after_its_time(new_site, monkey
     await waiting.expect(ok(b"v:slow"))
 
 
-async def test_many_idle_connections_are_closed_a_few_in_each_turn(new_site, monkeypatch):
+async def test_many_idle_connections_are_closed_a_few_in_each_turn(
+    new_site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = Clock()
     monkeypatch.setattr("vmaild.server.server.CLOSED_IN_A_TURN", 3)
     monkeypatch.setattr("vmaild.server.server.TICK", 0.01)
@@ -181,19 +186,19 @@ async def test_many_idle_connections_are_closed_a_few_in_each_turn(new_site, mon
     clients = [await site.client() for _ in range(10)]
     await until(lambda: site.server.connections == 10)
     before = []
-    site.server._sweep = lambda sweep=site.server._sweep: (sweep(), before.append(site.server.counters.idle_closed))
+    site.server._sweep = lambda sweep=site.server._sweep: (sweep(), before.append(site.server.counters.idle_closed))  # type: ignore[func-returns-value]
     clock.now += 700
     for client in clients:
         assert await client.closed()
     assert before[:4] == [3, 6, 9, 10]
 
 
-def test_no_idle_connection_is_closed_within_six_minutes():
+def test_no_idle_connection_is_closed_within_six_minutes() -> None:
     assert settings.IDLE_TIMEOUT >= 360
 
 
 @pytest.mark.parametrize("listener", [0, 2])
-async def test_small_answers_are_not_held_back_by_the_kernel(site, listener):
+async def test_small_answers_are_not_held_back_by_the_kernel(site: Any, listener: int) -> None:
     client = await site.client(listener)
     await client.ask(*((ask(b"a"), ok(b"v:a")) if listener == 0 else (b"get a\n", b"200 v:a\n")))
     (connection,) = site.server._context.connections

@@ -6,6 +6,8 @@ import asyncio
 import os
 import socket
 import stat
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +33,7 @@ async def answers(address: InetAddress | str) -> bool:
         await writer.wait_closed()
 
 
-async def test_it_listens_on_ipv4_ipv6_and_a_unix_socket_with_its_mode(service_home):
+async def test_it_listens_on_ipv4_ipv6_and_a_unix_socket_with_its_mode(service_home: Path) -> None:
     path = service_home / "here"
     lookups = FakeLookups()
     server = Server(
@@ -52,7 +54,7 @@ async def test_it_listens_on_ipv4_ipv6_and_a_unix_socket_with_its_mode(service_h
     assert not path.exists()
 
 
-async def test_a_stale_socket_file_is_replaced_and_a_live_one_refused(service_home):
+async def test_a_stale_socket_file_is_replaced_and_a_live_one_refused(service_home: Path) -> None:
     path = service_home / "stale"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
@@ -68,7 +70,7 @@ async def test_a_stale_socket_file_is_replaced_and_a_live_one_refused(service_ho
     await first.close()
 
 
-async def test_inherited_sockets_are_used_and_left_in_place(service_home):
+async def test_inherited_sockets_are_used_and_left_in_place(service_home: Path) -> None:
     path = service_home / "inherited"
     (inet,) = bind_inet(InetAddress("127.0.0.1", 0))
     held = inet.dup()
@@ -94,7 +96,7 @@ async def test_inherited_sockets_are_used_and_left_in_place(service_home):
         sock.close()
 
 
-async def test_drain_answers_what_is_in_flight_and_closes_the_idle(site):
+async def test_drain_answers_what_is_in_flight_and_closes_the_idle(site: Any) -> None:
     idle, busy, cached = await site.client(), await site.client(), await site.client(2)
     await idle.ask(ask(b"a"), ok(b"v:a"))
     busy.send(ask(b"slow") + ask(b"b"))
@@ -113,7 +115,7 @@ async def test_drain_answers_what_is_in_flight_and_closes_the_idle(site):
     assert site.server.connections == 0
 
 
-async def test_drain_ends_in_bounded_time_and_says_what_it_left(site, caplog):
+async def test_drain_ends_in_bounded_time_and_says_what_it_left(site: Any, caplog: pytest.LogCaptureFixture) -> None:
     client = await site.client()
     client.send(ask(b"slow"))
     await until(lambda: len(site.lookups.asked) == 1)
@@ -124,13 +126,13 @@ async def test_drain_ends_in_bounded_time_and_says_what_it_left(site, caplog):
     await until(lambda: site.server.connections == 0)
 
 
-async def test_drain_without_connections_ends_at_once():
+async def test_drain_without_connections_ends_at_once() -> None:
     server = new_server("inet:127.0.0.1:0")
     await server.start()
     await asyncio.wait_for(server.drain(60), 5)
 
 
-async def test_hundreds_of_connections_at_once_are_all_answered(site):
+async def test_hundreds_of_connections_at_once_are_all_answered(site: Any) -> None:
     clients = await asyncio.gather(*(site.client(n % 2) for n in range(400)))
     await asyncio.gather(*(client.ask(ask(b"a"), ok(b"v:a")) for client in clients))
     assert site.server.counters.accepted == 400

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +35,7 @@ def held(recent: Recent) -> int:
     return sum(len(data) + len(answer.wire) + OVERHEAD for data, answer in recent._answers.items())
 
 
-def test_a_request_is_found_by_its_very_bytes(cache):
+def test_a_request_is_found_by_its_very_bytes(cache: Cache) -> None:
     recent = Recent()
     known = answer(cache)
     recent.remember(ask(b"key"), known)
@@ -41,7 +43,7 @@ def test_a_request_is_found_by_its_very_bytes(cache):
     assert recent.get(ask(b"KEY")) is None
 
 
-def test_what_is_remembered_is_bounded_in_bytes(cache):
+def test_what_is_remembered_is_bounded_in_bytes(cache: Cache) -> None:
     recent = Recent(5000)
     known = answer(cache)
     most = 0
@@ -54,7 +56,7 @@ def test_what_is_remembered_is_bounded_in_bytes(cache):
     assert most > 4000
 
 
-def test_a_request_that_is_remembered_again_is_counted_once(cache):
+def test_a_request_that_is_remembered_again_is_counted_once(cache: Cache) -> None:
     recent = Recent(5000)
     recent.remember(ask(b"other"), answer(cache))
     for number in range(1000):
@@ -65,7 +67,7 @@ def test_a_request_that_is_remembered_again_is_counted_once(cache):
     assert recent._bytes == held(recent)
 
 
-def test_a_long_request_or_reply_is_not_remembered(cache):
+def test_a_long_request_or_reply_is_not_remembered(cache: Cache) -> None:
     recent = Recent()
     recent.remember(ask(b"k" * MAX_SIZE), answer(cache))
     recent.remember(ask(b"key"), answer(cache, b"v" * MAX_SIZE))
@@ -73,7 +75,7 @@ def test_a_long_request_or_reply_is_not_remembered(cache):
     assert recent._bytes == 0
 
 
-def test_clearing_forgets_all(cache):
+def test_clearing_forgets_all(cache: Cache) -> None:
     recent = Recent()
     recent.remember(ask(b"key"), answer(cache))
     get = recent.get
@@ -85,7 +87,7 @@ def test_clearing_forgets_all(cache):
 
 
 @pytest.mark.parametrize("listener", [0, 2])
-async def test_the_server_forgets_what_every_listener_remembers(site, listener):
+async def test_the_server_forgets_what_every_listener_remembers(site: Any, listener: int) -> None:
     question = ask(b"cached") if listener == 0 else b"get cached\n"
     expected = ok(b"v:cached") if listener == 0 else b"200 v:cached\n"
     client = await site.client(listener)
@@ -99,7 +101,7 @@ async def test_the_server_forgets_what_every_listener_remembers(site, listener):
     assert site.lookups.sought == 3
 
 
-async def test_a_flushed_answer_is_not_given_on_the_hot_path(site):
+async def test_a_flushed_answer_is_not_given_on_the_hot_path(site: Any) -> None:
     client = await site.client()
     for _ in range(3):
         await client.ask(ask(b"cached"), ok(b"v:cached"))
@@ -108,7 +110,7 @@ async def test_a_flushed_answer_is_not_given_on_the_hot_path(site):
     await client.ask(ask(b"cached"), b"9:NOTFOUND ,")
 
 
-async def test_a_stale_answer_is_given_and_not_remembered(site):
+async def test_a_stale_answer_is_given_and_not_remembered(site: Any) -> None:
     record = site.lookups.store(b"map cached", found(b"old"))
     now = site.lookups.cache.clock()
     record.refresh_at = record.expires_at = now - 1
@@ -122,7 +124,7 @@ async def test_a_stale_answer_is_given_and_not_remembered(site):
     assert (tally.stale, tally.hits) == (True, 3)
 
 
-async def test_an_answer_that_came_in_pieces_or_with_others_is_not_remembered(site):
+async def test_an_answer_that_came_in_pieces_or_with_others_is_not_remembered(site: Any) -> None:
     site.lookups.store(b"map cached", found(b"c"))
     client = await site.client()
     await client.ask(ask(b"cached") * 2, ok(b"c") * 2)
@@ -130,7 +132,7 @@ async def test_an_answer_that_came_in_pieces_or_with_others_is_not_remembered(si
     assert not any(recent._answers for recent in site.server._context.recents)
 
 
-async def test_flushing_the_daemon_forgets_what_is_remembered_of_every_listener(tmp_path):
+async def test_flushing_the_daemon_forgets_what_is_remembered_of_every_listener(tmp_path: Path) -> None:
     path = tmp_path / "v.toml"
     path.write_text(
         'preset = "courier"\n[directory]\nuri = "ldap://127.0.0.1:1"\nsearch_base = "o=x"\n'
@@ -161,14 +163,14 @@ async def test_flushing_the_daemon_forgets_what_is_remembered_of_every_listener(
     await daemon.server.close()
 
 
-def test_a_listener_remembers_no_more_than_it_may(cache):
+def test_a_listener_remembers_no_more_than_it_may(cache: Cache) -> None:
     recent = Recent(3000)
     for number in range(100):
         recent.remember(ask(b"key%d" % number), answer(cache))
         assert 0 < recent.size == held(recent) <= 3000
 
 
-async def test_what_is_forgotten_is_freed_a_part_at_a_time(cache, monkeypatch):
+async def test_what_is_forgotten_is_freed_a_part_at_a_time(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SLICE", 10)
     recent = Recent()
     known = answer(cache)
@@ -177,14 +179,14 @@ async def test_what_is_forgotten_is_freed_a_part_at_a_time(cache, monkeypatch):
         recent.remember(ask(b"key%d" % number), known)
     recent.clear()
     assert not recent._answers
-    left = []
+    left: list[Any] = []
     while not left or left[-1]:
         left.append(sys.getrefcount(known) - before)
         await asyncio.sleep(0)
     assert left == [25, 15, 5, 0]
 
 
-async def test_a_missing_canary_takes_not_found_back_on_the_hot_path_too(tmp_path):
+async def test_a_missing_canary_takes_not_found_back_on_the_hot_path_too(tmp_path: Path) -> None:
     path = tmp_path / "v.toml"
     path.write_text(
         'preset = "courier"\n[directory]\nuri = "ldap://127.0.0.1:1"\nsearch_base = "o=x"\n'

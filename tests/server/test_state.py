@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -124,12 +125,12 @@ def into_closed(rig: Rig) -> None:
 WAYS = [into_ready, into_timed, into_busy, into_part, into_full, into_unread, into_finishing, into_ending, into_closed]
 
 
-async def test_a_new_connection_is_ready(rig):
+async def test_a_new_connection_is_ready(rig: Rig) -> None:
     rig.now(READY)
     assert rig.transport.reading
 
 
-async def test_one_connection_too_many_is_closed():
+async def test_one_connection_too_many_is_closed() -> None:
     rig = Rig(max_connections=1)
     connection, transport = rig.connect()
     assert (connection._state, transport.ended) == (CLOSED, "aborted")
@@ -140,7 +141,7 @@ async def test_one_connection_too_many_is_closed():
 # --- a request that is remembered ----------------------------------------------------------------------------------
 
 
-async def test_a_request_that_is_remembered_leaves_it_ready(rig):
+async def test_a_request_that_is_remembered_leaves_it_ready(rig: Rig) -> None:
     rig.remember()
     sought = rig.lookups.sought
     rig.receive(ask(b"cached"))
@@ -148,7 +149,7 @@ async def test_a_request_that_is_remembered_leaves_it_ready(rig):
     assert rig.lookups.sought == sought
 
 
-async def test_a_timed_request_that_is_remembered_is_timed_once(rig):
+async def test_a_timed_request_that_is_remembered_is_timed_once(rig: Rig) -> None:
     rig.remember()
     into_timed(rig)
     for _ in range(3):
@@ -158,7 +159,7 @@ async def test_a_timed_request_that_is_remembered_is_timed_once(rig):
     assert rig.lookups.sought == 1
 
 
-async def test_a_timed_request_that_must_wait_is_not_taken_for_a_cached_one(rig):
+async def test_a_timed_request_that_must_wait_is_not_taken_for_a_cached_one(rig: Rig) -> None:
     into_timed(rig)
     rig.receive(slow(1))
     rig.now(BUSY)
@@ -168,13 +169,13 @@ async def test_a_timed_request_that_must_wait_is_not_taken_for_a_cached_one(rig)
     assert sum(rig.context.lookup_latency.counts) == 1
 
 
-async def test_only_a_ready_connection_is_timed(rig):
+async def test_only_a_ready_connection_is_timed(rig: Rig) -> None:
     into_busy(rig)
     rig.connection.time_next()
     rig.now(BUSY)
 
 
-async def test_a_remembered_request_that_comes_behind_a_pending_one_waits(rig):
+async def test_a_remembered_request_that_comes_behind_a_pending_one_waits(rig: Rig) -> None:
     rig.remember()
     into_busy(rig)
     rig.receive(ask(b"cached"))
@@ -201,14 +202,16 @@ async def test_a_remembered_request_that_comes_behind_a_pending_one_waits(rig):
         (ask(b"now") + slow(1) + ask(b"now"), BUSY, ok(b"v:now")),
     ],
 )
-async def test_other_bytes_make_it_busy_or_full_or_leave_it_ready_when_all_is_answered(rig, into, data, state, sent):
+async def test_other_bytes_make_it_busy_or_full_or_leave_it_ready_when_all_is_answered(
+    rig: Rig, into: Any, data: Any, state: Any, sent: Any
+) -> None:
     into(rig)
     rig.receive(data)
     rig.now(state, sent)
     assert rig.transport.reading == (state is not FULL)
 
 
-async def test_a_busy_connection_takes_up_more_until_it_is_full(rig):
+async def test_a_busy_connection_takes_up_more_until_it_is_full(rig: Rig) -> None:
     into_busy(rig)
     for number in range(1, PIPELINED):
         rig.receive(ask(b"slow%d" % number))
@@ -216,7 +219,7 @@ async def test_a_busy_connection_takes_up_more_until_it_is_full(rig):
     assert not rig.transport.reading
 
 
-async def test_the_rest_of_a_request_makes_it_ready_again(rig):
+async def test_the_rest_of_a_request_makes_it_ready_again(rig: Rig) -> None:
     into_part(rig)
     rig.connection.data_received(ask(b"x")[-1:])
     rig.now(BUSY)
@@ -227,7 +230,7 @@ async def test_the_rest_of_a_request_makes_it_ready_again(rig):
 # --- a reply is there -------------------------------------------------------------------------------------------------
 
 
-async def test_a_reply_leaves_it_busy_while_others_or_a_part_of_a_request_are_there(rig):
+async def test_a_reply_leaves_it_busy_while_others_or_a_part_of_a_request_are_there(rig: Rig) -> None:
     rig.receive(slow(3))
     rig.open_gates(b"slow0")
     rig.now(BUSY, ok(b"v:slow0"))
@@ -236,13 +239,13 @@ async def test_a_reply_leaves_it_busy_while_others_or_a_part_of_a_request_are_th
     rig.now(BUSY, ok(b"v:slow1") + ok(b"v:slow2"))
 
 
-async def test_the_only_reply_makes_it_ready(rig):
+async def test_the_only_reply_makes_it_ready(rig: Rig) -> None:
     into_busy(rig)
     rig.open_gates(b"slow0")
     rig.now(READY, ok(b"v:slow0"))
 
 
-async def test_a_reply_behind_one_that_is_pending_leaves_it_full(rig):
+async def test_a_reply_behind_one_that_is_pending_leaves_it_full(rig: Rig) -> None:
     into_full(rig)
     rig.open_gates(b"slow1")
     rig.now(FULL)
@@ -251,7 +254,7 @@ async def test_a_reply_behind_one_that_is_pending_leaves_it_full(rig):
     assert rig.transport.reading
 
 
-async def test_a_reply_leaves_it_full_while_more_has_come_than_there_is_room_for(rig):
+async def test_a_reply_leaves_it_full_while_more_has_come_than_there_is_room_for(rig: Rig) -> None:
     rig.receive(slow(PIPELINED + 1))
     rig.open_gates(b"slow0")
     rig.now(FULL, ok(b"v:slow0"))
@@ -268,7 +271,7 @@ async def test_a_reply_leaves_it_full_while_more_has_come_than_there_is_room_for
     ("into", "after"),
     [(into_ready, READY), (into_timed, READY), (into_busy, BUSY), (into_part, BUSY), (into_full, FULL)],
 )
-async def test_a_client_that_does_not_read_makes_it_full_until_it_reads_again(rig, into, after):
+async def test_a_client_that_does_not_read_makes_it_full_until_it_reads_again(rig: Rig, into: Any, after: Any) -> None:
     into(rig)
     rig.connection.pause_writing()
     rig.now(FULL)
@@ -278,7 +281,7 @@ async def test_a_client_that_does_not_read_makes_it_full_until_it_reads_again(ri
     assert rig.transport.reading == (after is not FULL)
 
 
-async def test_a_reply_on_the_hot_path_that_fills_the_transport_makes_it_full(rig):
+async def test_a_reply_on_the_hot_path_that_fills_the_transport_makes_it_full(rig: Rig) -> None:
     rig.remember()
     rig.transport.full_after = 0
     rig.receive(ask(b"cached"))
@@ -287,7 +290,7 @@ async def test_a_reply_on_the_hot_path_that_fills_the_transport_makes_it_full(ri
     rig.now(READY)
 
 
-async def test_what_is_already_there_is_not_taken_up_for_a_client_that_does_not_read(rig):
+async def test_what_is_already_there_is_not_taken_up_for_a_client_that_does_not_read(rig: Rig) -> None:
     rig.transport.full_after = 0
     rig.receive(ask(b"now") * 3 * PIPELINED)
     rig.now(FULL, ok(b"v:now") * PIPELINED)
@@ -295,7 +298,7 @@ async def test_what_is_already_there_is_not_taken_up_for_a_client_that_does_not_
     rig.now(READY, ok(b"v:now") * 2 * PIPELINED)
 
 
-async def test_a_reply_for_a_client_that_does_not_read_leaves_it_full(rig):
+async def test_a_reply_for_a_client_that_does_not_read_leaves_it_full(rig: Rig) -> None:
     into_busy(rig)
     rig.connection.pause_writing()
     rig.open_gates(b"slow0")
@@ -307,7 +310,7 @@ async def test_a_reply_for_a_client_that_does_not_read_leaves_it_full(rig):
 # --- the share of a turn ---------------------------------------------------------------------------------------------
 
 
-async def test_a_connection_that_pipelines_without_end_leaves_the_others_their_turn():
+async def test_a_connection_that_pipelines_without_end_leaves_the_others_their_turn() -> None:
     rig = Rig(max_pipelined=10 * SHARE)
     other, other_transport = rig.connect()
     rounds = 10
@@ -324,7 +327,7 @@ async def test_a_connection_that_pipelines_without_end_leaves_the_others_their_t
     assert rig.transport.reading
 
 
-async def test_replies_and_a_client_that_reads_again_bring_no_second_share_in_a_turn():
+async def test_replies_and_a_client_that_reads_again_bring_no_second_share_in_a_turn() -> None:
     rig = Rig(max_pipelined=10 * SHARE)
     rig.receive(slow(5) + ask(b"now") * 10 * SHARE)
     for turn in range(1, 6):
@@ -338,7 +341,7 @@ async def test_replies_and_a_client_that_reads_again_bring_no_second_share_in_a_
         await asyncio.sleep(0)
 
 
-async def test_a_reply_is_sent_in_a_turn_whose_share_is_used_up():
+async def test_a_reply_is_sent_in_a_turn_whose_share_is_used_up() -> None:
     rig = Rig(max_pipelined=10 * SHARE)
     rig.receive(slow(1) + ask(b"now") * 2 * SHARE)
     rig.now(FULL)
@@ -346,7 +349,7 @@ async def test_a_reply_is_sent_in_a_turn_whose_share_is_used_up():
     rig.now(FULL, ok(b"v:slow0") + ok(b"v:now") * (SHARE - 1))
 
 
-async def test_what_has_come_before_the_last_byte_is_taken_up_share_by_share():
+async def test_what_has_come_before_the_last_byte_is_taken_up_share_by_share() -> None:
     rig = Rig(max_pipelined=10 * SHARE)
     rig.receive(ask(b"now") * 3 * SHARE)
     rig.connection.eof_received()
@@ -358,7 +361,7 @@ async def test_what_has_come_before_the_last_byte_is_taken_up_share_by_share():
     assert rig.transport.ended == "closed"
 
 
-async def test_a_connection_that_is_lost_between_two_turns_takes_up_no_more():
+async def test_a_connection_that_is_lost_between_two_turns_takes_up_no_more() -> None:
     rig = Rig(max_pipelined=10 * SHARE)
     rig.receive(ask(b"now") * 3 * SHARE)
     rig.connection.connection_lost(None)
@@ -374,7 +377,7 @@ async def test_a_connection_that_is_lost_between_two_turns_takes_up_no_more():
 
 @pytest.mark.parametrize("end", [HotConnection.eof_received, HotConnection.finish])
 @pytest.mark.parametrize("into", [into_ready, into_timed, into_part])
-async def test_the_last_byte_or_a_stop_ends_it_when_nothing_is_pending(rig, into, end):
+async def test_the_last_byte_or_a_stop_ends_it_when_nothing_is_pending(rig: Rig, into: Any, end: Any) -> None:
     into(rig)
     end(rig.connection)
     rig.now(ENDING)
@@ -382,7 +385,7 @@ async def test_the_last_byte_or_a_stop_ends_it_when_nothing_is_pending(rig, into
 
 
 @pytest.mark.parametrize("end", [HotConnection.eof_received, HotConnection.finish])
-async def test_a_busy_connection_is_answered_before_it_ends(rig, end):
+async def test_a_busy_connection_is_answered_before_it_ends(rig: Rig, end: Any) -> None:
     into_busy(rig)
     end(rig.connection)
     rig.now(ENDING)
@@ -392,7 +395,7 @@ async def test_a_busy_connection_is_answered_before_it_ends(rig, end):
     assert rig.transport.ended == "closed"
 
 
-async def test_all_that_has_come_is_answered_before_the_end(rig):
+async def test_all_that_has_come_is_answered_before_the_end(rig: Rig) -> None:
     into_finishing(rig)
     assert not rig.transport.reading
     rig.open_gates(b"slow0")
@@ -405,7 +408,7 @@ async def test_all_that_has_come_is_answered_before_the_end(rig):
     assert rig.transport.ended == "closed"
 
 
-async def test_a_client_that_has_sent_its_last_byte_and_does_not_read_is_answered_when_it_reads(rig):
+async def test_a_client_that_has_sent_its_last_byte_and_does_not_read_is_answered_when_it_reads(rig: Rig) -> None:
     rig.receive(slow(1) + ask(b"now"))
     rig.connection.pause_writing()
     rig.connection.eof_received()
@@ -417,7 +420,7 @@ async def test_a_client_that_has_sent_its_last_byte_and_does_not_read_is_answere
     assert rig.transport.ended == "closed"
 
 
-async def test_what_comes_after_a_stop_is_thrown_away(rig):
+async def test_what_comes_after_a_stop_is_thrown_away(rig: Rig) -> None:
     into_busy(rig)
     rig.connection.finish()
     rig.now(ENDING)
@@ -432,7 +435,9 @@ async def test_what_comes_after_a_stop_is_thrown_away(rig):
     ("into", "pending"),
     [(into_ready, []), (into_timed, []), (into_busy, [b"slow0"])],
 )
-async def test_bytes_that_are_no_request_end_it_after_the_replies_that_are_pending(rig, into, pending):
+async def test_bytes_that_are_no_request_end_it_after_the_replies_that_are_pending(
+    rig: Rig, into: Any, pending: Any
+) -> None:
     into(rig)
     rig.receive(ask(b"now") + BAD + ask(b"never"))
     assert rig.state is ENDING
@@ -444,7 +449,7 @@ async def test_bytes_that_are_no_request_end_it_after_the_replies_that_are_pendi
     assert b"never" not in {request.key for request in rig.lookups.asked}
 
 
-async def test_bytes_that_are_no_request_are_met_by_a_full_connection_when_it_gets_there(rig):
+async def test_bytes_that_are_no_request_are_met_by_a_full_connection_when_it_gets_there(rig: Rig) -> None:
     rig.receive(slow(PIPELINED) + BAD)
     rig.now(FULL)
     rig.open_gates(b"slow0")
@@ -452,7 +457,7 @@ async def test_bytes_that_are_no_request_are_met_by_a_full_connection_when_it_ge
     assert rig.transport.reading, "the rest is read and thrown away"
 
 
-async def test_bytes_that_are_no_request_are_met_by_a_finishing_connection_too(rig):
+async def test_bytes_that_are_no_request_are_met_by_a_finishing_connection_too(rig: Rig) -> None:
     rig.receive(slow(PIPELINED) + BAD)
     rig.connection.eof_received()
     rig.now(FINISHING)
@@ -461,7 +466,7 @@ async def test_bytes_that_are_no_request_are_met_by_a_finishing_connection_too(r
     assert rig.context.counters.protocol_errors == 1
 
 
-async def test_an_ending_connection_throws_away_what_comes_and_heeds_no_second_end(rig):
+async def test_an_ending_connection_throws_away_what_comes_and_heeds_no_second_end(rig: Rig) -> None:
     into_ending(rig)
     rig.receive(ask(b"now") + BAD)
     rig.connection.eof_received()
@@ -481,8 +486,8 @@ async def test_an_ending_connection_throws_away_what_comes_and_heeds_no_second_e
 
 @pytest.mark.parametrize("into", WAYS)
 async def test_a_connection_that_is_lost_is_closed_and_leaves_when_its_lookups_have_ended(
-    rig, into: Callable[[Rig], None]
-):
+    rig: Rig, into: Callable[[Rig], None]
+) -> None:
     into(rig)
     rig.connection.connection_lost(None)
     rig.now(CLOSED)
@@ -496,7 +501,7 @@ async def test_a_connection_that_is_lost_is_closed_and_leaves_when_its_lookups_h
 
 
 @pytest.mark.parametrize("into", WAYS)
-async def test_an_aborted_connection_is_closed_and_sends_no_more(rig, into: Callable[[Rig], None]):
+async def test_an_aborted_connection_is_closed_and_sends_no_more(rig: Rig, into: Callable[[Rig], None]) -> None:
     into(rig)
     rig.connection.abort()
     rig.now(CLOSED)
@@ -515,11 +520,13 @@ async def test_an_aborted_connection_is_closed_and_sends_no_more(rig, into: Call
 # --- order -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_reply_that_comes_while_the_next_request_is_taken_up_does_not_change_the_order(rig, monkeypatch):
+async def test_a_reply_that_comes_while_the_next_request_is_taken_up_does_not_change_the_order(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A search that cannot be sent may end others at once, and with them replies to the same client."""
     look_up = rig.lookups.look_up
 
-    def ends_another(wanted, tell, peer):
+    def ends_another(wanted: Any, tell: Any, peer: Any) -> None:
         look_up(wanted, tell, peer)
         if wanted.key == b"slow1":
             rig.open_gates(b"slow0")

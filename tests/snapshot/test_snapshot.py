@@ -8,6 +8,7 @@ import logging
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ class FakePool:
         return [Entry(search.base, {"entryuuid": (self.uuid,)})]
 
 
-async def at_once(work, *arguments):
+async def at_once(work: Any, *arguments: Any) -> Any:
     """In fake time a thread would never be waited for."""
     return work(*arguments)
 
@@ -65,7 +66,7 @@ async def written(home: Path) -> Restarting:
 
 
 @in_fake_time
-async def test_what_was_found_serves_while_the_directory_does_not_answer(tmp_path):
+async def test_what_was_found_serves_while_the_directory_does_not_answer(tmp_path: Path) -> None:
     await written(tmp_path)
     site = Restarting(tmp_path)
     assert await site.snapshot.restore() == 2
@@ -80,7 +81,7 @@ async def test_what_was_found_serves_while_the_directory_does_not_answer(tmp_pat
 
 
 @in_fake_time
-async def test_what_was_found_is_renewed_at_its_first_use(tmp_path):
+async def test_what_was_found_is_renewed_at_its_first_use(tmp_path: Path) -> None:
     await written(tmp_path)
     site = Restarting(tmp_path)
     await site.snapshot.restore()
@@ -90,7 +91,7 @@ async def test_what_was_found_is_renewed_at_its_first_use(tmp_path):
 
 
 @in_fake_time
-async def test_the_file_is_for_its_owner_only_and_replaced_as_a_whole(tmp_path):
+async def test_the_file_is_for_its_owner_only_and_replaced_as_a_whole(tmp_path: Path) -> None:
     site = await written(tmp_path)
     assert stat.S_IMODE(site.snapshot.path.stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
@@ -112,7 +113,9 @@ def damaged(content: bytes, how: str) -> bytes:
 
 @pytest.mark.parametrize("how", ["cut", "empty", "flipped", "other"])
 @in_fake_time
-async def test_a_damaged_file_is_left_out_with_one_line(tmp_path, caplog, how):
+async def test_a_damaged_file_is_left_out_with_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
     before = await written(tmp_path)
     before.snapshot.path.write_bytes(damaged(before.snapshot.path.read_bytes(), how))
     site = Restarting(tmp_path)
@@ -127,7 +130,9 @@ async def test_a_damaged_file_is_left_out_with_one_line(tmp_path, caplog, how):
     "how", [{"configuration": "another"}, {"wall": 1001.0}], ids=["another configuration", "too old"]
 )
 @in_fake_time
-async def test_a_foreign_or_old_file_is_left_out_with_one_line(tmp_path, caplog, how):
+async def test_a_foreign_or_old_file_is_left_out_with_one_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, how: Any
+) -> None:
     await written(tmp_path)
     site = Restarting(tmp_path, **how)
     caplog.clear()
@@ -137,20 +142,20 @@ async def test_a_foreign_or_old_file_is_left_out_with_one_line(tmp_path, caplog,
 
 
 @in_fake_time
-async def test_a_file_of_another_version_is_left_out(tmp_path, monkeypatch):
+async def test_a_file_of_another_version_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await written(tmp_path)
     monkeypatch.setattr(file, "FORMAT", 2)
     assert await Restarting(tmp_path).snapshot.restore() == 0
 
 
 @in_fake_time
-async def test_without_a_file_nothing_is_said(tmp_path, caplog):
+async def test_without_a_file_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert await Restarting(tmp_path).snapshot.restore() == 0
     assert caplog.records == []
 
 
 @in_fake_time
-async def test_what_another_directory_said_is_forgotten_as_soon_as_that_shows(tmp_path):
+async def test_what_another_directory_said_is_forgotten_as_soon_as_that_shows(tmp_path: Path) -> None:
     await written(tmp_path)
     site = Restarting(tmp_path, uuid=b"1" + UUID[1:])
     assert await site.snapshot.restore() == 2
@@ -159,7 +164,7 @@ async def test_what_another_directory_said_is_forgotten_as_soon_as_that_shows(tm
 
 
 @in_fake_time
-async def test_the_age_of_what_was_stale_already_goes_on(tmp_path):
+async def test_the_age_of_what_was_stale_already_goes_on(tmp_path: Path) -> None:
     await written(tmp_path)
     site = Restarting(tmp_path, wall=900.0)
     assert await site.snapshot.restore() == 2
@@ -170,7 +175,7 @@ async def test_the_age_of_what_was_stale_already_goes_on(tmp_path):
 
 
 @in_fake_time
-async def test_the_state_that_the_directory_had_is_kept(tmp_path):
+async def test_the_state_that_the_directory_had_is_kept(tmp_path: Path) -> None:
     site = await written(tmp_path)
     state = Cookie.of_context([b"20260101000000.000000Z#000000#001#000000"])
     site.pool.seen.add(state, now())
@@ -182,7 +187,7 @@ async def test_the_state_that_the_directory_had_is_kept(tmp_path):
 
 
 @in_fake_time
-async def test_many_records_leave_the_loop_its_turns(tmp_path):
+async def test_many_records_leave_the_loop_its_turns(tmp_path: Path) -> None:
     site = Restarting(tmp_path)
     for number in range(snapshot.SLICE * 4):
         site.cache.store(site.maps._maps[ALIAS].prefix + b"%d@d.example" % number, (b"x/", NODATA, b"y"), None)
@@ -209,7 +214,7 @@ async def test_many_records_leave_the_loop_its_turns(tmp_path):
         ((NOT_FOUND, NODATA, None), None),
     ],
 )
-def test_a_line_of_a_record(known, line):
+def test_a_line_of_a_record(known: Any, line: Any) -> None:
     assert file.line_of(b"k", known) == line
     if line is not None:
         ((key, back),) = file.records_of(line)
@@ -218,14 +223,14 @@ def test_a_line_of_a_record(known, line):
 
 
 @pytest.mark.parametrize("line", [b"[]", b"{}", b'["k", 1]', b'["k", [1]]', b"x", b'["\\u2028", "x"]'])
-def test_a_line_that_is_none_raises_value_error(line):
+def test_a_line_that_is_none_raises_value_error(line: bytes) -> None:
     with pytest.raises(ValueError, match=r"not a|invalid|Expecting|codec"):
         file.records_of(line)
 
 
 @in_fake_time
-async def test_records_are_of_their_maps_whatever_numbers_a_reload_gave_these(tmp_path):
-    """Seen by reading: keys were written with the numbers of the running daemon, and a restart counts anew."""
+async def test_records_are_of_their_maps_whatever_numbers_a_reload_gave_these(tmp_path: Path) -> None:
+    """Seen by reading: keys had the numbers of the running daemon, and a restart begins to count again."""
     site = await written(tmp_path)
     (_, one), (addresses, three) = site.snapshot._groups[:2]
     site.snapshot._places = {b"7 ": b"1 ", addresses: b"0 "}  # as after a reload with the maps in another order
@@ -242,7 +247,9 @@ async def test_records_are_of_their_maps_whatever_numbers_a_reload_gave_these(tm
 
 
 @in_fake_time
-async def test_records_that_have_not_an_answer_for_each_map_are_left_out(tmp_path, caplog):
+async def test_records_that_have_not_an_answer_for_each_map_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     site = await written(tmp_path)
     site.cache.store(site.maps._maps[ALIAS].prefix + b"x@d.example", (b"one",), None)
     await site.snapshot.write()
@@ -252,7 +259,7 @@ async def test_records_that_have_not_an_answer_for_each_map_are_left_out(tmp_pat
     assert later.record("x@d.example") is None
 
 
-def test_two_writings_at_once_leave_one_whole_file(tmp_path):
+def test_two_writings_at_once_leave_one_whole_file(tmp_path: Path) -> None:
     """Seen by reading: the thread of one that nobody waits for any more wrote into the file of the last one."""
     chunks = [b"%d\n" % number for number in range(20_000)]
     both = [threading.Thread(target=file.write, args=(tmp_path / "x", {"n": n}, chunks)) for n in range(4)]
@@ -264,12 +271,12 @@ def test_two_writings_at_once_leave_one_whole_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_a_line_of_many_brackets_is_no_record(tmp_path):
+def test_a_line_of_many_brackets_is_no_record(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a record"):
         file.records_of(b"[" * 100_000)
 
 
-def test_a_header_is_json_that_tells_its_version(tmp_path):
+def test_a_header_is_json_that_tells_its_version(tmp_path: Path) -> None:
     file.write(tmp_path / "x", {"a": 1}, [b"[]\n"])
     assert json.loads((tmp_path / "x").read_bytes().split(b"\n")[0]) == {"vmaild": file.FORMAT, "a": 1}
     assert file.read(tmp_path / "x") == ({"vmaild": file.FORMAT, "a": 1}, [b"[]\n"])

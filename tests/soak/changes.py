@@ -5,7 +5,7 @@ a few times a second with ldapmodify; another asks for all of them over and over
 run, so that a value tells when it was right. An address of the first kind always has a value, so NOTFOUND is wrong for
 it at any time; one of the second comes and goes.
 
-How old a value may be depends on what was down meanwhile. So each answer that was not right when it was asked for goes
+How old a value may be depends on what was down in between. So each answer that was not right when it was asked for goes
 into ``Tally.old`` with its age, and the parent judges.
 """
 

@@ -19,7 +19,7 @@ PATIENCE = 30.0
 
 MOST_AT_ONCE = 10
 """Requests of one client at once that are answered whatever the others do. Postfix has one. While a flood takes what
-the directory can do, whoever has most lookups waits behind all others, and the last of hundreds get "try again"."""
+the directory can do, the client with most lookups waits behind all others, and the last of hundreds get "try again"."""
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -45,7 +45,7 @@ class Client:
         self.writer.write(data)
 
     async def judge(self, tally: Tally, questions: Sequence[Question], *, pause: float = 0.0) -> None:
-        """Judge the answers as they come, with a ``pause`` in seconds before each."""
+        """Judge the answers as they arrive, with a ``pause`` in seconds before each."""
         for question in questions:
             if pause:
                 await asyncio.sleep(pause)

@@ -169,7 +169,7 @@ def reload_command(site: Site) -> Callable[[], None] | None:
     commands = subprocess.run([sys.executable, "-m", "vmaild", "--help"], capture_output=True, text=True, check=True)
     if "reload" in commands.stdout:
         command = [sys.executable, "-m", "vmaild", "reload", "-c", str(site.daemon.configuration)]
-        return lambda: subprocess.run(command, capture_output=True, check=False) and None
+        return lambda: subprocess.run(command, capture_output=True, check=False) and None  # type: ignore[return-value]
     if _catches(site.daemon.pid, signal.SIGHUP):
         return lambda: os.kill(site.daemon.pid, signal.SIGHUP)
     return None

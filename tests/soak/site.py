@@ -27,7 +27,7 @@ TTL, NEGATIVE_TTL = 10.0, 4.0
 """Seconds; short, so that a run of minutes sees every record expire many times."""
 
 HEARD_TTL = 60.0
-"""Seconds, while changes are heard: so long that a change which is not heard is found out (``verdict.HEARD``)."""
+"""Seconds, while changes arrive: so long that a change which does not arrive is found out (``verdict.HEARD``)."""
 
 CACHE = {
     "ttl": TTL,
@@ -104,7 +104,7 @@ class PipedDaemon(DaemonProcess):
     def pipe_to(self, pipe: LogPipe, environment: dict[str, str]) -> None:
         """Call it before ``start``."""
         plain = self._process
-        self._process = _PipedProcess(plain._command, pipe.path, environment={**plain._environment, **environment})
+        self._process = _PipedProcess(plain._command, pipe.path, environment={**plain._environment, **environment})  # type: ignore[dict-item]
         self._process.collected = pipe.collected
 
     def signal(self, number: int) -> None:

@@ -43,7 +43,7 @@ class Tally:
         self.temporary[f"{int(asked)} {int(time.monotonic())}"] += 1
 
     def emit(self) -> None:
-        """Write what there is as one line, and begin anew."""
+        """Write what there is as one line, and begin again."""
         sys.stdout.write(json.dumps(vars(self)) + "\n")
         sys.stdout.flush()
         self.__dict__.update(Tally().__dict__)

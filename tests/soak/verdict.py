@@ -29,7 +29,7 @@ TASKS_RISE = 3.0
 """A connection to the directory being opened is a task, and so is each check of it."""
 
 HEARD = 1.0
-"""Seconds that a value may be old while nothing is down: changes are heard."""
+"""Seconds that a value may be old while nothing is down: changes arrive."""
 
 UNHEARD = 5.0
 """Samples, a second or more apart, in which changes may not be heard with nothing down."""
@@ -137,7 +137,7 @@ class Outcome:
             if not self.excused(sample.at, sample.at)
         )
         unheard = modes.total() - modes["sync"]
-        return [f"changes were not heard by sync in {unheard} samples: {dict(modes)}"] if unheard > UNHEARD else []
+        return [f"changes did not arrive by sync in {unheard} samples: {dict(modes)}"] if unheard > UNHEARD else []
 
     def _too_old(self, worker: Worker) -> list[str]:
         found = []

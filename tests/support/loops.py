@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+from typing import Any
 
 import pytest
 import uvloop
@@ -13,13 +14,13 @@ import uvloop
 SECONDS = 30
 
 
-def on_each_loop(test):
+def on_each_loop(test: Any) -> Any:
     """Runs the coroutine function ``test`` under both loops, each time in a new one."""
 
     @pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
     @functools.wraps(test)
-    def run(loop_factory, **arguments):
-        async def bounded():
+    def run(loop_factory: Any, **arguments: Any) -> None:
+        async def bounded() -> None:
             await asyncio.wait_for(test(**arguments), SECONDS)
 
         with asyncio.Runner(loop_factory=loop_factory) as runner:

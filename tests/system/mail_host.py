@@ -92,7 +92,7 @@ class MailHost:
         self.postfix.start()
 
     def close(self) -> None:
-        """Stop them all; raises ``AssertionError`` when vmaild did not end well."""
+        """Stop them all; raises ``AssertionError`` when vmaild ended with a failure."""
         if hasattr(self, "postfix"):
             self.postfix.close()
         status = self.daemon.stop() if hasattr(self, "daemon") else 0
@@ -175,7 +175,7 @@ class MailHost:
         return copies
 
     def expect(self, subject: str, *folders: str) -> None:
-        """Wait until one copy of the message lies in each of ``folders`` and none is under way, or fail."""
+        """Wait until one copy of the message lies in each of ``folders`` and none is in transit, or fail."""
         wanted = dict.fromkeys(folders, 1)
         eventually(lambda: self.landed(subject) == wanted and not self.postfix.queued(), DELIVERY_SECONDS)
         assert self.landed(subject) == wanted, self.postfix.log_text()[-3000:]

@@ -31,7 +31,7 @@ class ChrootedPostfix(Postfix):
     """One whose programs run in its queue directory, as on Debian. ``inside`` is a command to run it by."""
 
     def __init__(self, *arguments: object, inside: Sequence[str] = (), **options: str) -> None:
-        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+        super().__init__(*arguments, **options)
         if inside:
             self._process = Process([*inside, *self._process._command], self.home / "master.out")
 

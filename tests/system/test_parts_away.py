@@ -1,4 +1,4 @@
-"""What is lost, and what goes on, while one part of the system is away. No mail is refused for good meanwhile."""
+"""What is lost, and what goes on, while one part of the system is away. No mail is refused for good in that time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmaild.demo.tree import ACCOUNT_PW
 
 USER = "user2@domain2.example"
 RECIPIENTS = {USER: 250, "nobody@domain1.example": 550, "sales@domain1.example": 250, "anything@domain3.example": 250}
-"""Recipients with what Postfix says to each when all is well."""
+"""Recipients with what Postfix answers for each when nothing is away."""
 
 
 def test_without_vmaild_mail_is_put_off(host: MailHost) -> None:

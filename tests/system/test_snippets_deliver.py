@@ -37,7 +37,7 @@ WAYS = {
 }
 
 
-@pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS)
+@pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS)  # type: ignore[call-overload, untyped-decorator]
 def host(request: pytest.FixtureRequest) -> Iterator[SnippetHost]:
     lookups, delivery = request.param
     home = Path(tempfile.mkdtemp(prefix="vmaild-ways-"))

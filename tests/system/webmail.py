@@ -28,7 +28,7 @@ NEEDED = {
 START_SECONDS = 30.0
 """How long the login page may take: seconds. It takes 0.3 s."""
 
-# %u and %p are the login: whoever is logged in here logs in to the submission port too.
+# %u and %p are the login: a user who is logged in here logs in to the submission port too.
 _CONFIG = """\
 <?php
 $config = [];

@@ -33,7 +33,7 @@ def entries() -> dict[str, dict[str, list[str]]]:
     def entry(mail: str, object_class: str = THING, **more: str | list[str]) -> None:
         attributes = {name.replace("_", ";"): [v] if isinstance(v, str) else v for name, v in more.items()}
         name = f"cn={attributes.get('cn', [mail.partition('@')[0]])[0]},{X}"
-        found[name] = {"objectClass": [object_class], "mail": [mail], "cn": [name[3 : name.index(",")]], **attributes}
+        found[name] = {"objectClass": [object_class], "mail": [mail], "cn": [name[3 : name.index(",")]], **attributes}  # type: ignore[index, valid-type]
 
     found: dict[str, dict[str, list[str]]] = {
         CASES: {"objectClass": ["organizationalUnit"], "ou": ["cases"]},

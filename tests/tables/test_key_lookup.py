@@ -94,7 +94,7 @@ def test_a_failed_joined_search_can_be_asked_one_by_one_and_a_single_one_cannot(
     assert search.base_exists
     assert lookup.joint
     lookup.split()
-    asked = []
+    asked: list[Any] = []
     while isinstance(settled := lookup.settle(place), Search):
         assert not lookup.joint
         asked.append((settled.base, settled.base_exists))

@@ -1,4 +1,4 @@
-"""A result ends as soon as it cannot be a reply any more, whatever whoever may write an entry has put there."""
+"""A result ends as soon as it cannot be a reply any more, whatever a tenant has put there."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def read_all(reader: Reader[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("new_reader", "encode", "table"), CASES)
-def test_each_item_and_its_bytes_agree_in_both_directions(new_reader, encode, table):
+def test_each_item_and_its_bytes_agree_in_both_directions(new_reader: Any, encode: Any, table: Any) -> None:
     for item, data in table:
         assert encode(item) == data
         reader = new_reader()
@@ -77,7 +77,7 @@ def test_each_item_and_its_bytes_agree_in_both_directions(new_reader, encode, ta
 
 
 @pytest.mark.parametrize(("new_reader", "encode", "table"), CASES)
-def test_an_item_arrives_byte_by_byte(new_reader, encode, table):
+def test_an_item_arrives_byte_by_byte(new_reader: Any, encode: Any, table: Any) -> None:
     for item, data in table:
         reader = new_reader()
         for at in range(len(data) - 1):
@@ -90,7 +90,7 @@ def test_an_item_arrives_byte_by_byte(new_reader, encode, table):
 
 @pytest.mark.parametrize(("new_reader", "encode", "table"), CASES)
 @pytest.mark.parametrize("size", [4096, 128, 16])
-def test_all_items_in_one_stream_in_pieces(new_reader, encode, table, size):
+def test_all_items_in_one_stream_in_pieces(new_reader: Any, encode: Any, table: Any, size: int) -> None:
     stream = b"".join(data for _, data in table)
     reader = new_reader()
     items = []
@@ -101,7 +101,7 @@ def test_all_items_in_one_stream_in_pieces(new_reader, encode, table, size):
 
 
 @pytest.mark.parametrize(("new_reader", "encode", "table"), CASES)
-def test_trailing_bytes_wait_for_their_rest(new_reader, encode, table):
+def test_trailing_bytes_wait_for_their_rest(new_reader: Any, encode: Any, table: Any) -> None:
     item, data = table[0]
     reader = new_reader()
     reader.feed(data + data[:-1])
@@ -113,7 +113,7 @@ def test_trailing_bytes_wait_for_their_rest(new_reader, encode, table):
 
 @pytest.mark.parametrize("new_reader", READERS)
 @given(data=st.binary(max_size=60), cuts=st.lists(st.integers(0, 60), max_size=5))
-def test_any_bytes_give_items_or_a_protocol_error(new_reader, data, cuts):
+def test_any_bytes_give_items_or_a_protocol_error(new_reader: Any, data: Any, cuts: Any) -> None:
     reader = new_reader()
     edges = [0, *sorted(cuts), len(data)]
     try:
@@ -129,7 +129,7 @@ names = st.binary(max_size=12).filter(lambda name: b" " not in name)
 
 
 @st.composite
-def pieces(draw, encoded):
+def pieces(draw: Any, encoded: Any) -> Any:
     """The bytes of ``encoded`` cut at any places."""
     stream = b"".join(encoded)
     cuts = draw(st.lists(st.integers(0, len(stream)), max_size=10))
@@ -138,7 +138,7 @@ def pieces(draw, encoded):
 
 
 @given(requests=st.lists(st.builds(Request, names, keys), max_size=8), data=st.data())
-def test_any_split_of_socketmap_requests_gives_the_same_requests(requests, data):
+def test_any_split_of_socketmap_requests_gives_the_same_requests(requests: Any, data: Any) -> None:
     reader = socketmap.SocketmapRequests()
     came = []
     for piece in data.draw(pieces([socketmap.encode_request(request) for request in requests])):
@@ -149,7 +149,7 @@ def test_any_split_of_socketmap_requests_gives_the_same_requests(requests, data)
 
 
 @given(requests=st.lists(st.builds(Request, st.just(MAP), keys), max_size=8), data=st.data())
-def test_any_split_of_tcp_table_requests_gives_the_same_requests(requests, data):
+def test_any_split_of_tcp_table_requests_gives_the_same_requests(requests: Any, data: Any) -> None:
     reader = tcp_table.TcpTableRequests(MAP)
     came = []
     for piece in data.draw(pieces([tcp_table.encode_request(request) for request in requests])):
@@ -167,7 +167,7 @@ any_reply = st.builds(Reply, st.sampled_from(Status), st.binary(max_size=50))
     [(socketmap.encode_reply, socketmap.SocketmapReplies), (tcp_table.encode_reply, tcp_table.TcpTableReplies)],
 )
 @given(replies=st.lists(any_reply, max_size=6))
-def test_no_reply_text_can_break_the_framing(encode, new_reader, replies):
+def test_no_reply_text_can_break_the_framing(encode: Any, new_reader: Any, replies: Any) -> None:
     reader = new_reader()
     reader.feed(b"".join(encode(reply) for reply in replies))
     came = read_all(reader)
@@ -188,7 +188,7 @@ def test_no_reply_text_can_break_the_framing(encode, new_reader, replies):
         (lambda: tcp_table.TcpTableRequests(b"m"), b"get key\n", b"set key\n"),
     ],
 )
-def test_the_good_requests_come_before_the_error_and_the_error_stays(new_reader, good, bad):
+def test_the_good_requests_come_before_the_error_and_the_error_stays(new_reader: Any, good: bytes, bad: bytes) -> None:
     reader = new_reader()
     reader.feed(good + good + bad + good)
     assert [reader.next(), reader.next()] == [Request(b"m", b"key")] * 2

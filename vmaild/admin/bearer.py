@@ -1,6 +1,6 @@
 """Whether a request shows the token that ``[http] token_file`` names. Pure.
 
-Programs send it as ``Authorization: Bearer TOKEN`` (RFC 6750). A browser cannot be told to; it asks for a user and a
+Programs send it as ``Authorization: Bearer TOKEN`` (RFC 6750). A browser does not do so; it asks for a user and a
 password (RFC 7617), and the token is taken as the password of any user.
 """
 

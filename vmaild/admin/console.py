@@ -1,8 +1,8 @@
-"""What the running daemon tells on its control socket, beside ``flush`` and ``stats``.
+"""What the running daemon answers on its control socket, beside ``flush`` and ``stats``.
 
 ``query`` and ``explain`` ask the directory and take as long as a lookup; all others answer at once. Whatever goes out
 is bounded: so many records, entries and values, and each text cut at ``MAX_TEXT``. Times of records are by the cache's
-clock, told as ages and as seconds to come.
+clock, given as ages and as seconds to come.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_LISTED = 1000
 """Records listed at most."""
 
 MAX_SCANNED = 20_000
-"""Records looked at for a list: some milliseconds."""
+"""Records examined for a list: some milliseconds."""
 
 MAX_ENTRIES = 20
 """Entries of one search that are told, and values of one attribute."""
@@ -45,7 +45,7 @@ PORTION = 50
 """Records told, or passed over, in a turn of the loop: a millisecond at most."""
 
 MAX_DOMAINS_TEXT = 900_000
-"""Characters of all domain names that are told together: what the control socket's answer has room for."""
+"""Characters of all domain names in one answer: what the control socket's answer has room for."""
 
 CAUSE_SECONDS = 2.0
 """How long the cause of a failure may take, once a lookup has failed."""

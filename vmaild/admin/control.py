@@ -6,15 +6,15 @@ each word %XX-encoded (RFC 3986), since a key may hold any byte:
     flush              forget every cached answer
     flush MAP          forget the answers of one map
     flush MAP KEY      forget one answer
-    stats              tell what the daemon has counted
+    stats              what the daemon has counted
     reload             read the configuration again, and take it over
-    status             tell the state of this moment (``vmaild.admin.status``)
-    log-level [LEVEL]  set the level of the log, and tell it
-    domains [confirm]  tell the hosted domains; with confirm what was read last counts at once
-    cache-list COUNT [MAP]   tell the records stored last
-    cache-show KEY     tell what the cache knows of a key
+    status             the state of this moment (``vmaild.admin.status``)
+    log-level [LEVEL]  set the level of the log, and return it
+    domains [confirm]  the hosted domains; with confirm what was read last counts at once
+    cache-list COUNT [MAP]   the records stored last
+    cache-show KEY     what the cache knows of a key
     query MAP KEY      answer as a client is answered, with the cause of a failure
-    explain MAP KEY    tell how the directory answers now (``vmaild.admin.console``)
+    explain MAP KEY    how the directory answers now (``vmaild.admin.console``)
 
 The answer is one JSON object on a line: ``{"flushed": 3}``, ``{"stats": {...}}``, ``{"reloaded": "..."}``,
 ``{"refused": ["problem", ...]}``, or ``{"error": "why"}``, with ``"usage": true`` when the command is at fault. It has
@@ -76,7 +76,7 @@ class UsageError(ControlError):
 
 
 class Commands(Protocol):
-    """What the daemon does when told to. None may block."""
+    """What the daemon does for each command. None may block."""
 
     def flush(self, map_name: bytes | None, key: bytes | None) -> int:
         """Forget the answers of all maps, of one map, or of one key of it; returns how many."""
@@ -153,7 +153,7 @@ class ControlProtocol:
     def _told(
         self, console: Console, verb: bytes, words: list[bytes]
     ) -> dict[str, Any] | Coroutine[Any, Any, dict[str, Any]] | None:
-        """What the console tells, now or in a while; None for what is no command. Raises ``Unknown``."""
+        """What the console answers, now or in a while; None for what is no command. Raises ``Unknown``."""
         match verb, words:
             case b"status", []:
                 return {"status": console.status()}

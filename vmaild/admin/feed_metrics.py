@@ -1,4 +1,4 @@
-"""Metrics of what is heard of the directory's changes."""
+"""Metrics of the directory's changes that arrive."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from vmaild.maps import Freshness
 MODES = ("sync", "poll", "none")
 
 _COUNTERS = (
-    ("changes", "changes_heard", "Changes heard of the directory"),
-    ("unchanged", "changes_without_effect", "Changes that are nothing to the maps, such as logins"),
+    ("changes", "changes_heard", "Changes that the directory reported"),
+    ("unchanged", "changes_without_effect", "Changes that concern no map, such as logins"),
     ("dropped", "cache_dropped", "Records dropped because of a change"),
-    ("overtaken", "cache_overtaken", "Records not kept, since a change was heard during their search"),
+    ("overtaken", "cache_overtaken", "Records not kept, since a change was reported during their search"),
     ("aged", "cache_aged", "How often every record was set to be renewed at its next use"),
 )
 
 
 class FeedMetrics:
-    """``feeds`` and ``freshness`` are those of the directories whose changes are to be heard; ``domains`` is None where
+    """``feeds`` and ``freshness`` are those of the directories whose changes are followed; ``domains`` is None where
     the maps have no set of domains."""
 
     def __init__(
@@ -35,13 +35,15 @@ class FeedMetrics:
     def collect(self) -> Iterator[Metric]:
         """For the registry."""
         heard = GaugeMetricFamily(
-            "vmaild_changes_mode", "Directories whose changes are heard that way now", labels=["mode"]
+            "vmaild_changes_mode", "Directories that report their changes that way now", labels=["mode"]
         )
         for one in MODES:
             heard.add_metric([one], sum(feed.counters.mode == one for feed in self._feeds))
         yield heard
         lost = sum(feed.counters.losses for feed in self._feeds)
-        yield CounterMetricFamily("vmaild_changes_lost", "How often hearing of changes was interrupted", value=lost)
+        yield CounterMetricFamily(
+            "vmaild_changes_lost", "How often the reporting of changes was interrupted", value=lost
+        )
         for field, name, documentation in _COUNTERS:
             yield CounterMetricFamily(f"vmaild_{name}", documentation, value=self._count(field))
         size = sum(one.size for one in self._freshness)
@@ -60,9 +62,12 @@ class FeedMetrics:
         return sum(getattr(one.counters, field) for one in self._freshness)
 
     def state(self) -> dict[str, Any]:
-        """How changes are heard now, for ``vmaild status``: ``mode`` is the least of the directories'."""
+        """How changes arrive now, for ``vmaild status``: ``mode`` is the least of the directories'."""
         if not self._feeds:
-            return {"mode": "none", "why": 'changes = "none" is configured'} | self._known_domains()
+            return {
+                "mode": "none",
+                "why": 'changes = "none", or every map asks several directories',
+            } | self._known_domains()
         least = max(self._feeds, key=lambda feed: MODES.index(feed.counters.mode)).counters
         state: dict[str, Any] = {"mode": least.mode}
         state |= {"of": least.server} if least.server else {"why": least.why}

@@ -5,7 +5,7 @@ path     answer
 ======== =========================================================================================
 /        200, the state of the daemon as a page of HTML (``vmaild.admin.page``)
 /metrics 200, the counters in Prometheus's text format
-/health  200 as long as the event loop turns: whoever gets no answer may restart the daemon
+/health  200 as long as the daemon answers; a monitor that gets no answer may restart it
 /ready   200 when lookups can be answered (``readiness``), else 503; the body says why in a line
 ======== =========================================================================================
 
@@ -206,7 +206,7 @@ class HttpProtocol:
         return self._response(HTTPStatus.OK, self._metrics(), CONTENT_TYPE_LATEST, head=head)
 
     def _health_page(self, head: bool) -> bytes:
-        return self._plain(HTTPStatus.OK, "the event loop turns", head=head)
+        return self._plain(HTTPStatus.OK, "vmaild runs", head=head)
 
     def _ready_page(self, head: bool) -> bytes:
         state = self._ready()

@@ -1,8 +1,8 @@
 """What the daemon has counted, for Prometheus and for ``vmaild stats``.
 
 The parts of the daemon count in plain integers; nothing is counted here. ``Metrics`` reads them when it is asked
-and makes the exposition for ``/metrics``, or a JSON-able dict for the control socket. The README has the
-table of all names.
+and makes the exposition for ``/metrics``, or a JSON-able dict for the control socket. vmaild-metrics(7)
+lists all names.
 
 The registry is the daemon's own, with the process metrics of prometheus_client beside the daemon's.
 """
@@ -75,7 +75,7 @@ _LDAP = (
     ("retries", "ldap_retries", "Searches tried a second time"),
     ("failed_fast", "ldap_failed_fast", "Searches failed at once because no server was up"),
     ("waited", "ldap_waited", "Searches that had to wait for a connection"),
-    ("cancelled", "ldap_cancelled", "Searches given up by whoever asked"),
+    ("cancelled", "ldap_cancelled", "Searches given up because their caller had gone"),
     ("connects", "ldap_connects", "LDAP connections made"),
     ("lost", "ldap_connections_lost", "LDAP connections that broke"),
     ("retired", "ldap_connections_retired", "LDAP connections closed because of their age"),
@@ -95,7 +95,7 @@ class _Process(ProcessCollector):
 
 
 class Metrics(Collector):
-    """Reads the counters of the four parts, and what is heard of changes. Nothing here blocks or waits."""
+    """Reads the counters of the four parts, and the changes that arrive. Nothing here blocks or waits."""
 
     def __init__(
         self,
@@ -226,7 +226,6 @@ class Metrics(Collector):
             evictions.add_metric([kind, reason], count)
         yield evictions
         yield from _plain(self._maps.flight_counters, _FLIGHTS)
-        yield _gauge("lookups_in_flight", "Keys that are being looked up", value=self._maps.in_flight)
 
     def _of_the_server(self) -> Iterator[Metric]:
         yield _gauge("connections", "Connections of clients", value=self._server.connections)

@@ -33,7 +33,7 @@ DEADLINE = 5.0
 # Connections at once. The clients are a few monitors and an administrator, not Postfix.
 MAX_CONNECTIONS = 32
 
-# Connections beyond these that are told so; one more waits in the kernel's backlog.
+# Connections beyond these that get an answer; one more waits in the kernel's backlog.
 MAX_TURNED_AWAY = 8
 
 

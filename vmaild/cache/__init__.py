@@ -15,7 +15,7 @@ stored, never a failure to ask it; data that must not be used is remembered as t
 
 In the order of reading: ``record``, ``store``, ``cache``; then what makes room: ``room``, with ``weight`` and
 ``ghosts``; and ``sweep``, by which many records are forgotten.
-While the directory's changes are heard, lives are ``heard_ttl`` and ``heard_negative_ttl``; from when they are heard no
+While the directory's changes arrive, lives are ``heard_ttl`` and ``heard_negative_ttl``; from when they arrive no
 more they are capped (``cap``) to what they would be without, counted from when they were last heard.
 ``dependents`` knows which records a change concerns.
 """

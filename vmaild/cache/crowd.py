@@ -33,7 +33,7 @@ class Crowd:
         return key in self._parts[hash(key) & len(self._parts) - 1]
 
     def __iter__(self) -> Iterator[bytes]:
-        """Keys may be added meanwhile; they may or may not come."""
+        """Keys that are added during that may or may not come."""
         for part in tuple(self._parts):
             yield from list(part)
 

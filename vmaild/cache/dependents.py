@@ -129,7 +129,7 @@ class _Table:
             if key is not None and alive(key)
         ]
         size = len(self.keys)
-        while len(living) * 3 > size:
+        while len(living) * 2 > size:
             size *= 2
         table = _Table(size)
         for one in living:
@@ -223,7 +223,7 @@ class Dependents:
         return taken
 
     def entries(self) -> Iterator[int]:
-        """The tokens of all entries that a record depends on. Those that come or go meanwhile may or may not come."""
+        """The tokens of all entries that a record depends on. Those that come or go during that may be left out."""
         for number in range(TABLES):
             table = self._tables[number]
             if table is not None:

@@ -3,7 +3,7 @@
 It is made at once, stored at once, and ages, is replaced and is forgotten as one, so that two of its maps never
 contradict each other. There may be a million records, so a record is small: a value found is kept as bytes, "not
 found" is the same object everywhere, and a reply is made ready for the wire when a client first asks for it
-(``Answer``). A record that has left the cache keeps nothing of what it knew, whoever still holds it.
+(``Answer``). A record that has left the cache keeps nothing of what it knew, also where something still refers to it.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class UnfinishedRecord(Record):
 
 
 class Answer:
-    """One map's answer of a record, ready for the wire. Whoever gives it adds one to ``tally.hits``."""
+    """One map's answer of a record, ready for the wire. The caller that sends it adds one to ``tally.hits``."""
 
     __slots__ = ("record", "tally", "wire")
 

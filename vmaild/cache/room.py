@@ -3,7 +3,7 @@
 Each record stands in one of four queues, oldest first:
 
 ========  ============================================================================================================
-negative  no entry stands behind it
+negative  no entry was found
 new       was asked for once
 main      was asked for again, or came back after it had made room
 derived   a catch-all answered, or the address without its extension
@@ -35,7 +35,7 @@ SECOND_CHANCES = 32
 """Records that were asked for and go to the end of their queue while room is made for one."""
 
 WORK = 500
-"""Records looked at while room is made for one: less than a millisecond. When that does not suffice, the new record
+"""Records examined while room is made for one: less than a millisecond. When that does not suffice, the new record
 is not kept; the next one finds the work done."""
 
 

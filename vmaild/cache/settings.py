@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 # Answers are renewed in the last tenth of their life.
 PREFETCH_SHARE = 0.1
-# A life is shortened by up to a tenth, at random, so that ten thousand answers learnt together do not expire
+# A life is shortened by up to a tenth, at random, so that ten thousand answers stored together do not expire
 # together.
 JITTER_SHARE = 0.1
-# By up to three quarters when more than BURST are learnt in a second, and more than twice as many as are on average:
+# By up to three quarters when more than BURST are stored in a second, and more than twice as many as are on average:
 # then the directory never gets more than twice the mean of searches when they are renewed.
 BURST_JITTER_SHARE = 0.75
 BURST = 100
@@ -33,27 +33,36 @@ RECORD_SHARE = 0.0625
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
-    """How long answers live, in seconds, and how many there may be. All may be 0."""
+    """How long records live, in seconds, and how many there may be. The times may be 0.
+
+    The string below a field is its text in vmaild.toml(5) (``python -m vmaild.manual``).
+    """
 
     ttl: float = 300.0
-    """Life of an answer that an entry stands behind."""
+    """Life of a record for which an entry was found; less up to a tenth at random, and up to three quarters when very
+    many are stored in one second."""
     negative_ttl: float = 30.0
-    """Life of a "not found", and the longest that one may serve after that."""
+    """Life of a record that says "not found" for one of its maps, and the longest that "not found" serves after that
+    while the directory fails."""
     heard_ttl: float = 86400.0
-    """Life of an answer that an entry stands behind, while the directory's changes are heard."""
+    """As ``ttl``, while the directory reports its changes, see vmaild-operations(7); where ``ttl`` is set and this is
+    not, ``ttl``."""
     heard_negative_ttl: float = 86400.0
-    """Life of a "not found" then."""
+    """As ``negative_ttl``, while the directory reports its changes; where ``negative_ttl`` is set and this is not,
+    ``negative_ttl``."""
     stale_ttl: float = 86400.0
-    """How long an expired answer may serve while the directory fails; 0 for not at all."""
+    """How long an expired record may serve while the directory fails; 0 for not at all."""
     stale_domains: float = 86400.0
-    """How long the set of hosted domains may serve while it cannot be read; 0 for not using such a set at all."""
+    """How long the set of hosted domains may serve while it cannot be read; 0 for no such set."""
     stale_answer_after: float = 1.8
-    """How long the directory may take when an expired answer is at hand (RFC 8767, 5)."""
+    """How long the directory may take when an expired record is at hand, which then serves (RFC 8767, 5)."""
     failure_recheck: float = 5.0
-    """How long the directory is not asked for a key again while an expired answer serves it."""
+    """How long the directory is not asked for a key again after a failure, and the life of a record whose entry must
+    not be used."""
     max_size: int = 256 * MIB
-    """Most bytes of memory for all records, and for what is remembered by raw request."""
+    """Most bytes of memory for all records, and for the requests that are remembered. The process takes some 50 MB
+    beside it."""
     max_entries: int = 200_000
-    """Most answers that an entry stands behind."""
+    """Most records for which an entry was found."""
     max_negative_entries: int = 50_000
-    """Most "not found" answers. Their own bound, so that a flood of random addresses does not push out the others."""
+    """Most other records. Their own bound, so that a flood of random addresses does not push out the others."""

@@ -44,7 +44,7 @@ LONG_LIFE = 1000.0
 COARSE = 16
 
 HEARD = 2 * POSITIVE
-"""Beside the kinds of answers: changes of what they were made from are heard, so that they live longer."""
+"""Beside the kinds of answers: changes of what they were made from arrive, so that they live longer."""
 
 _new_record = object.__new__
 
@@ -104,7 +104,7 @@ class Records(Room):
         """Keep what the directory said just now for ``key``, in place of what it said before.
 
         ``place`` is that of the map that was asked; ``derived`` tells that no entry is of the key itself, and ``heard``
-        that it will be told of changes.
+        that changes of it will be reported.
         """
         now = self._clock()
         kinds, weight = survey(known)
@@ -135,7 +135,7 @@ class Records(Room):
         self._keep(record, *survey(record.known), derived=False, now=self._clock())
 
     def cap(self, record: Record, since: float) -> None:
-        """Let ``record`` live no longer than if changes had not been heard since then."""
+        """Let ``record`` live no longer than if changes had not arrived since then."""
         if not record.retired:
             refresh_at, expires_at = self._ages(survey(record.known)[0], since)
             record.refresh_at = min(record.refresh_at, refresh_at)

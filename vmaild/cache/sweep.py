@@ -1,10 +1,10 @@
-"""Many records are forgotten: at once for whoever asks, and a few in each turn of the loop for the memory.
+"""Many records are forgotten: at once for every reader, and a few in each turn of the loop for the memory.
 
-A record knows the number of the last flush that it has passed. While a flush is under way, whoever gets a record has it
-looked at first if its number is older (``sift``), so that nothing is served that was flushed; meanwhile all records
-are looked at in slices. When that is done, a get is a get of a dict once more.
+A record knows the number of the last flush that it has passed. While a flush is in progress, each reader of a
+record has it checked first if its number is older (``sift``), so that nothing is served that was flushed. All records
+are checked in slices; when that is done, a get is again a get of a dict.
 
-What holds records outside the cache and does not ask for them (``vmaild.server.recent``) is told before
+What holds records outside the cache and does not ask for them (``vmaild.server.recent``) is called before
 (``Cache.on_forget``).
 """
 
@@ -17,7 +17,7 @@ from vmaild.cache.record import GENERATION, GENERATION_SHIFT, Record
 from vmaild.cache.store import Records
 
 SLICE = 500
-"""Records looked at in a turn of the loop: half a millisecond."""
+"""Records checked in a turn of the loop: half a millisecond."""
 
 GENERATIONS = (GENERATION >> GENERATION_SHIFT) + 1
 
@@ -26,7 +26,7 @@ Instead = Callable[[Record], Record | None]
 
 
 class Sweep:
-    """The flushes of ``records`` that are under way. ``get_by`` is told what gets a record now."""
+    """The flushes of ``records`` that are in progress. ``get_by`` is called with what gets a record now."""
 
     def __init__(self, records: Records, get_by: Callable[[Callable[[bytes], Record | None]], None]) -> None:
         self._get_by = get_by
@@ -91,7 +91,7 @@ class Sweep:
         return record
 
     def _look(self) -> None:
-        """Look at some of the records, in the order of their queues, which stays."""
+        """Check some of the records, in the order of their queues, which stays."""
         records = self._records
         for _ in range(SLICE):
             while not self._left:

@@ -20,7 +20,7 @@ REFUSAL = 700
 
 LARGE = 512
 """Bytes from which a value that many records have in common is kept once: a catch-all's may have 100,000, and there is
-a record for each address that somebody made up. A shorter one is not worth the look."""
+a record for each address that somebody made up. For a shorter one it is not worth it."""
 
 
 UNKNOWN, UNUSABLE, POSITIVE = 1, 2, 4

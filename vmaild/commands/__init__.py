@@ -18,5 +18,5 @@ benchmark   measures a vmaild, or what else Postfix can ask
 ==========  ==================================================================================
 
 A command has ``run(options)``, which prints and returns the exit status. Values of the directory are printed escaped,
-for whoever writes them must not write to the administrator's terminal.
+for who writes them must not write to the administrator's terminal.
 """

@@ -1,6 +1,6 @@
 """Postfix's side of a configuration: main.cf and master.cf read for what makes mail bounce, wait or go astray.
 
-Only parameters that name this vmaild's listeners as ``socketmap:`` or ``tcp:`` tables are looked at, with what belongs
+Only parameters that name this vmaild's listeners as ``socketmap:`` or ``tcp:`` tables are checked, with what belongs
 to them:
 
 - virtual(8) refuses these tables, and a table of its own must be as guarded as vmaild's;
@@ -208,7 +208,7 @@ class _Postfix:
         try:
             found = path.stat()
         except OSError as error:
-            yield self._warning(str(path), f"the socket cannot be looked at: {error.strerror}; is vmaild running?")
+            yield self._warning(str(path), f"the socket cannot be examined: {error.strerror}; is vmaild running?")
             return
         name = self._site.main.value("mail_owner") or "postfix"
         try:

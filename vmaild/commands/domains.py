@@ -20,11 +20,11 @@ def run(options: argparse.Namespace) -> int:
     style = style_for()
     print(style.title(_headline(told)))
     if told["not_believed"] is not None:
-        print(style.bad(f"The last reading showed {told['not_believed']}, without a canary: it is not believed."))
+        print(style.bad(f"The last reading showed {told['not_believed']}, without a canary: it does not count."))
     if told["missing"]:
         print(
             style.doubtful(
-                "Missing domains are looked for; after a minute, or with --confirm, they are hosted no more."
+                "Missing domains are searched for; after a minute, or with --confirm, they are hosted no more."
             )
         )
     rows = [(escape(name), _state(told["missing"].get(name))) for name in told["domains"]]

@@ -100,7 +100,7 @@ def route(address: str, site: Site) -> list[Recipient]:
 
 
 class _Expansion:
-    """Follows the places of one list, which grows meanwhile. What the table said once is not asked again."""
+    """Follows the places of one list, which grows as they are followed. What the table said once is not asked again."""
 
     def __init__(self, site: Site, places: list[_Place]) -> None:
         self._site = site

@@ -42,7 +42,7 @@ class Style:
         return self.paint(text, "red")
 
     def doubtful(self, text: str) -> str:
-        """What should be looked at."""
+        """What should be checked."""
         return self.paint(text, "yellow")
 
     def quiet(self, text: str) -> str:

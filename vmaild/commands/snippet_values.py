@@ -22,6 +22,8 @@ TCP_TABLES = {
 }
 UNIX = "/var/spool/postfix/vmaild/lookups"
 PAGES = "127.0.0.1:9143"
+OVER_TLS = "#scheme: https\n    #tls_config:\n    #  ca_file: "
+WITH_TOKEN = "#authorization:\n    #  credentials_file: "
 URI = "ldap://127.0.0.1:389"
 SUFFIX = "dc=myhosting,dc=example"
 SEARCH_BASE = f"o=hosting,{SUFFIX}"
@@ -34,7 +36,7 @@ QUEUE = "/var/spool/postfix/"
 
 def values(config: Config) -> dict[str, str]:
     """The example values with what stands in their place."""
-    return {**_sockets(config), **_directory(config), **_files(config)}
+    return {**_sockets(config), **dict(_pages(config)), **_directory(config), **_files(config)}
 
 
 def _sockets(config: Config) -> dict[str, str]:
@@ -54,9 +56,16 @@ def _sockets(config: Config) -> dict[str, str]:
         if listen.map in TCP_TABLES and isinstance(address, InetAddress):
             found[TCP_TABLES[listen.map]] = str(address).removeprefix("inet:")
     found["ListenStream=127.0.0.1:10143"] = "\n".join(f"ListenStream={_stream(address)}" for _, address in listens)
-    if config.http.address.startswith("inet:"):
-        found[PAGES] = config.http.address.removeprefix("inet:")
     return found
+
+
+def _pages(config: Config) -> Iterator[tuple[str, str]]:
+    """What a monitor needs: with a certificate or a token, lines that are comments in the file."""
+    if config.http.address.startswith("inet:"):
+        yield PAGES, config.http.address.removeprefix("inet:")
+    secured = (OVER_TLS,) * (config.http.certificate is not None) + (WITH_TOKEN,) * bool(config.http.token)
+    for lines in secured:
+        yield lines, lines.replace("#", "")
 
 
 def _as_postfix_names(address: InetAddress | UnixAddress | None) -> str:

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def rate(before: tuple[float, int] | None, after: tuple[float, int]) -> float | None:
-    """Replies a second between two (time, replies); None at first, and when the daemon began anew."""
+    """Replies a second between two (time, replies); None at first, and when the daemon was restarted."""
     if before is None or after[1] < before[1] or after[0] <= before[0]:
         return None
     return (after[1] - before[1]) / (after[0] - before[0])

@@ -16,6 +16,7 @@ from typing import Any
 from vmaild.admin import HttpSettings
 from vmaild.cache import CacheSettings
 from vmaild.config.addresses import DEFAULT_LISTEN, AddressReader
+from vmaild.config.keys import POSTFIX
 from vmaild.config.maps import Common, MapSet, read_maps
 from vmaild.config.ranges import RANGES
 from vmaild.config.section import Problems, Section
@@ -52,20 +53,28 @@ _TABLES = ("directory", "listen", "cache", "http", "control", "postfix", "maps")
 
 @dataclass(frozen=True, slots=True)
 class DaemonSettings:
-    """The keys at the top of the file."""
+    """The keys at the top of the file. The string below a field is its text in vmaild.toml(5)."""
 
     preset: str = ""
+    """Ready-made maps for a tree: ``"courier"``, ``"qmail-ldap"``, ``"inetlocalmailrecipient"``,
+    ``"active-directory"`` or ``"iredmail"``, see vmaild-maps(5). The ``[maps.NAME]`` tables add and override."""
     recipient_delimiter: str = ""
+    """As in main.cf: any of these characters begins an address extension. Empty: there are no extensions."""
     owner_request_special: bool = True
+    """As in main.cf: ``owner-LIST`` and ``LIST-request`` are not split at ``-``."""
     log_level: str = "info"
+    """``"debug"``, ``"info"``, ``"warning"`` or ``"error"``. At debug level each search and each answer is logged."""
     watchdog: float = 10.0
-    """Seconds that the event loop may stand still before the process dumps its stacks and exits; 0 for never."""
+    """Seconds that the event loop may stand still before a process beside the daemon logs its stacks and ends it. A
+    pause (SIGSTOP, a frozen machine) does not count."""
     drain_timeout: float = 5.0
-    """Seconds that lookups under way get to finish when the daemon is stopped."""
+    """Seconds that lookups in flight get to finish when the daemon stops."""
     max_connections: int = MAX_CONNECTIONS
-    """Clients at one time, over all listeners, or fewer where the process may not have so many open files."""
+    """Clients at one time, over all listeners, or as many as the open files allow (``LimitNOFILE=``) beside those kept
+    for LDAP, pages and control. More wait in the backlog, and the client that is idle or slow longest makes room."""
     state_directory: str = ""
-    """Where the snapshot is kept; empty for systemd's ``$STATE_DIRECTORY``, and without that for none."""
+    """Where the snapshot of the cache is kept over a restart. Empty: systemd's ``$STATE_DIRECTORY``, and without that
+    there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
 
 
 def control_address(path: Path) -> str:
-    """Where the daemon of ``path`` is told what to do, whatever else is wrong in the file; empty for nowhere."""
+    """Where the daemon of ``path`` takes commands, whatever else is wrong in the file; empty for nowhere."""
     try:
         address = tomllib.loads(path.read_bytes().decode())["control"]["address"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -172,7 +181,7 @@ class _Reader:
 
     def _mydestination(self) -> frozenset[str]:
         section = self._section("postfix")
-        section.only(("mydestination",))
+        section.only(POSTFIX)
         found = read_domains(" ".join(section.words("mydestination") or ()), lambda path: Path(path).read_text())
         for text in found.problems:
             section.problem("mydestination", text)
@@ -235,7 +244,7 @@ class _Reader:
         inline, file = "bind_pw" in section, section.string("bind_pw_file")
         if inline:
             if file:
-                section.problem("bind_pw_file", "stands beside bind_pw; only one of the two may be set")
+                section.problem("bind_pw_file", "and bind_pw are mutually exclusive: set one of the two")
             self._warn_if_readable(self._path, "holds bind_pw and can be read by every user")
             return "", ""
         simple = values.get("bind_dn") and values.get("bind", "simple") == "simple"
@@ -257,7 +266,7 @@ class _Reader:
         try:
             return path if path is not None and path.read_bytes().strip() else None
         except OSError:
-            # Whoever reads the password says what is wrong.
+            # The reader of the password reports what is wrong.
             return path
 
     def _warn_if_readable(self, path: Path, text: str) -> None:
@@ -270,7 +279,7 @@ class _Reader:
         values = section.fields(CacheSettings)
         section.within(RANGES["cache"], values)
         for key in ("ttl", "negative_ttl"):
-            # Who sets a life wants that one, whether changes are heard or not.
+            # Who sets a life wants that one, whether changes arrive or not.
             if key in values:
                 values.setdefault(f"heard_{key}", values[key])
         return CacheSettings(**values)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vmaild.admin import HttpSettings
-from vmaild.config import pages
+from vmaild.config import keys, pages
 from vmaild.config.section import Problems, Section, did_you_mean
 from vmaild.listening import (
     Access,
@@ -26,11 +26,6 @@ from vmaild.server import ListenSettings
 
 DEFAULT_LISTEN = "inet:127.0.0.1:10143"
 PROTOCOLS = ("socketmap", "tcp_table")
-
-_FILE_KEYS = ("mode", "owner", "group")
-_UNIX_KEYS = (*_FILE_KEYS, "allow_uid", "allow_gid")
-_ENDPOINT_KEYS = ("address", *_UNIX_KEYS, "allow")
-_LISTEN_KEYS = (*_ENDPOINT_KEYS, "protocol", "map")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +63,7 @@ class AddressReader:
     def http(self, folder: Path, environ: Mapping[str, str]) -> HttpSettings:
         """The pages; without an address there are none. ``folder``: where relative paths begin."""
         section = Section(self._document.get("http", {}), "http", self._problems)
-        section.only((*_ENDPOINT_KEYS, *pages.SECRET_KEYS))
+        section.only(keys.HTTP)
         if "address" not in section:
             if section.values:
                 section.problem("address", "is missing")
@@ -84,18 +79,18 @@ class AddressReader:
     def control(self, default: str) -> str:
         """The address of the control socket; empty for none."""
         section = Section(self._document.get("control", {}), "control", self._problems)
-        section.only(("address",))
+        section.only(keys.CONTROL)
         text = section.string("address")
         if text == "":
             return text
-        # The default may be absent, so it takes nobody's place.
+        # The default may be absent, so it takes no other's place.
         address = self._address(section, text)
         if isinstance(address, InetAddress):
             section.problem("address", "must be a unix: address")
         return default if text is None else text
 
     def _listen(self, section: Section, maps: Collection[str]) -> ListenSettings | None:
-        section.only(_LISTEN_KEYS)
+        section.only(keys.LISTEN)
         if "address" not in section:
             section.problem("address", "is missing")
         tcp_table = section.choice("protocol", PROTOCOLS) == "tcp_table"
@@ -125,8 +120,8 @@ class AddressReader:
         if isinstance(address, UnixAddress):
             _only_for(section, ("allow",), "inet: addresses; for unix: ones there are allow_uid and allow_gid")
         else:
-            _only_for(section, _FILE_KEYS, "unix: addresses")
-            _only_for(section, _UNIX_KEYS[len(_FILE_KEYS) :], "unix: addresses; for inet: ones there is allow")
+            _only_for(section, keys.FILE, "unix: addresses")
+            _only_for(section, keys.UNIX, "unix: addresses; for inet: ones there is allow")
             if not loopback(address) and "allow" not in section:
                 section.problem(
                     "allow",

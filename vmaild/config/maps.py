@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vmaild.config import keys
 from vmaild.config.canaries import read_canaries
 from vmaild.config.domain_list import read_domain_list
 from vmaild.config.section import Problems, Section
@@ -44,22 +45,7 @@ _ATTRIBUTE_LISTS = (
     "terminal_result_attribute",
 )
 _LIMITS = ("size_limit", "expansion_limit", "recursion_limit")
-QUERY_KEYS = (
-    "search_base",
-    "scope",
-    "query_filter",
-    *_ATTRIBUTE_LISTS,
-    "result_format",
-    "result_filter",
-    *_LIMITS,
-    "domain",
-    "localpart",
-    "one_value_per_entry",
-    "require_result",
-    "ignore_referrals",
-)
 _FLAGS = ("propagate_extension", "unique", "quoted_only", "mailbox_guard")
-MAP_KEYS = ("keys", *_FLAGS, "exists", "record", "canary", "query", "cf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +117,13 @@ def merge(preset: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, An
         if below is None or not isinstance(values, Mapping):
             merged[name] = values
             continue
-        query = {key: value for key, value in values.items() if key in QUERY_KEYS}
-        rest = {key: value for key, value in values.items() if key not in QUERY_KEYS}
+        query = {key: value for key, value in values.items() if key in keys.QUERY}
+        rest = {key: value for key, value in values.items() if key not in keys.QUERY}
         if "query" in below and query and "query" not in rest:
             first, *others = below["query"]
             rest["query"] = [{**first, **query}, *others]
             query = {}
-        kept = {key: value for key, value in below.items() if not ("query" in rest and key in QUERY_KEYS)}
+        kept = {key: value for key, value in below.items() if not ("query" in rest and key in keys.QUERY)}
         merged[name] = {**kept, **query, **rest}
     return merged
 
@@ -146,7 +132,7 @@ def _check_name(name: str, section: Section, tables: Mapping[str, Table]) -> Non
     if not name or not name.isascii() or any(not 32 < ord(letter) < 127 for letter in name):
         section.problem("", "a map's name is printable ASCII without spaces")
     elif name.lower() in tables:
-        section.problem("", "the same name stands here twice but for letter case, which is not significant")
+        section.problem("", "the same name is here twice; letter case is not significant")
 
 
 def _table(name: str, section: Section, common: Common, directories: Directories) -> Table:
@@ -160,7 +146,7 @@ def _table(name: str, section: Section, common: Common, directories: Directories
 
 
 def _read_table(name: str, section: Section, common: Common, directories: Directories) -> Table:
-    section.only((*MAP_KEYS, *QUERY_KEYS))
+    section.only((*keys.MAP, *keys.QUERY))
     settings = TableSettings(
         keys=section.choice("keys", KEYS) or "address",
         recipient_delimiter=common.recipient_delimiter,
@@ -173,25 +159,25 @@ def _read_table(name: str, section: Section, common: Common, directories: Direct
     written = section.values.get("query")
     if written is None:
         return Table(name, [q] if (q := _query(section, common, directories)) else [], settings)
-    for key in QUERY_KEYS:
+    for key in keys.QUERY:
         if key in section:
-            section.problem(key, "belongs into one of the map's [[query]] tables")
+            section.problem(key, "must be in one of the map's [[query]] tables")
     if not isinstance(written, list) or not written:
         section.problem("query", "must be a list of tables")
         return Table(name, [], settings)
     queries = []
     for number, value in enumerate(written, 1):
         part = Section(value, f"{section.name}.query {number}", section.problems)
-        part.only(QUERY_KEYS)
+        part.only(keys.QUERY)
         queries.append(_query(part, common, directories))
     return Table(name, [query for query in queries if query], settings)
 
 
 def _file_queries(name: str, section: Section, common: Common, directories: Directories) -> list[Query]:
     """The queries of the map's table files; the directory of each is noted in ``directories``."""
-    for key in (*QUERY_KEYS, "query"):
+    for key in (*keys.QUERY, "query"):
         if key in section:
-            section.problem(key, "cannot stand beside cf: the table files say it")
+            section.problem(key, "and cf are mutually exclusive: the table files have the query")
     queries = []
     for table in read_entries(section, common.home, common.postfix):
         if table.query:

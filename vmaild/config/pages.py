@@ -10,8 +10,6 @@ from vmaild.config.section import Section
 from vmaild.listening import ServerCertificate, read_certificate
 from vmaild.process import systemd
 
-SECRET_KEYS = ("tls_cert_file", "tls_key_file", "token_file")
-
 TOKEN_CREDENTIAL = "http_token"
 """The credential that systemd hands over with LoadCredential=http_token:..., systemd.exec(5)."""
 
@@ -23,7 +21,7 @@ def certificate(section: Section, folder: Path) -> ServerCertificate | None:
     cert, key = section.string("tls_cert_file"), section.string("tls_key_file")
     if not cert:
         if key:
-            section.problem("tls_key_file", "stands without tls_cert_file")
+            section.problem("tls_key_file", "needs tls_cert_file")
         return None
     named, key_path = ("tls_key_file", folder / key) if key else ("tls_cert_file", folder / cert)
     try:

@@ -28,9 +28,14 @@ class Range:
         """What is wrong with ``value``, with what to write instead; empty when nothing is."""
         if math.isfinite(value) and (self.low <= value <= self.high or (self.or_zero and value == 0)):
             return ""
+        return f"must be {self.words}, not {value:g}"
+
+    @property
+    def words(self) -> str:
+        """What is allowed: ``0 (never), or 1 to 3600 seconds``."""
         zero = f"0 ({self.or_zero}), or " if self.or_zero else ""
         unit = f" {self.unit}" if self.unit else ""
-        return f"must be {zero}{_plain(self.low)} to {_plain(self.high)}{unit}, not {value:g}"
+        return f"{zero}{_plain(self.low)} to {_plain(self.high)}{unit}"
 
 
 def _plain(number: float) -> str:

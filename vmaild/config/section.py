@@ -1,4 +1,4 @@
-"""One table of a TOML file, read key by key; what is wrong is noted, not raised, so that all of it is told at once."""
+"""One table of a TOML file, read key by key; what is wrong is noted, not raised, so that all is reported at once."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from vmaild.demo.tree import tree
 from vmaild.errors import ProtocolError
 
 WATCH_SECONDS = 0.2
-"""How often the demo looks whether it was told to stop, or a process of its has ended: seconds."""
+"""How often the demo checks whether it shall stop, or a process of its has ended: seconds."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -20,7 +20,7 @@ START_SECONDS = 20.0
 """How long vmaild may take to give its first answer: seconds. It takes 0.3 s."""
 
 PROBE = ("virtual_mailbox_domains", "domain1.example")
-"""The lookup that tells whether vmaild answers."""
+"""The lookup that shows whether vmaild answers."""
 
 CONTROL_SOCKET = "control.sock"
 """The control socket's name below ``home``: the default one belongs to an installed vmaild."""

@@ -1,6 +1,6 @@
 """The demo's mail: a private Postfix that asks the demo's vmaild, and a message along each row of the lookups.
 
-Each message goes in by SMTP as from a stranger on the internet, and the table tells what Postfix answered and where
+Each message goes in by SMTP as from a stranger on the internet, and the table shows what Postfix answered and where
 the message landed: a mailbox, or an address of another machine, whose mail the demo keeps.
 """
 

@@ -44,7 +44,8 @@ def free_port(host: str = "127.0.0.1") -> int:
     """A TCP port of ``PORTS`` that nobody listens on now, and that was not given out lately."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Hypothesis seeds the common generator, and two test runs beside each other must not pick the same.
-    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+    generator = random.SystemRandom()
+    for port in (generator.choice(PORTS) for _ in PORTS):
         with socket.socket(family) as probe, contextlib.suppress(OSError):
             probe.bind((host, port))
             if port not in _given:

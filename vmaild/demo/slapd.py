@@ -171,7 +171,7 @@ class Slapd:
     def suspend(self) -> None:
         """SIGSTOP: connections stay open and nothing is answered, from the moment that this returns."""
         self._send(signal.SIGSTOP)
-        # The signal is on its way until the last thread has stopped; one still running may answer meanwhile.
+        # The signal is on its way until the last thread has stopped; one still running may answer before that.
         os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:

@@ -62,7 +62,7 @@ class Backoff:
         return max(0.0, self.next_try - now)
 
     def allowed(self, now: float, *, missing: int, opening: int) -> int:
-        """How many of ``missing`` connections may be begun now, with ``opening`` under way."""
+        """How many of ``missing`` connections may be begun now, with ``opening`` in progress."""
         if now < self.next_try:
             return 0
         if self.failing:

@@ -38,8 +38,8 @@ class BaseCheck:
     async def confirm(self, connection: LdapConnection, end: float) -> None:
         """Make sure, by ``end`` (loop time), that an empty answer of this server may be trusted.
 
-        Uses ``connection``, which holds still meanwhile, unless a probe is in flight already: that one's outcome is
-        shared, but not its connection. Raises ``DirectoryFailure``.
+        Uses ``connection``, which nothing else uses during that, unless a probe is in flight already: its outcome is
+        shared then, but not its connection. Raises ``DirectoryFailure``.
         """
         while not self.probe.trusted:
             if self.probe.due:

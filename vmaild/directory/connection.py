@@ -6,7 +6,7 @@ and blocks in a half-received message. Here:
 - one operation at a time: libldap before 2.7 loses results of concurrent ones (OpenLDAP ITS#10060);
 - the descriptor never blocks: neither half a message nor a full send buffer stops the process;
 - a descriptor that becomes readable while nothing was asked means the end of the connection;
-- each message is looked at in the socket's buffer before libldap may take it: whose it is, how long, and its result
+- each message is examined in the socket's buffer before libldap may take it: whose it is, how long, and its result
   code, because bonsai returns an empty list for a referral and for a base that does not exist as it does for no match;
 - libldap gets whole messages only, and only those of the search that is pending. A search that timed out is abandoned;
   what still comes of it is thrown away unread, so that a late answer never meets another search;
@@ -59,7 +59,7 @@ MESSAGES_PER_WAKEUP = 64
 ANY_ENTRY = Entry("", {})
 """What one entry is enough of brought more of: which, is not known."""
 WINDOW = 2048
-"""Bytes looked at in the socket's buffer at a time: an entry of usual size and the result code behind it."""
+"""Bytes examined in the socket's buffer at a time: an entry of usual size and the result code behind it."""
 
 MAX_LATE = 64 * 1024 * 1024
 """Bytes that may come late, of abandoned searches, before the connection is given up: slapd ends an abandoned search

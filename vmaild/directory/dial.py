@@ -81,7 +81,7 @@ async def exchange(sock: socket.socket, request: bytes) -> bytes:
     while True:
         size = ber.message_size(answer)
         if size is not None and len(answer) >= size:
-            # One byte more than asked for would be lost to whoever reads the socket next.
+            # One byte more than asked for would be lost to the next reader of the socket.
             return answer
         more = await loop.sock_recv(sock, 2 if size is None else size - len(answer))
         if not more:

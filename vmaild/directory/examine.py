@@ -124,7 +124,7 @@ class _Examination:
             ):
                 shown = await anext(pages, [])
         except (DirectoryFailure, TimeoutError) as error:
-            return self._finding(Level.WARNING, f"userPassword: cannot be told who reads it: {error or 'no answer'}")
+            return self._finding(Level.WARNING, f"userPassword: who can read it is not known: {error or 'no answer'}")
         if any(entry.values("userpassword") for entry in shown):
             text = (
                 f"userPassword: this account reads it ({shown[0].dn}); vmaild needs no password: restrict it in slapd's"
@@ -219,7 +219,7 @@ def equality_indexes(values: Iterable[str]) -> set[str]:
 def _of_nobody(name: str) -> str:
     """A filter for values that nobody has, one of which is well formed whatever the syntax: text, number or DN.
 
-    For a value that is malformed the server looks at no entry, which says nothing about its indexes.
+    For a value that is malformed the server reads no entry, which says nothing about its indexes.
     """
     number = secrets.randbelow(10**8) + 2 * 10**9
     return f"(|({name}=vmaild-check-{number})({name}={number})({name}=cn=vmaild-check-{number}))"

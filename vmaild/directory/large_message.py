@@ -70,8 +70,8 @@ class Skipped:
 def feed(fd: int, message: bytes, read: Callable[[], T | None]) -> T | None:
     """Let ``read`` find ``message`` on the descriptor ``fd``, whatever else that one is; returns what it returns.
 
-    ``fd`` is another socket meanwhile, and this does not return to the loop before it is itself again: what watches it
-    does not notice.
+    ``fd`` is another socket during that, and this does not return to the loop before it is itself again: what watches
+    it does not notice.
     """
     ours, libldaps = socket.socketpair()
     own = os.dup(fd)

@@ -138,7 +138,7 @@ class Pool:
             server.start()
 
     async def close(self) -> None:
-        """Close all connections; lookups under way fail. Can be called twice, and without ``start``."""
+        """Close all connections; lookups in flight fail. Can be called twice, and without ``start``."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -263,7 +263,7 @@ class Pool:
         task.add_done_callback(self._tasks.discard)
 
     def _changed(self) -> None:
-        """A server's standing changed, it has a free connection, or time passed: decide anew, then serve."""
+        """A server's standing changed, it has a free connection, or time passed: decide again, then serve."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

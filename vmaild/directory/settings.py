@@ -1,7 +1,8 @@
 """How to reach the directory: the ``[directory]`` table of vmaild.toml as a value, and what can be wrong with it.
 
-Field names are the keys of the table; where ldap_table(5) has a parameter of the same meaning, its name is used.
-``problems`` finds everything that is wrong at once and never raises; it looks at certificate files, but does not
+Field names are the keys of the table; where ldap_table(5) has a parameter of the same meaning, its name is used. The
+string below a field is its text in vmaild.toml(5) (``python -m vmaild.manual``).
+``problems`` finds everything that is wrong at once and never raises; it reads certificate files, but does not
 connect to anything.
 """
 
@@ -31,62 +32,73 @@ MAX_VALUES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class DirectorySettings:
-    """The directory's servers, the account, the transport security, and the limits. All times are in seconds.
-
-    uri                 the servers, in order of preference
-    search_base         the DN under which everything is searched; it must exist on every server. Empty: the server's
-                        own default, and what must be there is the root DSE (RFC 4512, 5.1), which says little
-    bind                simple, none (anonymous) or sasl_external (ldapi, or TLS with a client certificate);
-                        empty: simple when ``bind_dn`` is set, else none
-    bind_dn, bind_pw    the account of a simple bind
-    bind_pw_file        the file that has ``bind_pw``, read again when it changes
-    start_tls           StartTLS on each ldap:// connection; a server that refuses it is down
-    tls_ca_cert_file    CA certificates (PEM) instead of the system's
-    tls_ca_cert_dir     the same, as a directory prepared by openssl-rehash(1)
-    tls_cert, tls_key   client certificate and its key (PEM)
-    tls_require_cert    check the server's certificate and its host name
-    allow_cleartext_bind  let the password cross the network unencrypted
-    timeout             one search: waiting for a connection, searching, and one retry
-    lookup_timeout      one lookup, however many searches it takes; Postfix waits for 100 seconds
-    connect_timeout     one connection: name, TCP, TLS, bind, and the check of the search base
-    pool_size           connections to each server
-    max_waiting         lookups that may wait for a connection; past it those of whoever has most fail at once
-    max_waiting_per_client  lookups that one client may have waiting or in the directory; its others fail at once
-    max_lifetime        age at which a connection is replaced, less up to a tenth by chance
-    check_interval      between two checks that a server still holds the search base
-    changes             how changes are heard: auto (sync where it is offered, else poll), sync, poll or none
-    require_context     a server without contextCSN is not up, also before any has shown one
-    replica_grace       how long "not found" of servers that are behind is doubted when only such are left
-    failback_after      how long a preferred server must have been well before it is used again
-    """
+    """The directory's servers, the account, the transport security, and the limits. All times are in seconds."""
 
     uri: tuple[str, ...]
+    """The servers, in order of preference: ``ldap://HOST[:PORT]``, ``ldaps://HOST[:PORT]`` or ``ldapi://PATH`` with
+    the slashes of the path written as ``%2F``. Lookups go to the first that is up."""
     search_base: str
+    """The DN above the hosted domains, under which everything is searched. A server without an entry there is treated
+    as down. Empty: the server's own default, and what must be there is the root DSE (RFC 4512, 5.1), so that only
+    canaries notice a server without its data."""
     bind: str = ""
+    """``"simple"``, ``"none"`` (anonymous) or ``"sasl_external"`` (ldapi, or TLS with a client certificate). Empty:
+    simple when ``bind_dn`` is set, else none."""
     bind_dn: str = ""
+    """The account of a simple bind."""
     bind_pw: str = field(default="", repr=False)
+    """Its password. Better kept in a file of its own, see ``bind_pw_file``."""
     bind_pw_file: str = ""
+    """File whose first line is the password; relative to vmaild.toml. It is read again when it changes. systemd's
+    credential ``bind_pw``, when there is one, comes before it. ``bind_pw`` and ``bind_pw_file`` are mutually
+    exclusive."""
     start_tls: bool = False
+    """StartTLS on each ``ldap://`` connection. A server that refuses it is treated as down."""
     tls_ca_cert_file: str = ""
+    """CA certificates (PEM) instead of the system's."""
     tls_ca_cert_dir: str = ""
+    """The same, as a directory prepared by openssl-rehash(1)."""
     tls_cert: str = ""
+    """Client certificate (PEM)."""
     tls_key: str = ""
+    """Its key (PEM)."""
     tls_require_cert: bool = True
+    """Check the server's certificate and its host name."""
     allow_cleartext_bind: bool = False
+    """Let the password cross a network unencrypted."""
     timeout: float = 3.0
+    """Time for one search: waiting for a connection, searching, and one retry."""
     lookup_timeout: float = 30.0
+    """Time for a whole lookup, which takes many searches where groups name members by DN. Postfix waits for 100
+    seconds."""
     connect_timeout: float = 2.0
+    """Time for one connection: name, TCP, TLS, bind, and the check of the search base."""
     pool_size: int = 4
+    """Connections to each server."""
     max_waiting: int = 1000
+    """Lookups that may wait for a connection. Past it the newest lookup of the client that has most is answered
+    TEMP."""
     max_waiting_per_client: int = 500
+    """Lookups that one client may have waiting or in the directory; its others are answered TEMP. A client is a
+    connection from this machine, or an address of another machine."""
     max_lifetime: float = 1800.0
+    """Age at which a connection is replaced, less up to a tenth at random."""
     check_interval: float = 10.0
+    """Time between two checks of ``search_base`` and of the canaries. Before "not found" is given, they are checked
+    once more when the last check is over a second old."""
     failback_after: float = 15.0
+    """How long a preferred server must have been up before lookups fail back to it."""
     changes: str = "auto"
+    """How vmaild learns what changed: ``"sync"`` (RFC 4533), ``"poll"`` (entryCSN), ``"none"``, or ``"auto"``: the
+    first of them that the server offers. See vmaild-operations(7)."""
     require_context: bool = False
+    """A server that shows no contextCSN is treated as down, also before any has shown one: for a single replica that
+    may be loading."""
     replica_grace: float = 3600.0
+    """When only servers are left whose data is older than what was seen before, how long their "not found" is answered
+    TEMP for an address that was known."""
     max_answer: int = MAX_ANSWER
-    """Most bytes of one answer of a server. A longer one is thrown away unread: "try again later". The default has room
+    """Most bytes of one answer of a server. A longer one is thrown away unread, a failure. The default has room
     for a thousand entries of usual size, or for one with 10,000 DNs; a reply has 100,000 bytes."""
     max_values: int = MAX_VALUES
     """Most values of one answer, and twice the values that one result is made of, its members apart. They cost time in

@@ -68,4 +68,4 @@ class SharedProbe:
         if self._in_flight is task:
             self._in_flight = None
         if not task.cancelled():
-            task.exception()  # seen by whoever waited for it
+            task.exception()  # seen by those who waited for it

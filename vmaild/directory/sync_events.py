@@ -1,4 +1,4 @@
-"""What a server sends to one who hears of its changes (RFC 4511; RFC 4533, 2 and 3), as values.
+"""What a server sends to one who follows its changes (RFC 4511; RFC 4533, 2 and 3), as values.
 
 Each names the message id of the request that it answers. Cookies are the server's bytes, None when it sent none.
 """

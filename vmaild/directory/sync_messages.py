@@ -1,4 +1,4 @@
-"""Reads what a server sends to one who hears of its changes (RFC 4511; RFC 4533, 2); pure.
+"""Reads what a server sends to one who follows its changes (RFC 4511; RFC 4533, 2); pure.
 
 ``decode`` takes one whole LDAP message and returns one event (``sync_events``). ``decode_long_entry`` takes the two
 ends of an entry that is too long to be kept: everything but its values. ``MessageReader`` (``sync_reader``) cuts the

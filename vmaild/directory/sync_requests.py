@@ -1,4 +1,4 @@
-"""The LDAP requests that vmaild writes itself for hearing of changes (RFC 4511; RFC 4533, 2.2): pure.
+"""The LDAP requests that vmaild writes itself for following changes (RFC 4511; RFC 4533, 2.2): pure.
 
 A stream needs a bind, a search for single entries, the one search with the Sync Request control, and a probe now
 and then that shows whether the server still answers. Filters are those that a feed needs: the presence of an
@@ -38,7 +38,7 @@ class Bind(NamedTuple):
 
 
 class SyncSearch(NamedTuple):
-    """The search whose changes are to be heard: base DN, filter (see ``present``), attributes wanted.
+    """The search whose changes are to be followed: base DN, filter (see ``present``), attributes wanted.
 
     ``cookie`` is the state up to which everything is known already; empty asks for all entries first. ``reload_hint``
     asks a server that cannot report what happened since then for all entries, in the place of result 4096. slapd

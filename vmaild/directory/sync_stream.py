@@ -32,6 +32,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import ssl
+from collections.abc import AsyncIterator
 from typing import cast
 
 from vmaild.directory import ber, sync_requests
@@ -124,35 +125,35 @@ class SyncStream(asyncio.Protocol):
 
         A referral in its place counts as none. Raises ``Refused``, and what the module's docstring lists.
         """
+        found: SearchEntry | None = None
         message = self._number()
         try:
-            found = await self._read_all(message, sync_requests.base_search(message, dn, attributes), seconds)
+            async with asyncio.timeout(seconds):
+                async for entry in self._found(message, sync_requests.base_search(message, dn, attributes)):
+                    found = entry
         except Refused as refused:
-            if refused.code == NO_SUCH_OBJECT:
-                return None
-            raise
-        return found[-1] if found else None
+            if refused.code != NO_SUCH_OBJECT:
+                raise
+        return found
 
-    async def read_entries(self, search: SyncSearch, seconds: float) -> list[SearchEntry]:
-        """All entries that a search finds now, however many; only before ``search``. Raises as ``read_entry`` does."""
+    def entries(self, search: SyncSearch) -> AsyncIterator[SearchEntry]:
+        """All entries that a search finds now, however many, as they come; only before ``search``. Raises as
+        ``read_entry`` does; the caller bounds the time."""
         message = self._number()
-        return await self._read_all(message, sync_requests.search(message, search), seconds)
+        return self._found(message, sync_requests.search(message, search))
 
-    async def _read_all(self, message: int, request: bytes, seconds: float) -> list[SearchEntry]:
-        found: list[SearchEntry] = []
-        async with asyncio.timeout(seconds):
-            self._write(request)
-            while True:
-                event = await self._event()
-                if isinstance(event, SearchEntry) and event.message == message:
-                    found.append(event)
-                elif isinstance(event, SearchDone) and event.message == message:
-                    break
-                elif isinstance(event, Disconnection):
-                    raise ConnectionResetError(f"the server hung up: {event.text!r}")
+    async def _found(self, message: int, request: bytes) -> AsyncIterator[SearchEntry]:
+        self._write(request)
+        while True:
+            event = await self._event()
+            if isinstance(event, SearchEntry) and event.message == message:
+                yield event
+            elif isinstance(event, SearchDone) and event.message == message:
+                break
+            elif isinstance(event, Disconnection):
+                raise ConnectionResetError(f"the server hung up: {event.text!r}")
         if event.code != 0:
             raise Refused(event.code, event.text)
-        return found
 
     def search(self, search: SyncSearch, suffix: str = "") -> None:
         """Send the search, once; from now on the stream is to be iterated.

@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from vmaild.directory.failures import BROKEN, LIMIT, NO_BASE, REFUSED, UNAVAILABLE
 from vmaild.directory.secrets import Secrets
@@ -46,18 +45,18 @@ class Way:
             seconds=settings.connect_timeout,
         )
 
-    async def read_below(self, uri: str, search: Search, deadline: float) -> list[Entry]:
-        """All entries one level below ``search.base``, by ``deadline`` (loop time), on a connection for that alone.
+    async def below(self, uri: str, search: Search) -> AsyncIterator[Entry]:
+        """All entries one level below ``search.base``, as they come, on a connection for that alone.
 
         There may be 50,000: a pool's bounds are for the answer to one key, and it reads an answer without a pause.
-        Raises ``DirectoryFailure``.
+        The caller bounds the time. Raises ``DirectoryFailure``.
         """
         wanted = SyncSearch(search.base, present("objectClass"), search.attributes, scope=ONE)
-        loop = asyncio.get_running_loop()
         try:
             stream = await self.open(uri)
             try:
-                found = await stream.read_entries(wanted, deadline - loop.time())
+                async for entry in stream.entries(wanted):
+                    yield Entry(entry.dn, entry.attributes or {})
             finally:
                 stream.close()
         except Refused as refused:
@@ -66,7 +65,6 @@ class Way:
             raise DirectoryFailure(str(error) or type(error).__name__, UNAVAILABLE) from None
         except ValueError as error:
             raise DirectoryFailure(str(error), BROKEN) from None
-        return [Entry(entry.dn, entry.attributes or {}) for entry in found]
 
 
 def reader(stream: SyncStream, settings: DirectorySettings) -> ReadEntry:

@@ -54,7 +54,7 @@ async def _one(stream: _Answers, number: int, change: Change, seconds: float) ->
     if code == UNKNOWN_CONTROL:
         raise TrialError("the server does not know the No-Op control (OpenLDAP does): nothing was tried")
     if code == SUCCESS:
-        raise TrialError(f"the server made a change that it was told not to make: look at {change.dn}: {change!r}")
+        raise TrialError(f"the server made a change that it was asked not to make: check {change.dn}: {change!r}")
     return code
 
 

@@ -1,4 +1,4 @@
-"""Hears of the directory's changes, for the server in use, and tells the maps (``vmaild.maps.freshness``).
+"""Follows the directory's changes, of the server in use, and passes them to the maps (``vmaild.maps.freshness``).
 
 feed       which way: sync, poll or none; connects again, and sees to the ages
 poll       asking once a second

@@ -10,7 +10,7 @@ Mode = Literal["sync", "poll", "none"]
 
 @dataclass(slots=True)
 class FeedCounters:
-    """``mode`` is how changes are heard now, ``server`` of whom; ``why`` tells what keeps it from being better."""
+    """``mode`` is how changes arrive now, ``server`` of whom; ``why`` tells what keeps it from being better."""
 
     mode: Mode = "none"
     server: str = ""

@@ -1,4 +1,4 @@
-"""What a server offers for hearing of changes, and which lines are missing in slapd's configuration: for ``check``.
+"""What a server offers for following changes, and which lines are missing in slapd's configuration: for ``check``.
 
 Nothing is changed on the server: the state of the database is read, and a stream opened for a moment.
 """
@@ -46,13 +46,13 @@ async def _describe(uri: str, settings: DirectorySettings) -> list[Finding]:
         if context.cookie is None:
             why = "no contextCSN can be seen" if context.suffix else "its root DSE names no database for search_base"
             access = _ACCESS.format(suffix=context.suffix or "SUFFIX", who=settings.bind_dn or "anonymous")
-            text = f"changes are not heard, answers live for ttl ({why}); add to slapd:"
+            text = f"changes do not arrive, answers live for ttl ({why}); add to slapd:"
             return [Finding(uri, Level.WARNING, line) for line in (text, _OVERLAY, access, _INDEX)]
         code = await _try(stream, context, settings) if context.offers_sync else None
         if code == 0:
-            return [Finding(uri, Level.OK, "changes are heard as they happen (sync)")]
+            return [Finding(uri, Level.OK, "changes arrive as they happen (sync)")]
         why = "syncprov is not loaded" if code is None else f"the stream was refused with LDAP result {code}"
-        text = f"changes are heard by asking once a second (poll): {why}; add to slapd:"
+        text = f"changes are polled once a second: {why}; add to slapd:"
         return [Finding(uri, Level.WARNING, line) for line in (text, _OVERLAY, _INDEX)]
     finally:
         stream.close()

@@ -1,8 +1,8 @@
-"""Which way changes are heard of the server in use, and for how long what is known may be trusted.
+"""Which way changes of the server in use arrive, and for how long what is known may be trusted.
 
 In this order: **sync** (a ``SyncStream``), **poll** (``vmaild.feed.poll``), **none**. A stream that ended is opened
-again with the last cookie, so that what happened meanwhile is reported exactly. While nothing is heard for ``GRACE``
-seconds, all lives are capped to those without a feed, counted from when changes were last heard.
+again with the last cookie, so that what happened in between is reported exactly. While nothing arrives for ``GRACE``
+seconds, all lives are capped to those without a feed, counted from when changes last arrived.
 
 Each server is heard by itself: when lookups go to another one, the feed goes along, with the cookie of what was heard
 so far. Records that another server than the one that is heard has answered live as if nothing was heard.
@@ -64,7 +64,7 @@ RETRY = 30.0
 """Seconds after which a server that offers no changes is asked again whether it does."""
 
 LOOK = 0.1
-"""Seconds between two looks at which server lookups go to."""
+"""Seconds between two checks of which server lookups go to."""
 
 SILENCE = INTERVAL + ANSWER
 """Seconds for which a server that hangs may have been silent before that is noticed."""
@@ -149,7 +149,7 @@ class Feed:
                 pause = RETRY
             except Exception as error:
                 # What it was may come again each time: that must not fill the log.
-                logger.error("hearing of changes failed by a bug", exc_info=error)
+                logger.error("following changes failed by a bug", exc_info=error)
                 self._lost(f"a bug: {type(error).__name__}")
                 pause = RETRY
             if self._clock() - began > GRACE:
@@ -192,7 +192,7 @@ class Feed:
                 self._hearing("sync", uri)
             elif isinstance(output, Changed):
                 added = persisting and output.state is State.ADD
-                self._freshness.changed(output.dn, output.uuid, output.attributes, added=added)
+                self._freshness.changed(output.dn, output.uuid, output.attributes, added=added, each=persisting)
             else:
                 await self._take(uri, output)
 
@@ -214,15 +214,17 @@ class Feed:
     def _start(self, uri: str, context: Context) -> Cookie:
         """The state from which on changes are to be reported."""
         assert context.cookie is not None
-        if self._last is not None and not context.cookie.is_behind(self._last):
+        known = self._last is not None and not context.cookie.is_behind(self._last)
+        if self._last is not None and known and _can_tell(context.cookie, self._last):
             return self._last
         own = self._own[1] if self._own is not None and self._own[0] == uri else None
-        if own is not None and not context.cookie.is_behind(own):
+        if own is not None and not context.cookie.is_behind(own) and _can_tell(context.cookie, own):
             return own  # it still lacks what another server had, and has told all that it had itself
         # What happened up to now was not heard, or the server has not heard of all that another had.
         self._freshness.hears_from_now()
-        if own is not None:
-            self._freshness.age_all()  # it is older than it was, and what it said may be of neither state
+        if known or own is not None or (self._last is None and self._freshness.hears):
+            # It is older than it was, and what it said may be of neither state; or what happened is not reported.
+            self._freshness.age_all()
         self._own = uri, context.cookie
         self._last = context.cookie if self._last is None else self._last.merged(context.cookie)
         return context.cookie
@@ -264,9 +266,15 @@ class Feed:
     def _set(self, mode: Mode, uri: str, why: str) -> None:
         before = self.counters
         if (before.mode, before.server, before.why) != (mode, uri, why):
-            text = f"changes of {uri} are heard by {mode}" if uri else f"changes are not heard: {why}"
+            text = f"changes of {uri} arrive by {mode}" if uri else f"changes do not arrive: {why}"
             logger.info("%s", text)
         before.mode, before.server, before.why = mode, uri, why
+
+
+def _can_tell(server: Cookie, state: Cookie) -> bool:
+    """Whether the server can tell what happened since a state, and not only send all that it has: it does that where
+    a server id was added."""
+    return server.csns.keys() <= state.csns.keys()
 
 
 class _Members:
@@ -285,4 +293,4 @@ async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     (outcome,) = await asyncio.gather(task, return_exceptions=True)
     if isinstance(outcome, Exception):
-        logger.error("hearing of changes failed by a bug", exc_info=outcome)
+        logger.error("following changes failed by a bug", exc_info=outcome)

@@ -23,7 +23,7 @@ from vmaild.process import LogOnce
 logger = logging.getLogger("vmaild.listening")
 
 ACCEPTS = 32
-"""Connections taken in one turn of the loop: each costs some 50 microseconds, and requests wait meanwhile."""
+"""Connections taken in one turn of the loop: each costs some 50 microseconds, and requests wait for so long."""
 
 RETRY = 1.0
 """Seconds until accept(2) is tried again when the system had no descriptor or memory for a connection."""
@@ -32,7 +32,7 @@ HAND_OVER = 1.0
 """Seconds for the last connections to reach their protocol when accepting ends. It takes one turn of the loop."""
 
 HANDSHAKE = 5.0
-"""Seconds for a TLS handshake. Whoever needs more has held a place long enough."""
+"""Seconds for a TLS handshake. A client that needs more has held a place long enough."""
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 

@@ -1,7 +1,7 @@
 """Who may connect: networks for inet listeners, users and groups for unix ones.
 
-``Access`` is pure: it is told who the other side is. ``peer_of`` asks the kernel: an address, or with SO_PEERCRED and
-SO_PEERGROUPS (unix(7)) the user and all groups of the process at the other end.
+``Access`` is pure: who the other side is, is an argument. ``peer_of`` asks the kernel: an address, or with SO_PEERCRED
+and SO_PEERGROUPS (unix(7)) the user and all groups of the process at the other end.
 """
 
 from __future__ import annotations

@@ -124,7 +124,7 @@ def remove_unix(path: str) -> None:
 
 @contextlib.contextmanager
 def _start_lock(path: str) -> Iterator[None]:
-    """Keep another vmaild from binding ``path`` meanwhile.
+    """Keep another vmaild from binding ``path`` during that.
 
     Between "nobody listens there" and listen() another could come to the same conclusion, and one would remove the
     other's live socket. The lock is on a file that only its owner can open, since flock(2) asks for no more than a
@@ -146,7 +146,7 @@ def _locked(file: str, path: str) -> int:
                 raise OSError(errno.EADDRINUSE, "another user's file is in the way", file)
             os.fchmod(lock, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had it before has removed it: then this lock keeps nobody out.
+            # Its owner before has removed it: then this lock keeps nobody out.
             if os.fstat(lock).st_nlink:
                 return lock
         except BlockingIOError:

@@ -2,11 +2,11 @@
 
 maps       what is known at once, and what must be looked up
 flight     one key in flight, and all those in flight, few begun in a turn of the loop
-landing    what comes of it: the record is stored, those who wait are told; where exceptions become replies
+landing    what comes of it: the record is stored, those who wait are answered; where exceptions become replies
 freshness  what a change in the directory drops
 recent_changes, walk   parts of that
 canaries   keys that must be found, or no "not found" is trusted
-fair_queue  those that wait for the directory, whoever has fewest first
+fair_queue  those that wait for the directory, the client with fewest first
 samples    canaries by default: what was found lately must be found still
 suspicion  "not found" that is not what it seems
 counters   what is counted

@@ -1,6 +1,6 @@
 """One lookup explained: the key asked past the cache, with every search as it was sent and what it brought.
 
-What a client would be told may differ: a record that is still good serves without a search. So the explanation has
+What a client would get may differ: a record that is still good serves without a search. So the explanation has
 both, the directory's word of this moment and what the cache holds.
 """
 

@@ -1,4 +1,4 @@
-"""Lookups that wait for the directory: whoever has fewest goes first. Pure: no clock, nothing asynchronous.
+"""Lookups that wait for the directory: the client with fewest goes first. Pure: no clock, nothing asynchronous.
 
 Each client (a ``Peer``) has a queue of its own. The next to go is the oldest of the peer that has fewest lookups,
 waiting or begun; among those that have equally many they take turns. So one that asks for much waits for itself, and

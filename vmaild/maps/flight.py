@@ -1,15 +1,15 @@
 """Lookups in flight: one for a key at a time, few begun in one turn of the loop, and what comes of them.
 
 A ``Flight`` is one key being looked up for the maps of its record: it drives a ``KeyLookup`` through the searches that
-it needs, in callbacks, without a task or a future. ``Flights`` knows those in flight, so that whoever asks for the same
-key joins (single flight), and sees to it that an older search never replaces what a newer one found.
+it needs, in callbacks, without a task or a future. ``Flights`` knows those in flight, so that a second request for the
+same key joins (single flight), and sees to it that an older search never replaces what a newer one found.
 
 Lookups that miss come in bursts: many requests in one turn of the loop. Each costs some tens of microseconds to begin,
-and a cached answer that is asked for meanwhile would wait for all of them. So ``WIDTH`` are begun in a row, and the
+and a cached answer that is asked for during that would wait for all of them. So ``WIDTH`` are begun in a row, and the
 others of a burst as many in each of the next turns.
 
-No more are in the directory at a time than it has connections for. The others wait here, where whoever has fewest goes
-first (``fair_queue``). What cannot be answered in time any more is not begun.
+No more are in the directory at a time than it has connections for. The others wait here, where the client with fewest
+goes first (``fair_queue``). What cannot be answered in time any more is not begun.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FAILED_IN_A_TURN = 16
 """Lookups that are failed in a row because they have waited too long."""
 
 EXPIRY_STEP = 0.005
-"""Seconds between two looks at who has waited too long."""
+"""Seconds between two checks of who has waited too long."""
 
 SEVERAL = "several servers"
 """The origin of a lookup that several servers answered."""
@@ -103,7 +103,7 @@ class Flight:
     """One key in flight; ``place`` is that of the map in the group that it is for.
 
     ``began`` is when its first search was sent, by the directory's clock. ``newest`` is when the search began whose
-    record was stored for the key meanwhile: what began earlier is outdated. ``completes`` is the record that it adds
+    record was stored for the key in between: what began earlier is outdated. ``completes`` is the record that it adds
     to. ``origin`` is the server that answered, or ``SEVERAL``. ``others`` are lookups of other keys that its searches
     answered, each with when that search began. ``failure`` is set when it fails. ``found_nothing`` tells that
     the map has no answer. ``landed`` is called once, when the lookup has settled its map or has failed.
@@ -334,7 +334,7 @@ class Flights:
         flight.fly()
 
     def _wait(self, flight: Flight) -> None:
-        """Let it wait; or fail it, or the newest of whoever has more than its client."""
+        """Let it wait; or fail it, or the newest of the client that has more than its own."""
         counters, limits, peer = self.flight_counters, self._limits, flight.peer
         if peer.count > limits.of_a_client:
             counters.refused_of_a_client += 1

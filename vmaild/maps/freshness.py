@@ -1,4 +1,4 @@
-"""What a change in the directory drops from the cache, and what hearing of changes does to the ages of the rest.
+"""What a change in the directory drops from the cache, and what following changes does to the ages of the rest.
 
 ``changed``, ``deleted``, ``present`` and ``age_all`` say what happened. A change drops
 
@@ -8,9 +8,9 @@
   (``user+tag@domain``), or for the DN (a role whose member did not exist);
 - every "not found" of its domain, where it is new or what was known of it has changed.
 
-What cannot be told ages everything: it is served, and renewed at its next use. It is never emptied.
+What cannot be determined ages everything: it is served, and renewed at its next use. It is never emptied.
 
-A search that began before a change was heard must not be stored after it. So the last changes are remembered for as
+A search that began before a change arrived must not be stored after it. So the last changes are remembered for as
 long as a search may take, and each record is compared with them when what it was made from is noted (``settle``). That
 is done for several records at once, before the next change, and in a short time for those alone that a change
 overtook.
@@ -19,7 +19,7 @@ overtook.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmaild.cache import NEVER, Cache, Record
@@ -28,20 +28,27 @@ from vmaild.lookup import NOT_FOUND, Entry
 from vmaild.maps.recent_changes import UNKNOWN, RecentChanges
 from vmaild.maps.walk import Walk
 from vmaild.tables import Group, KeyLookup, dn
+from vmaild.tables.address import other_labels
 from vmaild.tables.naming import Named, Naming, Place
 
 SETTLED_TOGETHER = 64
 """Records whose origin is noted at once: a third of a millisecond of work."""
 
 LONGEST_KEY = 400
-"""Bytes. No address is as long (RFC 5321, 4.5.3.1); what is known of longer keys lives as if no changes were heard."""
+"""Bytes. No address is as long (RFC 5321, 4.5.3.1); what is known of longer keys lives as if no changes arrived."""
 
 MANY_VALUES = 500
-"""Values of an entry that are looked at one by one, a third of a millisecond: of an entry with more, all that may be
+"""Values of an entry that are compared one by one, a third of a millisecond: of an entry with more, all that may be
 named in its place is dropped. A tenant may write 10,000 addresses into an entry."""
+
+NOTED = 100
+"""Entries in a turn of the loop that a record was made from, and are noted: a millisecond or two."""
 
 COMPARED = 500
 """Entries in a turn of the loop that are compared with those that are there: a millisecond."""
+
+REPORTED = 50_000
+"""Entries of which is remembered what was reported last: 5 MB. Past it all are forgotten."""
 
 CONTAINERS = 100_000
 """Entries with others below whose DN is remembered: a rename of one moves those."""
@@ -55,7 +62,7 @@ Made = tuple[bytes, KeyLookup, float, str]
 
 @dataclass(slots=True)
 class FreshnessCounters:
-    """Changes heard, those that changed nothing for the maps, records dropped, and how often everything was aged."""
+    """Changes that arrived, those without effect on the maps, records dropped, and how often everything was aged."""
 
     changes: int = 0
     unchanged: int = 0
@@ -67,7 +74,7 @@ class FreshnessCounters:
 
 class Freshness:
     """``groups`` are those of the maps, with what their records' keys begin with. ``longest`` is how long a lookup may
-    take in the directory: seconds. ``server`` is whose changes are heard, by URI: what another says is kept as if no
+    take in the directory: seconds. ``server`` is whose changes arrive, by URI: what another says is kept as if no
     changes were heard.
     """
 
@@ -75,7 +82,7 @@ class Freshness:
         self._cache = cache
         self._groups = [(prefix, group, Naming(group)) for prefix, group in groups]
         self.named: dict[Group, Callable[[str], None]] = {}
-        """Who is to be told of the keys that entries name in a group."""
+        """Who is called with the keys that entries name in a group."""
         self._dependents = Dependents(lambda key: cache.get(key))
         self._recent = RecentChanges(longest)
         self._aged_at = NEVER
@@ -84,20 +91,21 @@ class Freshness:
         self._containers: dict[int, tuple[int, tuple[str, ...]]] = {}
         self._reserved = 0
         self._walk = Walk(cache, tuple(prefix for prefix, _ in groups))
+        self._reported: dict[int, int] = {}
         self._moved: set[bytes] = set()
         self._lost_since = NEVER
         self._aged_stored = -1
         self.counters = FreshnessCounters()
         self.server = ""
         self.hears = False
-        """Whether changes are heard: then what does not change lives longer."""
+        """Whether changes arrive: then what does not change lives longer."""
         self._idle = False
         self.made: list[Made] = []
         """Records whose origin is not noted yet: key, lookup, when its search began, and who answered."""
         self.attributes = frozenset[str](("entryuuid",)).union(*(group.attributes for _, group in groups))
         """What every search asks for, so that what a change shows can be compared with it."""
         self.heard_attributes = (*sorted(self.attributes), SUBORDINATES)
-        """What ``changed`` is to be told of an entry."""
+        """What ``changed`` is called with for an entry."""
         for _, group in groups:
             group.ask_also(self.attributes)
 
@@ -112,7 +120,7 @@ class Freshness:
 
     @property
     def changed_at(self) -> float:
-        """When the last change was heard, by the cache's clock; minus infinity for never."""
+        """When the last change arrived, by the cache's clock; minus infinity for never."""
         return self._recent.last_at
 
     @property
@@ -132,7 +140,7 @@ class Freshness:
     # --- what records were made from ----------------------------------------------------------------------------------
 
     def note(self, key: bytes, lookup: KeyLookup, began: float, origin: str) -> None:
-        """A record was stored: remember what it was made from; at once where a change was heard since."""
+        """A record was stored: remember what it was made from; at once where a change has arrived since."""
         if self._idle:
             return
         self.made.append((key, lookup, began, origin))
@@ -148,7 +156,7 @@ class Freshness:
         for key, lookup, began, origin in made:
             record = self._cache.get(key)
             if record is not None:
-                self._settle(record, lookup, began, origin)
+                self._walk.work(self._settle(record, lookup, began, origin))
         self._reserve(self._dependents.size)
 
     def _reserve(self, size: int) -> None:
@@ -156,25 +164,34 @@ class Freshness:
         self._cache.reserve(size - self._reserved)
         self._reserved = size
 
-    def _settle(self, record: Record, lookup: KeyLookup, began: float, origin: str) -> None:
+    def _settle(self, record: Record, lookup: KeyLookup, began: float, origin: str) -> Iterator[None]:
+        """Note what a record was made from, in steps: thousands of members, for a group."""
         key = record.key
         if len(key) > LONGEST_KEY:
             self._cache.cap(record, self._cache.clock())
             return
         entries, tried, dangling = lookup.made_from()
         tokens = {of_address(text): 0 for text in tried if text != lookup.key}
-        traceable = self._of_entries(entries, tokens)
+        traceable = origin == self.server
+        for start in range(0, len(entries), NOTED):
+            if start:
+                yield
+            traceable = self._of_entries(entries[start : start + NOTED], tokens) and traceable
         if dangling:
             traceable = self._of_names(dangling, tokens) and traceable
         if NOT_FOUND in record.known:
             tokens[of_domain(_domain(lookup.key))] = 0
+        for number, (token, digest) in enumerate(tokens.items(), 1):
+            self._dependents.add(token, key, digest)
+            if number % NOTED == 0:
+                yield
+        if record.retired:
+            return
         if began <= self._recent.last_at and self._overtook(lookup.key, began, tokens):
             self.counters.overtaken += 1
             self._cache.forget(key)
             return
-        for token, digest in tokens.items():
-            self._dependents.add(token, key, digest)
-        if not traceable or origin != self.server or began <= self._hears_since:
+        if not traceable or began <= self._hears_since:
             self._cache.cap(record, self._cache.clock())
         if began <= self._aged_at:
             record.age(self._cache.clock())
@@ -206,19 +223,26 @@ class Freshness:
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
-    def changed(self, name: str, uuid: bytes, attributes: Attributes | None, *, added: bool) -> None:
+    def changed(
+        self, name: str, uuid: bytes, attributes: Attributes | None, *, added: bool, each: bool = False
+    ) -> None:
         """An entry was added, or written, or is found under another DN.
 
-        ``attributes`` are ``heard_attributes``; None: they are not known.
+        ``attributes`` are ``heard_attributes``; None: they are not known. ``each``: so was every change of the entry
+        since it was told of last, so that what is as it was then is nothing new to anybody.
         """
         self._begin()
         token = of_entry(uuid)
         if attributes is None:
+            self._reported.pop(token, None)
             self._drop(self._take(token))
-            self.age_all()
+            self._age_everything()
             return
         shown = {key: values for key, values in attributes.items() if key != SUBORDINATES}
         digest = digest_of(name, shown)
+        if self._as_reported(token, digest, each=each) and attributes.get(SUBORDINATES) != (b"TRUE",):
+            self.counters.unchanged += 1
+            return
         # A search may have seen the change before it was heard: then its record is right, and all others are not.
         right = self._dependents.seen(token, digest)
         keys = self._take(token, digest)
@@ -235,6 +259,14 @@ class Freshness:
         self._drop_named(named, digest, right)
         if added or keys:
             self._drop_not_found(one for *_, one in named)
+
+    def _as_reported(self, token: int, digest: int, *, each: bool) -> bool:
+        """Whether that was reported last of an entry, and nothing else since."""
+        before = self._reported.get(token)
+        if len(self._reported) >= REPORTED:
+            self._reported.clear()
+        self._reported[token] = digest
+        return each and before == digest
 
     def deleted(self, uuid: bytes) -> None:
         """An entry is gone."""
@@ -256,7 +288,7 @@ class Freshness:
         for *_, naming in self._groups:
             domains = naming.within(name)
             if domains is None:
-                self.age_all()
+                self._age_everything()
             for domain in domains or ():
                 self.drop_domain(domain)
 
@@ -264,7 +296,7 @@ class Freshness:
         """Drop the records of what the entry names, but for those that are ``right``."""
         for prefix, group, one in named:
             if one.all_keys:
-                self.age_all()
+                self._age_everything()
             told = self.named.get(group)
             for key in one.keys:
                 if told is not None:
@@ -299,7 +331,7 @@ class Freshness:
         if before is not None and before[0] == place:
             return
         if before is None or not before[1] or not domains:
-            self.age_all()
+            self._age_everything()
         for domain in domains if before is None else {*domains, *before[1]}:
             self.drop_domain(domain)
 
@@ -315,10 +347,11 @@ class Freshness:
 
     def drop_domain(self, domain: str) -> None:
         """Drop all records of a domain: it was renamed, and what stands below was not reported."""
-        self._recent.add(_of_moved(domain))
         if not self._walk.goes_on:
             self._moved.clear()
-        self._moved.add(domain.encode(errors="replace"))
+        for form in filter(None, (domain, other_labels(domain))):
+            self._recent.add(_of_moved(form))
+            self._moved.add(form.encode(errors="replace"))
         self._walk.through(self._drop_moved)
 
     def _drop_moved(self, record: Record) -> None:
@@ -335,6 +368,8 @@ class Freshness:
     async def present(self, entries: Callable[[int], bool]) -> None:
         """All entries that are there are those whose token is among ``entries``: whatever else was known is gone."""
         self._begin()
+        # What is being looked up now may have seen what has gone, and is not known to be of it yet.
+        self._recent.overtake_all()
         for number, token in enumerate(self._dependents.entries()):
             if not entries(token):
                 self._drop(self._take(token))
@@ -344,6 +379,10 @@ class Freshness:
 
     def age_all(self) -> None:
         """Something happened that is not known: serve everything, and renew it at its next use."""
+        self._reported.clear()
+        self._age_everything()
+
+    def _age_everything(self) -> None:
         self.settle()
         self.counters.aged += 1
         self._aged_at = now = self._cache.clock()
@@ -359,16 +398,17 @@ class Freshness:
     # --- ages ---------------------------------------------------------------------------------------------------------
 
     def hears_from_now(self) -> None:
-        """What happens from now on will be heard, and what happened before was not."""
+        """What happens from now on will arrive, and what happened before has not."""
+        self._reported.clear()
         self._hears_since = self._cache.clock()
 
     def heard(self, server: str) -> None:
-        """Changes of ``server`` are heard from now on, and all that happened before was."""
+        """Changes of ``server`` arrive from now on, and all that happened before has."""
         self.settle()
         self.server = server
         self.hears = True
         if self._idle:
-            # What was stored meanwhile is not known to come from anywhere.
+            # What was stored in between is not known to come from anywhere.
             self._idle = False
             self.age_all()
 
@@ -378,7 +418,7 @@ class Freshness:
         self._idle = True
 
     def lost(self, since: float) -> None:
-        """Changes are heard no more, by the cache's clock since ``since``."""
+        """Changes arrive no more, by the cache's clock since ``since``."""
         if self.hears:
             self.settle()
             self.hears = False

@@ -1,10 +1,10 @@
-"""What comes of a lookup that was in flight: a record is stored, and those who wait are told.
+"""What comes of a lookup that was in flight: a record is stored, and those who wait are answered.
 
 Here exceptions become replies (``reply_to``).
 
 A "not found" of a map with canaries is trusted only when they were found a short while ago. What an older search
 brought is not stored in place of what a newer one found. When the directory fails, what is stale serves where it may,
-and all others are told TEMP.
+and all others are answered TEMP.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Landing:
         self._tasks: set[asyncio.Task[None]] = set()
         self._suspicion = suspicion
         self.freshness: dict[Group, Freshness] = {}
-        """Where changes are heard: it is told what each record of the group was made from."""
+        """Where changes arrive: it is called with what each record of the group was made from."""
         self.flights = Flights(directory, self.landed, cache.counters, cache.clock, limits=limits)
 
     async def close(self) -> None:
@@ -91,7 +91,7 @@ class Landing:
         self._end(flight)
 
     def _end(self, flight: Flight) -> None:
-        """Store what was found and tell it; or tell the failure."""
+        """Store what was found and answer with it; or with the failure."""
         self.flights.remove(flight)
         if flight.timer is not None:
             flight.timer.cancel()
@@ -161,7 +161,7 @@ class Landing:
                     freshness.note(key, other, began, flight.origin)
 
     def _deliver(self, flight: Flight, found: Sequence[Known]) -> None:
-        """Tell each who waits; for a map that needs further searches, go on."""
+        """Answer each who waits; for a map that needs further searches, go on."""
         waiters, flight.waiters = flight.waiters, []
         for waiter in waiters:
             known = found[waiter.map.place]
@@ -183,7 +183,7 @@ class Landing:
         self._once.log(logging.ERROR, ("unusable", waiter.map.name, str(error)), text)
 
     def _failed(self, flight: Flight, failure: Exception) -> None:
-        """Tell what may serve in place of the directory, and the failure to all others."""
+        """Answer with what may serve in place of the directory, and all others with the failure."""
         self._cache.counters.failures += 1
         if isinstance(failure, DirectoryFailure):
             record = self._cache.get(flight.key)
@@ -234,7 +234,7 @@ class Landing:
         now = self._cache.clock()
         waiters, flight.waiters = flight.waiters, []
         told = 0
-        # Who is told may ask for more, which may push the record out.
+        # Who is answered may ask for more, which may push the record out.
         answers = record.known
         for waiter in waiters:
             known = answers[waiter.map.place]

@@ -1,6 +1,6 @@
 """From a request to its reply: the map, its key, the cache, and what must be looked up.
 
-``seek`` finds what is known at once; ``look_up`` sees to the rest and tells the reply later, never an exception
+``seek`` finds what is known at once; ``look_up`` sees to the rest and delivers the reply later, never an exception
 (``landing``). What the directory said is answered as such and kept; every failure is TEMP, so that Postfix keeps the
 mail:
 
@@ -171,7 +171,7 @@ class Maps:
         return lookup.permanent("unknown map")
 
     async def find(self, request: Request) -> Reply:
-        """The reply to a request, from the cache or not, for whoever has time to wait."""
+        """The reply to a request, from the cache or not, for callers that have time to wait."""
         replies: list[Reply] = []
 
         def keep(reply: Reply) -> bytes:
@@ -224,7 +224,7 @@ class Maps:
             more = record if now < record.expires_at and record.more is not None else None
             self._flights.join(record.key, waiter, more)
 
-    # --- changes that are heard ---------------------------------------------------------------------------------------
+    # --- changes that arrive ------------------------------------------------------------------------------------------
 
     @property
     def groups(self) -> list[tuple[bytes, Group]]:

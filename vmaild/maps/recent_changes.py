@@ -1,4 +1,4 @@
-"""What was heard to change lately, so that a search which began before that is not stored after it; pure.
+"""What has changed lately, so that a search which began before that is not stored after it; pure.
 
 A change is that of a token (``vmaild.cache.dependents``), with the digest of the entry that it shows.
 """
@@ -28,10 +28,10 @@ class RecentChanges:
         self._turned_at = NEVER
         self._known_since = NEVER
         self.last_at = NEVER
-        """When the last change was heard."""
+        """When the last change arrived."""
 
     def begin(self, now: float) -> None:
-        """A change is heard."""
+        """A change has arrived."""
         early = len(self._now) >= MOST
         if early or now - self._turned_at > self._longest:
             if early and now - self._turned_at <= 2 * self._longest:
@@ -47,6 +47,10 @@ class RecentChanges:
         """The same for an address that several entries can name: then it is not told which of them a search saw."""
         before = self.of(token)
         self.add(token, digest if before is None or before[1] == digest else UNKNOWN)
+
+    def overtake_all(self) -> None:
+        """Something changed that is not told: every search that began up to now counts as overtaken."""
+        self._known_since = self.last_at
 
     def of(self, token: int) -> tuple[float, int] | None:
         """When a token changed last, if not long ago, and the digest of the entry."""

@@ -3,7 +3,7 @@
 An access rule may hide entries, or a directory was emptied. So ``ASKED`` of the keys that were found last, of as many
 domains as there are, are looked up past the cache, at most once a second for a map and only while it says "not found"
 (``SharedProbe``). When most of them are gone, no "not found" of the map is trusted, until they are back or that has
-lasted ``CONFIRM`` seconds. Keys whose record is gone are no samples: a change was heard that dropped it.
+lasted ``CONFIRM`` seconds. Keys whose record is gone are no samples: a change arrived that dropped it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KEPT = 12
 ASKED = 3
 
 CONFIRM = 60.0
-"""Seconds after which it is believed that they are gone."""
+"""Seconds after which they count as gone."""
 
 
 class Samples:
@@ -87,7 +87,7 @@ class Samples:
     async def _ask(self, asked: list[str]) -> None:
         began = self._clock()
         present = await asyncio.gather(*map(self._present, asked))
-        # What was dropped meanwhile is gone, and that was heard.
+        # What was dropped in between is gone, and that was reported.
         gone = [one for one, there in zip(asked, present, strict=True) if not there and self._known(one)]
         self._probe.good(began)
         if len(gone) * 2 <= len(asked):
@@ -99,6 +99,6 @@ class Samples:
             logger.error("map %s: %d of %d keys found lately are gone; NOTFOUND is now TEMP", self._name, len(gone),
                          len(asked))  # fmt: skip
         elif began - self._lost_at >= CONFIRM:
-            logger.error("map %s: they have been gone for a minute: believed", self._name)
+            logger.error("map %s: they have been missing for a minute, and count as gone", self._name)
             self._lost_at = None
             self.found.clear()

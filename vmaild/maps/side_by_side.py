@@ -28,7 +28,7 @@ class Begin(Protocol):
 class SideBySide:
     """Searches until the ``members`` are all known, by ``end`` (loop time); then calls ``done`` once.
 
-    ``done`` is told the servers that answered, or the failure that ended it.
+    ``done`` is called with the servers that answered, or the failure that ended it.
     """
 
     __slots__ = ("_begin", "_done", "_end", "_filling", "_in_flight", "_members", "_origins", "_over")

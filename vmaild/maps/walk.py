@@ -62,6 +62,14 @@ class Walk:
             self._others.add(task)
             task.add_done_callback(self._others.discard)
 
+    def work(self, steps: Iterator[None]) -> None:
+        """Do the first of ``steps`` at once, and each other in a turn of the loop."""
+        for _ in steps:
+            task = _begin(self._work(steps))
+            self._others.add(task)
+            task.add_done_callback(self._others.discard)
+            return
+
     async def finish(self) -> None:
         """Wait until nothing goes on."""
         while tasks := [task for task in (self._task, *self._others) if task is not None and not task.done()]:
@@ -91,6 +99,11 @@ class Walk:
                 return
             start, visits, records = 0, tuple(self._waiting), self._cache.all()
             self._waiting.clear()
+
+    async def _work(self, steps: Iterator[None]) -> None:
+        await asyncio.sleep(0)
+        for _ in steps:
+            await asyncio.sleep(0)
 
     async def _act(self, keys: Iterator[bytes], act: Callable[[bytes], object]) -> None:
         await asyncio.sleep(0)

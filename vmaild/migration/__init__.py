@@ -2,7 +2,7 @@
 
 ===============  =====================================================================
 uses             what each parameter of main.cf asks of its tables
-local_domains    whose users are looked for without their domain too
+local_domains    whose users are searched for without their domain too
 plan             which tables become which maps, the changed parameters, and the traps
 edit             main.cf with those parameters changed, as a diff
 document         the vmaild.toml

@@ -25,7 +25,7 @@ def cause(postfix: Reply, vmaild: Reply, *, by_entry: bool = False) -> str:
     return "not known"
 
 
-_BY_ENTRY = "Postfix keeps its leaf and terminal state from one entry to the next; vmaild looks at each by itself"
+_BY_ENTRY = "Postfix keeps its leaf and terminal state from one entry to the next; vmaild judges each by itself"
 
 
 def _of_values(theirs: list[bytes], ours: list[bytes], *, by_entry: bool) -> str:

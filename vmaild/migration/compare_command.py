@@ -163,7 +163,7 @@ def _shown(reply: Reply) -> str:
 
 
 class Progress:
-    """A line on a terminal that tells how far it is; nothing elsewhere."""
+    """A line on a terminal that shows how far it is; nothing elsewhere."""
 
     def __init__(self, name: str, shown: bool, write: Callable[[str], object] = sys.stderr.write) -> None:
         self._name = name

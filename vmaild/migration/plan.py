@@ -42,7 +42,7 @@ class MapPlan:
 
 @dataclass(slots=True)
 class Plan:
-    """What to write, what to change in main.cf, and what to tell."""
+    """What to write, what to change in main.cf, and what to print."""
 
     maps: list[MapPlan] = field(default_factory=list)
     changes: dict[str, list[str]] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Plan:
     kept: list[str] = field(default_factory=list)
     """Tables that stay with Postfix, and why."""
     mydestination: list[str] = field(default_factory=list)
-    """The domains whose users are looked for without their domain too."""
+    """The domains whose users are searched for without their domain too."""
 
 
 def make_plan(site: Site, read: ReadTable, endpoint: str, supported: Collection[str]) -> Plan:
@@ -104,7 +104,7 @@ class _Planner:
         made = self.plan.maps[-1]
         made.cf.append(_entry(table))
         if use.keys == "local":
-            # A table that needs a domain finds no localpart alone, whoever asks it for one.
+            # A table that needs a domain finds no localpart alone, whatever asks it for one.
             made.keys = "local"
             self.plan.mydestination = self._local_domains
 

@@ -34,7 +34,7 @@ class Postmap:
     config: str = ""
 
     def answers(self, table: str, keys: Sequence[str], step: Callable[[int], None]) -> dict[str, Reply]:
-        """The answer of ``ldap:table`` to each key; ``step`` is told how many were asked. Raises ``NoPostmap``."""
+        """The answer of ``ldap:table`` to each key; ``step`` gets how many were asked. Raises ``NoPostmap``."""
         found: dict[str, Reply] = {}
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for start in range(0, len(keys), BATCH):

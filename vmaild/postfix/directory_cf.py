@@ -1,7 +1,7 @@
 """The server settings of an ldap_table(5) source, under the names of vmaild's ``[directory]``.
 
 vmaild speaks LDAPv3 and binds once for each pooled connection. Postfix lets a password cross the network unencrypted,
-and does not check a certificate unless told so; a table that relies on either is read so, with a warning.
+and does not check a certificate unless it is configured; a table that relies on either is read so, with a warning.
 """
 
 from __future__ import annotations
@@ -119,14 +119,14 @@ def _tls(source: Source, uris: list[str]) -> dict[str, Any]:
     if start_tls:
         found["start_tls"] = True
     if not checked:
-        source.warn("tls_require_cert", "is no, as by default: whoever is in between can pass for the server")
+        source.warn("tls_require_cert", "is no, as by default: an attacker in between can pose as the server")
     return found | {"tls_require_cert": checked}
 
 
 def _version(source: Source) -> None:
     version = source.integer("version", 3)
     if version != 3:
-        source.warn("version", f"{version}: vmaild speaks LDAPv3 only, as slapd does unless told otherwise")
+        source.warn("version", f"{version}: vmaild speaks LDAPv3 only, as slapd does by default")
 
 
 def _refuse(source: Source) -> None:

@@ -71,7 +71,7 @@ def _patterns(value: str, wanted: bool, open_file: OpenFile, found: DomainList) 
         positive = wanted ^ bool((len(word) - len(pattern)) % 2)
         kind, colon, rest = pattern.partition(":")
         if not pattern:
-            found.problems.append(f"{word!r}: nothing stands behind '!'; Postfix stops there")
+            found.problems.append(f"{word!r}: nothing follows '!'; Postfix stops there")
         elif pattern.startswith("/"):
             for line in _text(pattern, open_file, found).split("\n"):
                 if not line.startswith("#"):

@@ -1,7 +1,7 @@
 """An ldap_table(5) source as vmaild's own settings: the query, and the directory that it is asked in.
 
 ``read_source`` maps each parameter, or names it: in ``problems`` what cannot be kept, with the reason (the table must
-not be used then), in ``warnings`` what is kept but should be looked at. ``query`` has the keys of a
+not be used then), in ``warnings`` what is kept but should be checked. ``query`` has the keys of a
 ``[[maps.NAME.query]]`` table, ``directory`` those of ``[directory]``; defaults are Postfix's and written out.
 
 Some defaults of Postfix that surprise: ``result_attribute`` is ``maildrop`` also beside other lists, ``size_limit`` is

@@ -76,7 +76,7 @@ def settings(text: str) -> Settings:
             found.problems.append(f"line {line.first}: {error}")
             continue
         if found.values.get(name, value) != value:
-            found.warnings.append(f"line {line.first}: {name} stands here again; the last one counts")
+            found.warnings.append(f"line {line.first}: {name} is listed twice; the last one counts")
         found.values[name] = value
         found.lines[name] = line
     return found

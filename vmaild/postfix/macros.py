@@ -72,7 +72,7 @@ def names(text: str) -> list[str]:
 
 
 def _expression(text: str, at: int) -> tuple[str, int]:
-    """What stands behind a ``$``, and the place behind that."""
+    """What follows a ``$``, and the place after it."""
     if text[at : at + 1] not in _CLOSING:
         match = _NAME.match(text, at)
         assert match is not None
@@ -157,7 +157,7 @@ def _chosen(value: str, mode: str, rest: str, lookup: Lookup, depth: int) -> str
 
 
 def _operand(text: str) -> tuple[str, str]:
-    """A text in braces and what stands behind it; without braces all of it."""
+    """A text in braces and what follows it; without braces all of it."""
     if not text.startswith("{"):
         return text, ""
     end = _closed(text, 0)

@@ -81,7 +81,7 @@ class Source:
         self.problems.append((name, text))
 
     def warn(self, name: str, text: str) -> None:
-        """Note what works but should be looked at."""
+        """Note what works but should be checked."""
         self.warnings.append((name, text))
 
     def text(self, name: str, default: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Keeps the garbage collector away from the cached answers, and from lookups under way.
+"""Keeps the garbage collector away from the cached answers, and from lookups in flight.
 
 CPython's collector goes through every object that it tracks when it makes a full pass, and the event loop stands still
 meanwhile: half a second with a million answers. Answers are in no reference cycles, so the collector has nothing to
@@ -7,7 +7,7 @@ and it is still freed when nothing refers to it any more.
 
 A pass over the young objects comes by default whenever 700 more were made than freed. A few lookups have as many under
 way, so that there were twenty passes of half a millisecond in each second of 1,000 misses, and nothing was found.
-``YOUNG`` is far above what lookups have under way, so that what brings a pass about is what stays.
+``YOUNG`` is far above what lookups in flight have, so that what brings a pass about is what stays.
 
 What was freed goes back to the system only when asked for. A full pass empties the interpreter's lists of spare
 objects, one of which keeps a whole MiB. What is larger than 512 bytes comes from the C library, which keeps what is

@@ -1,4 +1,4 @@
-"""The log: lines on standard error, written by a thread, so that the event loop never waits for whoever reads them.
+"""The log: lines on standard error, written by a thread, so that the event loop never waits for their reader.
 
 ``open_log`` sets it up for the whole process and returns the ``Log``, whose ``close`` is called at the end. A line is
 made where it is logged and goes into a queue that is bounded in lines and in bytes; a thread writes it. When the
@@ -217,7 +217,7 @@ def _writer(stream: TextIO) -> Callable[[bytes], None]:
         while left:
             try:
                 left = left[os.write(descriptor, left) :]
-            except BlockingIOError:  # whoever shares the pipe may have made it non-blocking
+            except BlockingIOError:  # another user of the pipe may have made it non-blocking
                 select.select([], [descriptor], [])
 
     return to_descriptor

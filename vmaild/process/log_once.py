@@ -1,4 +1,4 @@
-"""One line a minute for a complaint: whoever causes it may come back thousands of times a second.
+"""One line a minute for a complaint: its cause may come back thousands of times a second.
 
 A complaint is known by what it is about (an entry, a map, a listener) and by its kind, never by the key or the request
 that led to it: those are chosen by the sender of mail, and each would be new. Those that are not logged are counted,

@@ -39,7 +39,7 @@ class Notifier:
     """Tells the service manager how the service is doing. Each call returns whether it was sent.
 
     A datagram that cannot be sent is logged and forgotten: a service must not fail over its own progress
-    report, nor wait for whoever reads it.
+    report, nor wait for its reader.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:

@@ -68,7 +68,7 @@ class Patience:
                 table.pop(client, None)
 
     def whole(self, client: Client) -> None:
-        """A request of the client became whole: what stands behind it is another, and has its own time."""
+        """A request of the client became whole: what follows it is another, and has its own time."""
         if self._incomplete:
             self._incomplete.pop(client, None)
 
@@ -98,7 +98,7 @@ class Patience:
 class Admission:
     """The places for clients: ``limit`` of them, taken by ``clients`` and by who is on the way in.
 
-    ``freed`` is called when a client has gone: whoever waits may ask again.
+    ``freed`` is called when a client has gone: those who wait may ask again.
     """
 
     def __init__(

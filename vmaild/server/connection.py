@@ -2,7 +2,7 @@
 
 A request has its place in a queue from when it is taken up; replies leave at the head of the queue. While the queue is
 full, or the client does not take its replies, its bytes are not read. What state a connection is in, and what leads
-from one to another, is told in ``vmaild.server.state``.
+from one to another, is described in ``vmaild.server.state``.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from vmaild.wire.reader import Reader
 
 
 class Dialect(NamedTuple):
-    """``reader`` makes what takes requests out of a stream; ``whole`` tells quickly what is exactly one request."""
+    """``reader`` makes what takes requests out of a stream; ``whole`` finds quickly what is exactly one request."""
 
     reader: Callable[[], Reader[Any]]
     whole: Callable[[bytes], Request | None]

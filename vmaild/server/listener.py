@@ -121,7 +121,7 @@ class Plan:
 
     @property
     def warnings(self) -> list[str]:
-        """What whoever keeps the sockets of a listener that goes should be told."""
+        """What the keeper of the sockets of a removed listener should know."""
         return [
             f"systemd goes on listening on {listener.address}, and nobody answers there: take it out of vmaild.socket"
             for listener in self.going

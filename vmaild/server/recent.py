@@ -31,7 +31,7 @@ class Recent:
 
     def __init__(self, max_size: int = RECENT_SIZE) -> None:
         self.max_size = max_size
-        """Most bytes. Past that all are forgotten, and remembered again as they come."""
+        """Most bytes. Past that all are forgotten, and remembered again as they arrive."""
         self._answers: dict[bytes, Answer] = {}
         self._bytes = 0
         self.get: Callable[[bytes], Answer | None] = self._answers.get

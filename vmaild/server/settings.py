@@ -10,7 +10,7 @@ from vmaild.listening import EVERYONE, Access
 MAX_CONNECTIONS = 10_000
 """Open connections, where the system allows as many descriptors (``vmaild.process.descriptors``); one more waits in the
 kernel's backlog. Postfix opens one per process, and a busy host runs a thousand. Each takes 3 KB."""
-# Requests of one connection that wait for their answers; its bytes are not read meanwhile. Postfix sends one.
+# Requests of one connection that wait for their answers; its bytes are not read before that. Postfix sends one.
 MAX_PIPELINED = 32
 # How long a connection may be silent. Not under 360: a Postfix process that finds its connection closed loses one of
 # its two tries, and in a long SMTP session it does not close it itself.
@@ -26,7 +26,7 @@ class ListenSettings:
     """One ``[[listen]]`` table. ``address`` is in Postfix's notation; ``vmaild.listening.parse_address`` reads it.
 
     ``map`` is the map that a tcp_table listener serves, since that protocol has no map names. ``mode``, ``owner``
-    and ``group`` are those of a unix socket's file; None and empty leave them as they come. ``access`` says who may
+    and ``group`` are those of a unix socket's file; None and empty leave the system's defaults. ``access`` says who may
     connect.
     """
 

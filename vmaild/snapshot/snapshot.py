@@ -136,7 +136,7 @@ class Snapshot:
         self._restored = before._restored
 
     async def run(self, *, restore: bool = False) -> None:
-        """Learn which directory it is, then write again and again, until cancelled; with ``restore`` read before."""
+        """Find out which directory it is, then write again and again, until cancelled; with ``restore`` read before."""
         if restore:
             await self.restore()
         identified = False

@@ -79,7 +79,7 @@ def _is_owner_request(localpart: str) -> bool:
 def search_keys(
     address: str, delimiters: str = "", *, owner_request_special: bool = True, quoted_only: bool = False
 ) -> list[Parts]:
-    """The keys to look for, most specific first; empty when ``address`` has no domain.
+    """The keys to search for, most specific first; empty when ``address`` has no domain.
 
     ``delimiters`` is main.cf's recipient_delimiter: any of its characters starts an extension.
     """
@@ -135,7 +135,7 @@ def quote(localpart: str) -> str:
 
 
 def quoted_first(localpart: str, *, quoted_only: bool = False) -> list[str]:
-    """The forms of a localpart that are looked for: with quotes where it needs them, and without."""
+    """The forms of a localpart that are searched for: with quotes where it needs them, and without."""
     if _DOT_STRING.fullmatch(localpart):
         return [localpart]
     plain = unquote(localpart)

@@ -27,7 +27,7 @@ class FilterTemplate:
         tree = parse(text)
         self._sent, self._classes = without_classes(tree)
         self.attributes = frozenset(attributes_of(tree))
-        """Lower-case names of the attributes that it looks at, without options."""
+        """Lower-case names of the attributes that it tests, without options."""
 
     @property
     def text(self) -> str:

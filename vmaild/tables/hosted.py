@@ -1,4 +1,4 @@
-"""Whether the hosted domains can be known as a set: then an address of no hosted domain need not be looked for.
+"""Whether the hosted domains can be known as a set: then an address of no hosted domain need not be searched for.
 
 They can where one map has a domain for its key and finds it by its DN alone, one level below a fixed entry
 (``search_base = "o=%s,o=hosting,..."``, ``scope = "base"``), and where all that other maps look for stands at or below

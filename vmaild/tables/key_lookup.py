@@ -122,7 +122,7 @@ class KeyLookup:
 
     @property
     def search_keys(self) -> list[Parts]:
-        """What is looked for, most specific first."""
+        """What is searched for, most specific first."""
         return self._keys
 
     def decided(self, table: int) -> Step | None:
@@ -208,7 +208,7 @@ class KeyLookup:
 
     @property
     def followed_many(self) -> bool:
-        """Whether other entries than those of the key were looked for: members, which may be thousands."""
+        """Whether other entries than those of the key were searched for: members, which may be thousands."""
         return bool(self._followed)
 
     def made_from(self) -> MadeFrom:

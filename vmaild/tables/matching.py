@@ -46,7 +46,7 @@ Test = Callable[["Shown", Parts], Verdict]
 
 
 class Shown:
-    """An entry as it came back, its values made comparable when a test first looks at them."""
+    """An entry as it came back, its values made comparable when a test first needs them."""
 
     __slots__ = ("_optioned", "entry", "schema", "seen")
 

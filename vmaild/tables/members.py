@@ -25,7 +25,7 @@ MOST_WORK = 200_000
 through them than anybody can go; a reply has room for a quarter of so many values."""
 
 _ENTRY: list[str] = []
-"""Stands for a whole entry among what is still to be looked at."""
+"""Stands for a whole entry among what is still to be followed."""
 
 _Pending = tuple[Entry, list[str] | str, int]
 
@@ -103,7 +103,7 @@ class Members:
         self._entries = entries
         self._values = Values(query.expansion, key)
         self._work = 0
-        # What is still to be looked at, the next last: an entry, values of one, or a member and the entry with it.
+        # What is still to be followed, the next last: an entry, values of one, or a member and the entry with it.
         self._pending: list[_Pending] = [(entry, _ENTRY, 1) for entry in reversed(entries)]
         self._error: DataError | None = None
         self._advance()

@@ -6,7 +6,7 @@ nothing is accepted that would bounce later. ``disabled_accounts`` is for check_
 ``reject_unlisted_recipient``.
 
 ``qmail-ldap``: qmailUser entries with mail, mailAlternateAddress and mailForwardingAddress, and qmailGroup entries with
-the DNs and addresses of their members. deliveryMode is not looked at: an account that forwards keeps a copy.
+the DNs and addresses of their members. deliveryMode is not read: an account that forwards keeps a copy.
 
 ``inetlocalmailrecipient``: entries with mailLocalAddress, and mailRoutingAddress or mailHost (misc.schema). That schema
 lets nobody ask for a part of an address, so the domains stand in main.cf.

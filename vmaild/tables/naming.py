@@ -25,7 +25,7 @@ _DOMAIN = ("%d", "%D")
 
 
 class Named(NamedTuple):
-    """What an entry names in one group of maps: keys as they are looked for, and domains as a whole.
+    """What an entry names in one group of maps: keys as they are searched for, and domains as a whole.
 
     ``places`` are the domains in whose place it stands.
     """

@@ -9,7 +9,7 @@
 An attribute in several lists belongs to the first of terminal, leaf, result, special. One with options
 (``maildrop;lang-de``, RFC 4512, 2.5) counts as the one without; but what tells that an entry is terminal, or has a
 special attribute, is the name as it is listed. Values come in the entry's order, as the server sends it. Each entry is
-looked at by itself: Postfix's own code carries the state of one entry over to the next, which the manual does not say.
+judged by itself: Postfix's own code carries the state of one entry over to the next, which the manual does not say.
 
 More than ``expansion_limit`` values, or a chain of DNs longer than ``recursion_limit``, is an error: half a list of
 recipients is worse than a later one. A value that comes twice is counted twice, and returned once.
@@ -156,7 +156,7 @@ def text(entry: Entry, attribute: str, value: bytes) -> str:
 
 
 class Values:
-    """The values of a result as they come together, each once; ``expansion_limit`` counts those that come again."""
+    """The values of a result as they are put together, each once; ``expansion_limit`` counts those that come again."""
 
     __slots__ = ("_expansion", "_found", "_key", "_plain", "_size", "_taken")
 
@@ -180,7 +180,7 @@ class Values:
                 self._taken += 1
                 if expansion.expansion_limit and self._taken > expansion.expansion_limit:
                     raise DataError(f"{entry.dn}: expansion_limit of {expansion.expansion_limit} exceeded")
-        # As soon as that is certain: whoever may write an entry may write any number of values.
+        # As soon as that is certain: who may write an entry may write any number of values.
         if self._size > VALUE_LIMIT:
             raise DataError(f"{entry.dn}: the values are too long for one reply")
 

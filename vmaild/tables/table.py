@@ -24,7 +24,7 @@ from vmaild.tables.schema import Schema
 from vmaild.tables.template import Parts, Template
 
 PLANS = 1000
-"""Plans remembered; keys of a site have some ten shapes. Past it all are forgotten, and made again as they come."""
+"""Plans remembered; keys of a site have some ten shapes. Past it all are forgotten, and made again when needed."""
 
 
 KEYS = ("address", "domain", "exact", "transport", "access", "local")
@@ -45,9 +45,9 @@ class TableSettings:
     unique: bool = False
     """Two entries for one key are an error: mail is never filed by guess."""
     quoted_only: bool = False
-    """A localpart that needs quotes is looked for with them only, as Postfix does for alias and canonical maps."""
+    """A localpart that needs quotes is searched for with them only, as Postfix does for alias and canonical maps."""
     local_domains: frozenset[str] = frozenset()
-    """Of ``local``: the domains whose users are looked for without their domain too."""
+    """Of ``local``: the domains whose users are searched for without their domain too."""
     mailbox_guard: bool = False
     """A value that is no safe mailbox path below the key's domain is an error (``vmaild.tables.results``)."""
 
@@ -66,7 +66,7 @@ class Group:
 
     ``plans`` are the searches for keys of each shape on a server with the ``schema``; None: it is not known, and
     nothing is joined. A shape is all that a plan depends on: which of the parts that are needed there are, and which
-    queries accept them. ``search_keys`` is what to look for, most specific first.
+    queries accept them. ``search_keys`` is what to search for, most specific first.
     """
 
     def __init__(self, tables: Sequence[Table]) -> None:
@@ -98,7 +98,7 @@ class Group:
 
     @property
     def attributes(self) -> frozenset[str]:
-        """Every attribute that its maps look at, lower case."""
+        """Every attribute that its maps use, lower case."""
         return frozenset[str]().union(*(query.attributes for query in self.queries))
 
     def ask_also(self, attributes: frozenset[str]) -> None:

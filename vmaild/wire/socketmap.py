@@ -17,7 +17,7 @@ from vmaild.wire.reader import Reader
 
 # Postfix sends queries of at most 10,000 bytes in its newer versions; an address in SMTP has at most 320.
 MAX_KEY = 10_000
-# The name stands in main.cf, where no one writes a longer one; a file name has at most 255 bytes as well.
+# The name stands in main.cf, where no one writes a longer one; a file name has at most 255 bytes too.
 MAX_NAME = 255
 MAX_REQUEST = MAX_NAME + len(b" ") + MAX_KEY
 # DICT_SOCKMAP_DEF_MAX_REPLY of dict_sockmap.c: the payload, without the netstring around it.
@@ -62,7 +62,7 @@ def decode_request(payload: bytes) -> Request:
 
 
 def whole_request(data: bytes) -> Request | None:
-    """The request when ``data`` is exactly one, None for anything else: what most segments are, told quickly."""
+    """The request when ``data`` is exactly one, None for anything else: what most segments are, recognised quickly."""
     colon = data.find(b":", 1, netstring.MAX_DIGITS + 1)
     space = data.find(b" ", colon + 1)
     if space < 0 or colon < 0 or data[-1] != _COMMA or data[:colon] != b"%d" % (len(data) - colon - 2):

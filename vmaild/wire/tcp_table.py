@@ -7,7 +7,7 @@ Codes of replies: 200 found, 500 not found, 400 any failure. **500 is never a fa
 authoritative "no such key". On 400 Postfix closes the connection and defers the mail.
 
 A line is one or two words with white space between them. ``get`` without a word after it asks for the empty key.
-``put`` is answered 500, "rejected", without a look at its parameters, since the tables are read-only. Any other
+``put`` is answered 500, "rejected", whatever its parameters are, since the tables are read-only. Any other
 command, a third word, a ``%`` without two hex digits and an over-long line are protocol errors.
 """
 

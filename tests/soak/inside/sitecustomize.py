@@ -3,7 +3,7 @@
 Python imports this at its start. A thread in the daemon writes a line of JSON to ``inside.jsonl`` every few seconds:
 what malloc has taken and what of it is in use, Python's blocks and objects, and what tracemalloc sees where
 PYTHONTRACEMALLOC is set, with the lines that hold most. A file ``trim`` makes it collect garbage among the frozen
-objects as well, tell of which types that was, and give back to the kernel what malloc has free.
+objects too, report of which types that was, and give back to the kernel what malloc has free.
 """
 
 from __future__ import annotations
