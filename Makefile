@@ -31,8 +31,8 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick coverage mutants manual release system machines chaos soak fuzz matrix newer-slapd measure figures \
-    deb nspawn lint clean demo-packages mail-packages test-packages system-packages newer-slapd-packages deb-packages \
-    machines-packages nspawn-packages
+    deb nspawn lint clean demo-packages mail-packages test-packages system-packages machines-packages newer-slapd-packages \
+    deb-packages nspawn-packages
 
 PYTHON := python3
 VENV := .venv

@@ -7,6 +7,7 @@ audit take? Everything is on loopback below one directory, and gone afterwards.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -176,9 +177,11 @@ class Trial:
 
     def audit(self) -> None:
         """``vmaild audit``."""
-        command = [sys.executable, "-m", "vmaild", "audit", "-c", str(self.home / "vmaild.toml")]
-        ran = run(command, self.home / "audit.txt")
-        assert ran.status in (0, 1), (self.home / "audit.txt").read_text()[-500:]
+        command = [sys.executable, "-m", "vmaild", "audit", "--json", "-c", str(self.home / "vmaild.toml")]
+        ran = run(command, self.home / "audit.json")
+        text = (self.home / "audit.json").read_text()
+        assert ran.status in (0, 1), text[-500:]
+        self.figures["audit, entries"] = json.loads(text)["entries"]
         self.figures |= {"audit s": ran.seconds, "audit CPU s": ran.cpu, "audit memory MB": ran.memory / 1e6}
 
     def mail(self) -> None:

@@ -47,6 +47,24 @@ async def test_every_entry_comes_once_in_pages_of_the_size(slapd: Slapd, size: i
     assert len({dn for page in found for dn in page}) == ACCOUNTS
 
 
+async def test_a_walk_may_have_more_than_an_answer_of_the_daemon(slapd: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts is a page: else every tree of more than a thousand entries ends an audit."""
+    large = settings(slapd, max_answer=100, max_values=10)
+    monkeypatch.setattr("vmaild.directory.connection.WINDOW", 50)
+    monkeypatch.setattr("vmaild.directory.walk.MOST_VALUES", 40)
+    async with connected(large, slapd.uri) as connection:
+        found = [entry.dn async for page in connection.pages(WALK, 10, 10.0) for entry in page]
+    assert len(found) == ACCOUNTS
+
+
+async def test_a_page_that_is_too_large_is_a_failure_and_no_bug(slapd: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmaild.directory.connection.WINDOW", 50)
+    monkeypatch.setattr("vmaild.directory.walk.MOST_VALUES", 5)
+    async with connected(settings(slapd), slapd.uri) as connection:
+        with pytest.raises(DirectoryFailure, match=r"more than .* 5 values"):
+            [page async for page in connection.pages(WALK, 10, 10.0)]
+
+
 async def test_a_walk_that_finds_nothing_has_no_entry(slapd: Slapd) -> None:
     found = await pages(slapd, 10, WALK._replace(filter="(mail=nobody)"))
     assert [dn for page in found for dn in page] == []

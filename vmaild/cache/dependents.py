@@ -53,12 +53,16 @@ _NOBODY: frozenset[bytes] = frozenset()
 
 
 def of_entry(uuid: bytes) -> int:
-    """The token of an entryUUID, 16 bytes. Its low half is the CRC, by which ``UuidSet`` sorts."""
-    return _ENTRY | (int.from_bytes(uuid[4:8]) & 0x7FFFFFFF) << 32 | crc32(uuid)
+    """The token of an entryUUID, 16 bytes. Its low half is the CRC, by which ``UuidSet`` sorts.
+
+    The high half is the UUID's beginning: slapd makes UUIDs of the time, and of entries that were loaded together only
+    the first four bytes, the time's low part, differ. By the CRC alone one of a million entries stands for another.
+    """
+    return _ENTRY | (int.from_bytes(uuid[:4]) & 0x7FFFFFFF) << 32 | crc32(uuid)
 
 
 def entry_parts(token: int) -> tuple[int, bytes]:
-    """The CRC-32 of the entryUUID that the token is of, and its bytes from the sixth to the eighth."""
+    """The CRC-32 of the entryUUID that the token is of, and its bytes from the second to the fourth."""
     return token & 0xFFFFFFFF, (token >> 32 & 0xFFFFFF).to_bytes(3)
 
 

@@ -19,12 +19,16 @@ from bonsai._bonsai import ldapconnection
 from vmaild.directory.attributes import attributes
 from vmaild.directory.bonsai_patches import Client
 from vmaild.directory.connection import SCOPES, Fields, LdapConnection, Outcome
-from vmaild.directory.failures import FOREIGN, TIMEOUT, failure
+from vmaild.directory.failures import FOREIGN, LIMIT, TIMEOUT, failure
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
 from vmaild.directory.uri import parse
 from vmaild.errors import DataError, DirectoryFailure
 from vmaild.lookup import Entry, Search
+
+MOST_BYTES, MOST_VALUES = 64 * 1024 * 1024, 1_000_000
+"""Bounds of a page. Those of the daemon are for the answer about one address, and keep it from waiting; a command waits
+for whatever an entry has."""
 
 
 class WalkConnection(LdapConnection):
@@ -85,6 +89,7 @@ class WalkConnection(LdapConnection):
     def _answer_to(self, message: int, seconds: float) -> asyncio.Future[Outcome]:
         """How the message is answered: from now on the connection reads what comes."""
         answered: asyncio.Future[Outcome] = self._loop.create_future()
+        self._received = self._values = 0
         self._head_before = self._head = b""
         self._message = message
         self._end_at = self._loop.time() + seconds
@@ -95,7 +100,9 @@ class WalkConnection(LdapConnection):
 
     async def _page_of(self, answered: asyncio.Future[Outcome]) -> list[Entry]:
         outcome = await answered
-        if isinstance(outcome, DirectoryFailure | DataError):
+        if isinstance(outcome, DataError):
+            raise DirectoryFailure(str(outcome), LIMIT)
+        if isinstance(outcome, DirectoryFailure):
             raise outcome
         return outcome
 
@@ -111,6 +118,7 @@ async def connected(settings: DirectorySettings, uri: str) -> AsyncIterator[Walk
         except TimeoutError:
             raise DirectoryFailure("no connection in time", TIMEOUT) from None
         assert isinstance(connection, WalkConnection)
+        connection.max_answer, connection.max_values = MOST_BYTES, MOST_VALUES
         try:
             yield connection
         finally:

@@ -286,7 +286,7 @@ class _Members:
     def __contains__(self, token: object) -> bool:
         assert isinstance(token, int)
         crc, part = entry_parts(token)
-        return any(of_entry(uuid) == token for uuid in self._uuids.with_part(crc, part, 5))
+        return any(of_entry(uuid) == token for uuid in self._uuids.with_part(crc, part, 1))
 
 
 async def _end(task: asyncio.Task[None]) -> None:
