@@ -1,7 +1,7 @@
 """What goes on behind the maps of one configuration: changes followed, hosted domains read, a snapshot written.
 
-For each directory a ``Feed`` follows the changes of the server in use, and passes them to the ``Freshness`` of the groups
-that are looked up there. A group whose maps ask several directories has none: its answers live for ``ttl``.
+For each directory a ``Feed`` follows the changes of the server in use, and passes them to the ``Freshness`` of the
+groups that are looked up there. A group whose maps ask several directories has none: its answers live for ``ttl``.
 
 When another configuration is taken over, its hearing follows on the last one where both have the same directory
 (``follow``): records that stay are followed on, and the feed's cookie names what changed in between.

@@ -22,8 +22,8 @@ _COUNTERS = (
 
 
 class FeedMetrics:
-    """``feeds`` and ``freshness`` are those of the directories whose changes are followed; ``domains`` is None where the
-    maps have no set of domains."""
+    """``feeds`` and ``freshness`` are those of the directories that are followed; ``domains`` is None where
+    the maps have no set of domains."""
 
     def __init__(
         self, feeds: Sequence[Feed] = (), freshness: Sequence[Freshness] = (), domains: HostedDomains | None = None
