@@ -30,7 +30,7 @@ def nothing_wrong(oracle: Oracle) -> None:
 
 @pytest.mark.parametrize(("changes", "other"), [("sync", True), ("poll", False)])
 def test_a_consumer_that_loads_gives_no_wrong_answer(site: Site, changes: str, other: bool) -> None:
-    """The own one, first in order; then the other mail host's and the provider, or the provider alone."""
+    """The own one, first in the order of servers; then the other mail host's and the provider, or that alone."""
     nothing_wrong(replicas.half_loaded(site, changes, other=other, rate=RATE))
 
 

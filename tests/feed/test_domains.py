@@ -104,6 +104,19 @@ async def test_a_key_beyond_ascii_is_left_to_the_server() -> None:
 
 
 @in_fake_time
+async def test_a_domain_is_hosted_in_both_forms_of_its_labels() -> None:
+    """Seen by reading: what the directory has in U-labels was not found at once when it was asked for in A-labels."""
+    site = Hosting("b\u00fccher.example")
+    site.directory.entries.append(account("x@b\u00fccher.example", "b\u00fccher.example/x/"))
+    await site.domains.once()
+    assert (await site.find("x@xn--bcher-kva.example")).authoritative
+    assert site.directory.asked >= 1
+    asked = site.directory.asked
+    assert await site.find("x@xn--other-kva.example") == NOT_FOUND
+    assert site.directory.asked == asked
+
+
+@in_fake_time
 async def test_in_an_outage_the_set_serves_for_stale_domains() -> None:
     site = Hosting("d.example", stale=100)
     task = asyncio.ensure_future(site.domains.run())

@@ -129,6 +129,7 @@ def state(*times: int) -> Cookie:
 
 def starting(monkeypatch: pytest.MonkeyPatch) -> tuple[Feed, Heard, Callable[..., Cookie]]:
     course = Course(lambda _: OSError(), monkeypatch)
+    course.site.freshness.hears = False  # not yet
     return course.feed, course.site, lambda uri, cookie: course.feed._start(uri, Context("o=x", cookie, True))
 
 
@@ -173,11 +174,20 @@ async def test_when_the_refresh_is_refused_everything_is_aged_and_nothing_emptie
     feed, site, start = starting(monkeypatch)
     site.plant("ann", account(ANN, "d.example/ann/"))
     assert start(ONE, state(10)) == state(10)
+    site.freshness.heard("")
     await site.find(ANN)
     await feed._take(ONE, AgeAll("the cookie's age"))
     with pytest.raises(DirectoryFailure):
         feed._ended(ONE, Ended(code, ""))
+    await asyncio.sleep(0.01)
+    await site.find("in@between.example")
+    await asyncio.sleep(0.01)
     assert start(ONE, state(20)) == state(20)
+    record = site.record("in@between.example")
+    assert record is not None
+    assert record.refresh_at <= now(), "what changed since it was aged is not reported either"
+    site.cache.forget(record.key)
+    await asyncio.sleep(0.01)
     asked = site.directory.asked
     assert await site.find(ANN) == found(b"d.example/ann/")
     assert site.directory.asked == asked + 1, "served, and renewed"

@@ -45,7 +45,7 @@ class Heard(Site):
         planted = self.plant(slot, one)
         asked = {name: planted.attributes[name] for name in self.freshness.attributes & planted.attributes.keys()}
         shown = {**asked, "hassubordinates": (b"TRUE" if below else b"FALSE",)}
-        self.freshness.changed(planted.dn, self.uuids[slot].bytes, shown, added=added)
+        self.freshness.changed(planted.dn, self.uuids[slot].bytes, shown, added=added, each=True)
 
     def remove(self, slot: str) -> None:
         if self.tree.pop(slot, None) is not None:

@@ -222,7 +222,7 @@ async def test_names_of_one_form_are_one_as_long_as_one_of_them_is_there() -> No
     await domains.take(one_by_one([domain(composed)]), now() + 1)
     await domains.take(one_by_one([domain(composed)]), now() + 62)
     assert set(domains.names) == {composed}
-    assert set(domains._forms) == {composed.encode()}
+    assert set(domains._forms) == {composed.encode(), b"xn--bcher-kva.example"}
 
 
 @in_fake_time
@@ -308,4 +308,47 @@ async def test_a_search_that_saw_what_was_deleted_while_nothing_was_heard_is_not
     del site.tree["ann"]
     await site.freshness.present(lambda _: False)
     assert await asking == found(b"d.example/ann/")
+    assert site.record(ANN) is None
+
+
+@in_fake_time
+async def test_a_domain_that_is_renamed_takes_along_what_was_asked_for_in_its_other_form() -> None:
+    site = Heard()
+    prefix = next(prefix for prefix, group in site.maps.groups if len(group.tables) == 3)
+    keys = [prefix + b"x@xn--bcher-kva.example", prefix + "x@b\u00fccher.example".encode(), prefix + b"x@e.example"]
+    for key in keys:
+        site.cache.store(key, (NOT_FOUND, NOT_FOUND, NOT_FOUND), None)
+    site.freshness.drop_domain("b\u00fccher.example")
+    assert [site.cache.get(key) is not None for key in keys] == [False, False, True]
+
+
+@in_fake_time
+async def test_logins_that_are_recorded_leave_maps_alone_whose_keys_no_entry_tells() -> None:
+    """Seen by reading: with ``(uid=%u)`` each login aged everything."""
+    site = Heard(maps={"people": {"search_base": BASE, "query_filter": "(cn=%u)", "keys": "exact"}})
+    ann = account(ANN, "d.example/ann/")
+    site.put("ann", ann)
+    await asyncio.sleep(0.01)
+    await site.find(ANN)
+    await site.find(BOB, b"people")
+    aged = site.freshness.counters.aged
+    for number in range(50):
+        site.put("ann", Entry(ann.dn, {**ann.attributes, "authtimestamp": (b"%d" % number,)}))
+    assert site.freshness.counters.aged == aged
+    assert site.cached(BOB, b"people") == NOT_FOUND
+    site.put("ann", account(ANN, "d.example/elsewhere/"))
+    assert site.freshness.counters.aged == aged + 1
+    assert site.record(ANN) is None
+
+
+@in_fake_time
+async def test_what_is_as_it_was_reported_is_taken_up_again_after_something_was_not_reported() -> None:
+    site = Heard()
+    ann = account(ANN, "d.example/ann/")
+    site.put("ann", ann)
+    site.plant("ann", account(ANN, "d.example/elsewhere/"))
+    await asyncio.sleep(0.01)
+    await site.find(ANN)
+    site.freshness.age_all()
+    site.put("ann", ann)
     assert site.record(ANN) is None

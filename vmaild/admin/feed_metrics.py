@@ -64,7 +64,10 @@ class FeedMetrics:
     def state(self) -> dict[str, Any]:
         """How changes arrive now, for ``vmaild status``: ``mode`` is the least of the directories'."""
         if not self._feeds:
-            return {"mode": "none", "why": 'changes = "none" is configured'} | self._known_domains()
+            return {
+                "mode": "none",
+                "why": 'changes = "none", or every map asks several directories',
+            } | self._known_domains()
         least = max(self._feeds, key=lambda feed: MODES.index(feed.counters.mode)).counters
         state: dict[str, Any] = {"mode": least.mode}
         state |= {"of": least.server} if least.server else {"why": least.why}

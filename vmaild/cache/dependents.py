@@ -129,7 +129,7 @@ class _Table:
             if key is not None and alive(key)
         ]
         size = len(self.keys)
-        while len(living) * 3 > size:
+        while len(living) * 2 > size:
             size *= 2
         table = _Table(size)
         for one in living:

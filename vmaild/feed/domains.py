@@ -26,6 +26,7 @@ from vmaild.errors import DirectoryFailure, LookupFailure
 from vmaild.lookup import Entry, Scope, Search
 from vmaild.maps import Freshness, Maps
 from vmaild.tables import dn
+from vmaild.tables.address import other_labels
 from vmaild.tables.hosted import Hosted
 
 logger = logging.getLogger("vmaild.feed")
@@ -251,7 +252,9 @@ class HostedDomains:
 
 
 def _forms(name: str) -> set[bytes]:
-    """The name as it is, and as a server compares it: by its compatibility form (RFC 4518, 2.3)."""
-    if name.isascii():
+    """The name as it is, in the other form of its labels, and as a server compares it (RFC 4518, 2.3)."""
+    if name.isascii() and "xn--" not in name:
         return {name.encode()}  # in small letters already
-    return {name.encode(errors="replace"), unicodedata.normalize("NFKC", name).casefold().encode(errors="replace")}
+    forms = {name, unicodedata.normalize("NFKC", name).casefold()}
+    forms |= {other for form in forms if (other := other_labels(form))}
+    return {form.encode(errors="replace") for form in forms}

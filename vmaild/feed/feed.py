@@ -192,7 +192,7 @@ class Feed:
                 self._hearing("sync", uri)
             elif isinstance(output, Changed):
                 added = persisting and output.state is State.ADD
-                self._freshness.changed(output.dn, output.uuid, output.attributes, added=added)
+                self._freshness.changed(output.dn, output.uuid, output.attributes, added=added, each=persisting)
             else:
                 await self._take(uri, output)
 
@@ -221,8 +221,9 @@ class Feed:
             return own  # it still lacks what another server had, and has told all that it had itself
         # What happened up to now was not heard, or the server has not heard of all that another had.
         self._freshness.hears_from_now()
-        if own is not None:
-            self._freshness.age_all()  # it is older than it was, and what it said may be of neither state
+        if own is not None or (self._last is None and self._freshness.hears):
+            # It is older than it was, and what it said may be of neither state; or what happened is not reported.
+            self._freshness.age_all()
         self._own = uri, context.cookie
         self._last = context.cookie if self._last is None else self._last.merged(context.cookie)
         return context.cookie

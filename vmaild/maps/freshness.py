@@ -28,6 +28,7 @@ from vmaild.lookup import NOT_FOUND, Entry
 from vmaild.maps.recent_changes import UNKNOWN, RecentChanges
 from vmaild.maps.walk import Walk
 from vmaild.tables import Group, KeyLookup, dn
+from vmaild.tables.address import other_labels
 from vmaild.tables.naming import Named, Naming, Place
 
 SETTLED_TOGETHER = 64
@@ -45,6 +46,9 @@ NOTED = 100
 
 COMPARED = 500
 """Entries in a turn of the loop that are compared with those that are there: a millisecond."""
+
+REPORTED = 50_000
+"""Entries of which is remembered what was reported last: 5 MB. Past it all are forgotten."""
 
 CONTAINERS = 100_000
 """Entries with others below whose DN is remembered: a rename of one moves those."""
@@ -87,6 +91,7 @@ class Freshness:
         self._containers: dict[int, tuple[int, tuple[str, ...]]] = {}
         self._reserved = 0
         self._walk = Walk(cache, tuple(prefix for prefix, _ in groups))
+        self._reported: dict[int, int] = {}
         self._moved: set[bytes] = set()
         self._lost_since = NEVER
         self._aged_stored = -1
@@ -218,19 +223,26 @@ class Freshness:
 
     # --- what happened ------------------------------------------------------------------------------------------------
 
-    def changed(self, name: str, uuid: bytes, attributes: Attributes | None, *, added: bool) -> None:
+    def changed(
+        self, name: str, uuid: bytes, attributes: Attributes | None, *, added: bool, each: bool = False
+    ) -> None:
         """An entry was added, or written, or is found under another DN.
 
-        ``attributes`` are ``heard_attributes``; None: they are not known.
+        ``attributes`` are ``heard_attributes``; None: they are not known. ``each``: so was every change of the entry
+        since it was told of last, so that what is as it was then is nothing new to anybody.
         """
         self._begin()
         token = of_entry(uuid)
         if attributes is None:
+            self._reported.pop(token, None)
             self._drop(self._take(token))
-            self.age_all()
+            self._age_everything()
             return
         shown = {key: values for key, values in attributes.items() if key != SUBORDINATES}
         digest = digest_of(name, shown)
+        if self._as_reported(token, digest, each=each) and attributes.get(SUBORDINATES) != (b"TRUE",):
+            self.counters.unchanged += 1
+            return
         # A search may have seen the change before it was heard: then its record is right, and all others are not.
         right = self._dependents.seen(token, digest)
         keys = self._take(token, digest)
@@ -247,6 +259,14 @@ class Freshness:
         self._drop_named(named, digest, right)
         if added or keys:
             self._drop_not_found(one for *_, one in named)
+
+    def _as_reported(self, token: int, digest: int, *, each: bool) -> bool:
+        """Whether that was reported last of an entry, and nothing else since."""
+        before = self._reported.get(token)
+        if len(self._reported) >= REPORTED:
+            self._reported.clear()
+        self._reported[token] = digest
+        return each and before == digest
 
     def deleted(self, uuid: bytes) -> None:
         """An entry is gone."""
@@ -268,7 +288,7 @@ class Freshness:
         for *_, naming in self._groups:
             domains = naming.within(name)
             if domains is None:
-                self.age_all()
+                self._age_everything()
             for domain in domains or ():
                 self.drop_domain(domain)
 
@@ -276,7 +296,7 @@ class Freshness:
         """Drop the records of what the entry names, but for those that are ``right``."""
         for prefix, group, one in named:
             if one.all_keys:
-                self.age_all()
+                self._age_everything()
             told = self.named.get(group)
             for key in one.keys:
                 if told is not None:
@@ -311,7 +331,7 @@ class Freshness:
         if before is not None and before[0] == place:
             return
         if before is None or not before[1] or not domains:
-            self.age_all()
+            self._age_everything()
         for domain in domains if before is None else {*domains, *before[1]}:
             self.drop_domain(domain)
 
@@ -327,10 +347,11 @@ class Freshness:
 
     def drop_domain(self, domain: str) -> None:
         """Drop all records of a domain: it was renamed, and what stands below was not reported."""
-        self._recent.add(_of_moved(domain))
         if not self._walk.goes_on:
             self._moved.clear()
-        self._moved.add(domain.encode(errors="replace"))
+        for form in filter(None, (domain, other_labels(domain))):
+            self._recent.add(_of_moved(form))
+            self._moved.add(form.encode(errors="replace"))
         self._walk.through(self._drop_moved)
 
     def _drop_moved(self, record: Record) -> None:
@@ -358,6 +379,10 @@ class Freshness:
 
     def age_all(self) -> None:
         """Something happened that is not known: serve everything, and renew it at its next use."""
+        self._reported.clear()
+        self._age_everything()
+
+    def _age_everything(self) -> None:
         self.settle()
         self.counters.aged += 1
         self._aged_at = now = self._cache.clock()
@@ -374,6 +399,7 @@ class Freshness:
 
     def hears_from_now(self) -> None:
         """What happens from now on will arrive, and what happened before has not."""
+        self._reported.clear()
         self._hears_since = self._cache.clock()
 
     def heard(self, server: str) -> None:
