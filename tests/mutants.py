@@ -66,8 +66,10 @@ def one_part(part: str, options: argparse.Namespace) -> float:
         mutmut(home, "run", "none")
         known = sorted(name for file in metas(home) for name in file["exit_code_by_key"])
         sample = random.Random(options.seed).sample(known, min(options.sample, len(known)))
-        mutmut(home, "run", "--max-children", "2", *sample)
+        said = mutmut(home, "run", "--max-children", "2", *sample)
         codes = {name: code for file in metas(home) for name, code in file["exit_code_by_key"].items()}
+        if all(codes[name] is None for name in sample):
+            raise SystemExit(f"{part}: no mutant was tried, since its tests fail without one:\n{said[-3000:]}")
         outcomes = Counter(OUTCOMES.get(codes[name], f"code {codes[name]}") for name in sample)
         survivors = [name for name in sample if codes[name] == 0]
         changes = "\n".join(mutmut(home, "show", name) for name in survivors)
