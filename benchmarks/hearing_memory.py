@@ -23,8 +23,8 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.machine import machine
-from benchmarks.population import address, domain_of, mailbox
+from benchmarks.report.output import machine
+from benchmarks.site.population import address, domain_of, mailbox
 from tests.cache.floods import resident
 from vmaild.cache import Answer, Cache, CacheSettings
 from vmaild.config.maps import Common, read_maps
@@ -100,7 +100,7 @@ class Site:
             Search(f"o=domain1.example,{SEARCH_BASE}", Scope.SUB, "(mail=user1@domain1.example)", wanted)
         )
         directory = Directory(like, self.pool.schema, self.pool.current_uri)
-        self.maps = Maps(self._groups, self.cache, directory, timeout=3.0)  # type: ignore[arg-type]
+        self.maps = Maps(self._groups, self.cache, directory, timeout=3.0)
         if self._settings.changes != "none":
             self.freshness = Freshness(self.cache, self.maps.groups, 6.0)
             self.maps.hear(self.freshness, self._groups)

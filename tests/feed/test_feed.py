@@ -12,10 +12,13 @@ import pytest
 from tests.directory import sync_rig
 from tests.directory.rig import until
 from tests.feed.rig import ALIAS, DOMAINS, MAILBOX, hearing
+from tests.maps.site import Site
 from tests.support.directory import account, alias
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import SEARCH_BASE, tree
-from vmaild.feed import feed
+from vmaild.directory import Context, Cookie, DirectorySettings, Pool
+from vmaild.directory.sync_cookie import Csn
+from vmaild.feed import Feed, feed
 from vmaild.lookup import NOT_FOUND, found
 
 DOMAIN1 = f"o=domain1.example,{SEARCH_BASE}"
@@ -122,3 +125,17 @@ async def test_a_new_catch_all_answers_what_was_not_found(slapd: Slapd) -> None:
         began = time.monotonic()
         await asyncio.to_thread(slapd.add, alias("@domain1.example", "all@x.example"))
         await site.seconds_until_changed("any@domain1.example", ALIAS, NOT_FOUND, began)
+
+
+@pytest.mark.parametrize(("known", "aged"), [((0, 1), 0), ((0,), 1)])
+async def test_where_a_server_id_is_new_everything_is_renewed_and_not_sent_again(
+    known: tuple[int, ...], aged: int
+) -> None:
+    """slapd sends all entries to whoever does not name each of its server ids: minutes, with nothing heard."""
+    site = Site()
+    heard = Feed(DirectorySettings(("ldap://x",), "o=x"), Pool(DirectorySettings(("ldap://x",), "o=x")), site.hear())
+    heard._last = Cookie([Csn("20260101000000.000000", 0, sid, 0) for sid in known])
+    there = Cookie([Csn("20260101000001.000000", 0, sid, 0) for sid in (0, 1)])
+    start = heard._start("ldap://x", Context("o=x", there, offers_sync=True))
+    assert start == (there if aged else heard._last)
+    assert site.freshness.counters.aged == aged

@@ -22,7 +22,7 @@ _COUNTERS = (
 
 
 class FeedMetrics:
-    """``feeds`` and ``freshness`` are those of the directories that are followed; ``domains`` is None where
+    """``feeds`` and ``freshness`` are those of the directories whose changes are followed; ``domains`` is None where
     the maps have no set of domains."""
 
     def __init__(

@@ -214,14 +214,15 @@ class Feed:
     def _start(self, uri: str, context: Context) -> Cookie:
         """The state from which on changes are to be reported."""
         assert context.cookie is not None
-        if self._last is not None and not context.cookie.is_behind(self._last):
+        known = self._last is not None and not context.cookie.is_behind(self._last)
+        if self._last is not None and known and _can_tell(context.cookie, self._last):
             return self._last
         own = self._own[1] if self._own is not None and self._own[0] == uri else None
-        if own is not None and not context.cookie.is_behind(own):
+        if own is not None and not context.cookie.is_behind(own) and _can_tell(context.cookie, own):
             return own  # it still lacks what another server had, and has told all that it had itself
         # What happened up to now was not heard, or the server has not heard of all that another had.
         self._freshness.hears_from_now()
-        if own is not None or (self._last is None and self._freshness.hears):
+        if known or own is not None or (self._last is None and self._freshness.hears):
             # It is older than it was, and what it said may be of neither state; or what happened is not reported.
             self._freshness.age_all()
         self._own = uri, context.cookie
@@ -268,6 +269,12 @@ class Feed:
             text = f"changes of {uri} arrive by {mode}" if uri else f"changes do not arrive: {why}"
             logger.info("%s", text)
         before.mode, before.server, before.why = mode, uri, why
+
+
+def _can_tell(server: Cookie, state: Cookie) -> bool:
+    """Whether the server can tell what happened since a state, and not only send all that it has: it does that where
+    a server id was added."""
+    return server.csns.keys() <= state.csns.keys()
 
 
 class _Members:
