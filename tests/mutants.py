@@ -1,7 +1,7 @@
 """Mutation testing, bounded: ``python -m tests.mutants wire tables cache maps``, which is ``make mutants``.
 
 mutmut changes the code of one part after the other in small ways, and a sample of these mutants meets that part's own
-tests, without those that run another program or are slow. A mutant that no test notices survives: it is printed with
+tests, without those that run another program. A mutant that no test notices survives: it is printed with
 its change, and either a test is missing or the change means nothing.
 
 The work is done in a copy of the checkout. Exit status 1: fewer than ``--least`` of the sample were noticed.
@@ -29,7 +29,7 @@ CONFIGURATION = r"""
 source_paths = ["vmaild"]
 only_mutate = ["vmaild/{part}/*"]
 also_copy = ["benchmarks", "postfix-snippets", "systemd"]
-pytest_add_cli_args = ["--quick", "-m", "not slow and not system", "-p", "no:cacheprovider", "-r", "fE"]
+pytest_add_cli_args = ["--quick", "-m", "not system", "-p", "no:cacheprovider", "-r", "fE"]
 pytest_add_cli_args_test_selection = ["tests/{part}"]
 # What a message says is for its reader.
 do_not_mutate_patterns = ['raise [A-Z]', 'Error\(', 'Failure\(', 'logger\.', '_once\.log']
