@@ -8,6 +8,7 @@
 #   make coverage         every test, and which lines and branches of vmaild/ none of them runs (coverage.txt)
 #   make mutants          changes the code, and looks whether tests notice; SAMPLE=..., PARTS="wire tables cache maps"
 #   make system           the HOWTO's whole system: slapd, Postfix, vmaild, Courier, procmail, webmail in a browser (as root)
+#   make machines         three machines in network namespaces, one fault after the other, and what became of the mail (as root)
 #   make chaos            five minutes of failing directory servers
 #   make soak             ten minutes of load, floods and outages, every answer checked, memory watched; SECONDS=...
 #   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
@@ -29,9 +30,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick coverage mutants manual release system chaos soak fuzz matrix newer-slapd measure figures \
+.PHONY: help demo test quick coverage mutants manual release system machines chaos soak fuzz matrix newer-slapd measure figures \
     deb nspawn lint clean demo-packages mail-packages test-packages system-packages newer-slapd-packages deb-packages \
-    nspawn-packages
+    machines-packages nspawn-packages
 
 PYTHON := python3
 VENV := .venv
@@ -51,6 +52,8 @@ BENCH_PACKAGES := memcached postfix-lmdb postfix-cdb
 SYSTEM_PACKAGES := $(TEST_PACKAGES) libsasl2-modules procmail courier-authdaemon courier-authlib-ldap courier-imap \
     courier-pop maildrop dovecot-core dovecot-lmtpd dovecot-ldap roundcube-core roundcube-sqlite3 php-cli chromium \
     chromium-driver
+# ip(8), tc(8), nsenter(1) and unshare(1).
+MACHINES_PACKAGES := $(TEST_PACKAGES) iproute2 util-linux
 # What debian/control asks for, and a Debian in a folder.
 DEB_PACKAGES := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-hatchling
 NSPAWN_PACKAGES := $(DEB_PACKAGES) debootstrap systemd-container procps
@@ -97,6 +100,9 @@ release: test-packages deb-packages $(VENV)/test
 # The marker system is what `make test` leaves out; here everything of the folder runs.
 system: system-packages $(VENV)/test
 	$(RUN) -m pytest -q -m '' --durations=0 --durations-min=1 tests/system
+
+machines: machines-packages $(VENV)/test
+	$(RUN) -m pytest -q -m '' tests/machines
 
 chaos: test-packages $(VENV)/test
 	$(RUN) -m tests.directory.chaos --seconds 300
@@ -165,10 +171,11 @@ demo-packages: PACKAGES := $(DEMO_PACKAGES)
 mail-packages: PACKAGES := $(MAIL_PACKAGES)
 test-packages: PACKAGES := $(TEST_PACKAGES) $(BENCH_PACKAGES)
 system-packages: PACKAGES := $(SYSTEM_PACKAGES)
+machines-packages: PACKAGES := $(MACHINES_PACKAGES)
 newer-slapd-packages: PACKAGES := $(TEST_PACKAGES) debootstrap
 deb-packages: PACKAGES := $(DEB_PACKAGES)
 nspawn-packages: PACKAGES := $(NSPAWN_PACKAGES)
-demo-packages mail-packages test-packages system-packages newer-slapd-packages deb-packages nspawn-packages:
+demo-packages mail-packages test-packages system-packages machines-packages newer-slapd-packages deb-packages nspawn-packages:
 	@command -v dpkg-query > /dev/null || exit 0
 	wanted="$(PACKAGES)"
 	$(PYTHON) -c "$(PYTHON_COMPLETE)" 2>/dev/null || wanted="$$wanted $(PYTHON_PACKAGES)"

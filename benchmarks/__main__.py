@@ -33,12 +33,19 @@ EXPERIMENTS = {
 }
 """Modules of ``benchmarks.experiments``: what they do, and the options with which they are published."""
 
+SCALE = {
+    "scale": ("benchmarks.scale.command", "how cost grows from 10,000 to 1,000,000 accounts"),
+    "model": ("benchmarks.scale.model", "what a site of any size needs, by the figures of scale"),
+}
+"""Modules with a ``main``, and what they do. They take too long for ``measure``, or measure nothing."""
+
 PROGRAMS = {
     "load": "put a server under load, yours or another one",
     "keys": "write the keys of your directory, with the right answers",
     "figures": "make tables and pictures again from JSON files",
     "measure": "all experiments in order, as they are published",
     **{name: about for name, (about, _) in EXPERIMENTS.items()},
+    **{name: about for name, (_, about) in SCALE.items()},
 }
 
 
@@ -67,6 +74,8 @@ def _run(name: str, argv: Sequence[str]) -> int:
         from benchmarks.experiments.experiment import run_experiment
 
         return run_experiment(name, importlib.import_module(f"benchmarks.experiments.{name}"), argv)
+    if name in SCALE:
+        return int(importlib.import_module(SCALE[name][0]).main(argv))
     if name == "measure":
         return measure(argv)
     module = "report.output" if name == "figures" else f"load.{name}_command"

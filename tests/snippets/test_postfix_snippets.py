@@ -182,6 +182,25 @@ def test_an_account_whose_mailbox_leaves_its_domain_is_put_off_and_never_found(
         slapd.modify(f"dn: mail=thief@domain2.example,o=domain2.example,{SEARCH_BASE}\nchangetype: delete\n")
 
 
+def test_mail_for_an_account_that_the_server_lacks_waits_with_the_last_table(mailbox_table: Any, home: Any) -> None:
+    """A server that is not loaded yet, or behind, lacks it; without the table the mail is returned."""
+    settings = {"virtual_mailbox_domains": "domain1.example", "virtual_mailbox_maps": "static:exists"}
+    table = f"{mailbox_table},regexp:{SNIPPETS / 'mailbox-nobody.regexp'}"
+    postfix = Postfix(home / "lacking", settings, mailbox_table=table)
+    postfix.start()
+    try:
+        postfix.send(["user9@domain1.example", "user2+tag@domain1.example"], "not everywhere yet")
+        end = time.monotonic() + DELIVERY_SECONDS
+        while time.monotonic() < end and not re.search(r"to=<user9@.*status=", postfix.log_text()):
+            time.sleep(0.05)
+        assert re.search(r"to=<user9@.*dsn=4\..*status=deferred", postfix.log_text()), postfix.log_text()
+        while time.monotonic() < end and not postfix.delivered("not everywhere yet"):
+            time.sleep(0.05)
+        assert postfix.delivered("not everywhere yet") == {"domain1.example/user2/": 1}
+    finally:
+        postfix.close()
+
+
 def test_virtual_delivers_into_the_maildir_that_the_table_names(mailbox_table: Any, home: Any) -> None:
     settings = {"virtual_mailbox_domains": "domain1.example", "virtual_mailbox_maps": "static:exists"}
     postfix = Postfix(home / "postfix", settings, mailbox_table=mailbox_table)

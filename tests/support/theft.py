@@ -47,6 +47,12 @@ def forbidden(mail_home: str = MAIL_HOME) -> dict[str, str]:
         "victim's alias": replaced(dn("sales@domain1.example"), "maildrop", "user1@domain2.example"),
         "victim's role": f"dn: {ROLE}\nchangetype: modify\nadd: roleOccupant\nroleOccupant: {POSTMASTERS[0]}\n",
         "own role": replaced(f"cn=postmaster,{UNDER}", "roleOccupant", POSTMASTERS[0]),
+        "group of names": f"dn: cn=x,{UNDER}\nchangetype: add\nobjectClass: groupOfNames\n"
+        f"cn: x\nmember: {dn(VICTIM)}\n",
+        "domain inside": f"dn: o=domain1.example,{UNDER}\nchangetype: add\nobjectClass: organization\n"
+        "o: domain1.example\n",
+        "role inside": f"dn: cn=postmaster,{POSTMASTERS[1]}\nchangetype: add\n"
+        f"objectClass: organizationalRole\ncn: postmaster\nroleOccupant: {OWN}\n",
         "another group": f"dn: cn=postmaster,{OWN}\nchangetype: add\nobjectClass: organizationalRole\ncn: postmaster\n",
     }
 

@@ -68,7 +68,7 @@ class SnippetHost(MailHost):
             Listen(f"unix:{sockets / 'lookups'}", extra='mode = "0660"\ngroup = "postfix"'),
             *tcp,
         ]
-        self.daemon = DaemonProcess(self.home, [self.slapd.uri], listens, tables=self._cache() + _closed())
+        self.daemon = DaemonProcess(self.home, [self.slapd.uri], listens, tables=_closed())
         self.daemon.start()
 
     def _make_postfix(self) -> Postfix:

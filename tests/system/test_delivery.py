@@ -116,3 +116,28 @@ def test_without_a_directory_mail_to_a_known_account_is_taken_and_delivered_when
 
     host.expect(subject, "domain1.example/sysadmin/")
     assert not host.logged(f"to=<{recipient}>", "status=bounced")
+
+
+def test_mail_for_other_machines_goes_out(host: MailHost, subject: str) -> None:
+    host.send_out("someone@elsewhere.example", subject)
+
+    host.expect(subject, "foreign/")
+
+
+@local_users
+@pytest.mark.parametrize("restarted", [False, True], ids=["", "vmaild restarted meanwhile"])
+def test_without_a_directory_mail_for_virtual_users_local_users_and_other_machines_is_taken(
+    host: MailHost, local_user: str, subject: str, restarted: bool
+) -> None:
+    """What vmaild knows of hosted domains and known users outlives the directory, and vmaild's own restart. (For the
+    first second after a restart it looks for a server that answers, and puts off what is not in its cache.)"""
+    known = "user3@domain2.example"
+    assert host.reply(known)[0] == 250
+    with host.without_slapd():
+        if restarted:
+            host.restart_vmaild()
+        assert host.reply(known)[0] == 250
+        host.send(f"{local_user}+{subject.replace(' ', '-')}@{HOST}", f"{subject}, local")
+        host.expect(f"{subject}, local", f"{local_user}/inbox/")
+        host.send_out("someone@elsewhere.example", f"{subject}, out")
+        host.expect(f"{subject}, out", "foreign/")

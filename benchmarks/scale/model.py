@@ -1,0 +1,250 @@
+"""What a site of any size needs, worked out from what was measured here: ``python -m benchmarks model``.
+
+The sums, for M mailboxes, R messages a second and N mail hosts that share them evenly:
+
+- a message makes ``lookups`` lookups in vmaild, of which a share h is answered from the cache, and 1 - h by a search;
+- CPU of vmaild: lookups * (h * hit + (1 - h) * miss); one process, so at most one core of each host, and at most
+  ``USE`` of it. CPU of the consumer: (1 - h) * lookups * search + what virtual(8) asks itself. CPU of Postfix: as is;
+- h follows from how often each mailbox gets mail. Mailboxes differ: the k-th busiest gets a share like
+  1 / k ** ``skew`` (0: all the same). On one host mailbox k is asked for at the rate r(k) = R * share(k) / N, and stays
+  in the cache for T seconds from its last search: a day, or less when there is no room. T follows from the room (Che's
+  approximation: the sum over k of r T / (1 + r T) is the number of records). h is that of share(k) * r T / (1 + r T);
+- memory of vmaild: what a start takes, and bytes for each domain and each record. Memory of a consumer: its database,
+  all of which should fit into the page cache, and what slapd itself uses;
+- a change costs each vmaild ``change`` of CPU, and each consumer a write.
+
+Terms come from ``scale.json`` of ``python -m benchmarks scale`` (its last size), assumptions from the options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+RESULTS = Path(__file__).parents[1] / "results/scale.json"
+
+USE = 0.5
+"""Share of a core, or of a host's cores, that is used at the rate that is planned for: the rest is for peaks."""
+
+DAY = 86_400.0
+GROUPS_PER_DECADE = 20
+"""Mailboxes of about the same rank are taken as one group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was measured. CPU in seconds, memory in bytes."""
+
+    lookups: float
+    hit: float
+    miss: float
+    search: float
+    postfix: float
+    own_search: float
+    change: float
+    start: float
+    domain: float
+    record: float
+    entry: float
+
+    @classmethod
+    def of(cls, sizes: Sequence[dict[str, float]]) -> Terms:
+        """From the figures of ``measure``: those that grow, from the largest and the smallest size."""
+        small, large = sizes[0], sizes[-1]
+        domains = large["domains"] - small["domains"]
+        grown = (large["memory at start MB"] - small["memory at start MB"]) * 1e6
+        return cls(
+            lookups=large["message, lookups"],
+            hit=large["hit CPU us"] / 1e6,
+            miss=large["miss CPU us"] / 1e6,
+            search=large["miss slapd CPU us"] / 1e6,
+            postfix=large["message, Postfix CPU us"] / 1e6,
+            own_search=large["message, slapd CPU us"] / 1e6,
+            change=large["bulk, CPU s"] / large["bulk, changes heard"],
+            start=small["memory at start MB"] * 1e6,
+            domain=grown / domains if domains else 0.0,
+            record=(large["memory warm MB"] - large["memory at start MB"]) * 1e6 / large["records"],
+            entry=large["database MB"] * 1e6 / large["accounts"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked of the site. ``records``: most records of each vmaild (``[cache] max_entries``)."""
+
+    mailboxes: float
+    messages: float
+    domains: float
+    changes: float
+    skew: float
+    hosts: int
+    cores: int
+    records: float
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Of each host, unless it says otherwise."""
+
+    hit_ratio: float
+    kept: float
+    """Records in the cache."""
+    age: float
+    """Seconds for which a record stays."""
+    lookups: float
+    searches: float
+    vmaild_cores: float
+    slapd_cores: float
+    postfix_cores: float
+    vmaild_bytes: float
+    database_bytes: float
+
+    @property
+    def cores(self) -> float:
+        """All together."""
+        return self.vmaild_cores + self.slapd_cores + self.postfix_cores
+
+
+def needs(terms: Terms, load: Load) -> Needs:
+    """What each host needs."""
+    per_host = load.messages / load.hosts
+    groups = [(count, per_host * share) for count, share in ranks(load.mailboxes, load.skew)]
+    age = _age(groups, load.records)
+    hits = sum(count * rate * _kept(rate, age) for count, rate in groups) / per_host
+    kept = sum(count * _kept(rate, age) for count, rate in groups)
+    lookups = per_host * terms.lookups
+    # Of a message's lookups those for the domains are always answered by the set; a miss is one search for the rest.
+    searches = per_host * (1.0 - hits)
+    return Needs(
+        hit_ratio=1.0 - searches / lookups,
+        kept=kept,
+        age=age,
+        lookups=lookups,
+        searches=searches,
+        vmaild_cores=(lookups - searches) * terms.hit + searches * terms.miss + load.changes * terms.change,
+        slapd_cores=searches * terms.search + per_host * terms.own_search,
+        postfix_cores=per_host * terms.postfix,
+        vmaild_bytes=terms.start + load.domains * terms.domain + kept * terms.record,
+        database_bytes=load.mailboxes * terms.entry,
+    )
+
+
+def ranks(mailboxes: float, skew: float) -> Iterator[tuple[float, float]]:
+    """Groups of mailboxes: how many, and which share of all mail each of them gets."""
+    bounds = [0.0, *(10 ** (step / GROUPS_PER_DECADE) for step in range(int(GROUPS_PER_DECADE * 20)))]
+    edges = sorted({float(math.floor(bound)) for bound in bounds if bound < mailboxes} | {float(mailboxes)})
+    pairs = list(itertools.pairwise(edges))
+    weights = [_weight(low, high, skew) for low, high in pairs]
+    total = sum(weights)
+    for (low, high), weight in zip(pairs, weights, strict=True):
+        yield high - low, weight / total / (high - low)
+
+
+def _weight(low: float, high: float, skew: float) -> float:
+    # The sum of k ** -skew over the ranks from low + 1 to high, as an integral from half a rank to half a rank.
+    begin, end = low + 0.5, high + 0.5
+    if skew == 1.0:
+        return math.log(end / begin)
+    return float((end ** (1.0 - skew) - begin ** (1.0 - skew)) / (1.0 - skew))
+
+
+def _kept(rate: float, age: float) -> float:
+    return rate * age / (1.0 + rate * age)
+
+
+def _age(groups: Sequence[tuple[float, float]], records: float) -> float:
+    low, high = 0.0, DAY
+    for _ in range(60):
+        middle = (low + high) / 2
+        if sum(count * _kept(rate, middle) for count, rate in groups) > records:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def hosts_for(terms: Terms, load: Load) -> int:
+    """The least number of hosts at which no vmaild uses more than ``USE`` of a core, and no host more of its cores."""
+    for hosts in range(1, 10_000):
+        one = needs(terms, dataclasses.replace(load, hosts=hosts))
+        if one.vmaild_cores <= USE and one.cores <= USE * load.cores:
+            return hosts
+    raise ValueError("more than 10,000 hosts")
+
+
+def page(terms: Terms, load: Load) -> str:
+    """The terms, the sums and what follows."""
+    one = needs(terms, load)
+    rows = (
+        ("lookups of a message", f"{terms.lookups:.1f}"),
+        ("CPU of vmaild for a lookup that is cached, and one that is not", _us(terms.hit) + ", " + _us(terms.miss)),
+        ("CPU of slapd for a search", _us(terms.search)),
+        ("CPU of Postfix for a message", _us(terms.postfix)),
+        ("CPU of slapd for what virtual(8) asks itself", _us(terms.own_search)),
+        ("CPU of vmaild for a change", _us(terms.change)),
+        ("memory of vmaild: start", f"{terms.start / 1e6:.0f} MB"),
+        ("memory of vmaild: a domain, a record", f"{terms.domain:.0f}, {terms.record:.0f} bytes"),
+        ("database of a consumer, for each account", f"{terms.entry:.0f} bytes"),
+        ("", ""),
+        ("mailboxes, domains", f"{load.mailboxes:,.0f}, {load.domains:,.0f}"),
+        ("messages a second, changes a second", f"{load.messages:,.0f}, {load.changes:,.0f}"),
+        ("skew", f"{load.skew}"),
+        (f"mail hosts of {load.cores} cores", f"{load.hosts}"),
+        ("of each: lookups a second", f"{one.lookups:,.0f}"),
+        ("of each: records in the cache, for how long", f"{one.kept:,.0f}, {one.age / 3600:.1f} h"),
+        ("of each: lookups without a search", f"{one.hit_ratio:.1%}"),
+        ("of each: searches a second", f"{one.searches:,.0f}"),
+        (
+            "of each: cores for vmaild, slapd, Postfix",
+            f"{one.vmaild_cores:.2f}, {one.slapd_cores:.2f}, {one.postfix_cores:.2f}",
+        ),
+        ("of each: memory of vmaild", f"{one.vmaild_bytes / 1e9:.2f} GB"),
+        ("of each: database of the consumer", f"{one.database_bytes / 1e9:.1f} GB"),
+    )
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:{width}}  {value}".rstrip() for name, value in rows)
+
+
+def _us(seconds: float) -> str:
+    return f"{seconds * 1e6:,.0f} us"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    summary = (__doc__ or "").partition("\n\n")[2]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks model",
+        description=summary,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="(default: %(default)s)")
+    parser.add_argument("--mailboxes", type=float, default=10e6)
+    parser.add_argument("--messages", type=float, default=10e3, help="a second (default: %(default)s)")
+    parser.add_argument("--per-domain", type=float, default=20.0, help="mailboxes (default: %(default)s)")
+    parser.add_argument("--changes", type=float, default=100.0, help="a second (default: %(default)s)")
+    parser.add_argument("--skew", type=float, default=0.8, help="(default: %(default)s)")
+    parser.add_argument("--cores", type=int, default=8, help="of a host (default: %(default)s)")
+    parser.add_argument("--records", type=float, default=0.0, help="of each vmaild (default: as many as are asked for)")
+    parser.add_argument("--hosts", type=int, default=0, help="(default: the least number that will do)")
+    options = parser.parse_args(argv)
+    terms = Terms.of(json.loads(options.results.read_text()))
+    load = Load(
+        mailboxes=options.mailboxes,
+        messages=options.messages,
+        domains=options.mailboxes / options.per_domain,
+        changes=options.changes,
+        skew=options.skew,
+        hosts=options.hosts or 1,
+        cores=options.cores,
+        records=options.records or options.mailboxes,
+    )
+    if not options.hosts:
+        load = dataclasses.replace(load, hosts=hosts_for(terms, load))
+    print(page(terms, load))
+    return 0
