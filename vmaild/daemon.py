@@ -36,12 +36,12 @@ logger = logging.getLogger("vmaild")
 
 T = TypeVar("T")
 
-# Seconds until the canaries are checked again while no directory server is up.
 CANARY_RETRY = 0.1
-# Seconds between two checks whether many answers were stored.
+"""Seconds until the canaries are checked again while no directory server is up."""
 GC_INTERVAL = 0.5
-# Seconds between two STATUS lines for systemd.
+"""Seconds between two checks whether many answers were stored."""
 STATUS_INTERVAL = 5.0
+"""Seconds between two STATUS lines for systemd."""
 
 
 @contextlib.asynccontextmanager

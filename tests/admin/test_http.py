@@ -37,7 +37,7 @@ def status_of(response: Any) -> Any:
 def test_a_response_is_whole_and_says_that_the_connection_ends() -> None:
     assert protocol().answer(get("/health")) == (
         b"HTTP/1.1 200 OK\r\n" + EPOCH_DATE + b"\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        b"Content-Length: 21\r\nCache-Control: no-store\r\nConnection: close\r\n\r\nvmaild runs\n"
+        b"Content-Length: 12\r\nCache-Control: no-store\r\nConnection: close\r\n\r\nvmaild runs\n"
     )
 
 

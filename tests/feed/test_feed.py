@@ -131,7 +131,7 @@ async def test_a_new_catch_all_answers_what_was_not_found(slapd: Slapd) -> None:
 async def test_where_a_server_id_is_new_everything_is_renewed_and_not_sent_again(
     known: tuple[int, ...], aged: int
 ) -> None:
-    """slapd sends all entries to whoever does not name each of its server ids: minutes, with nothing heard."""
+    """slapd sends all entries to a client that does not name each of its server ids: minutes, with nothing heard."""
     site = Site()
     heard = Feed(DirectorySettings(("ldap://x",), "o=x"), Pool(DirectorySettings(("ldap://x",), "o=x")), site.hear())
     heard._last = Cookie([Csn("20260101000000.000000", 0, sid, 0) for sid in known])

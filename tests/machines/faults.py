@@ -110,7 +110,7 @@ def consumer_hangs(trial: Trial) -> None:
 
 
 def first_load(trial: Trial) -> None:
-    """One host's own consumer has lost its data, and loads them anew."""
+    """One host's own consumer has lost its data, and loads them again."""
     slapd = trial.site.hosts[0].slapd
     slapd.stop()
     slapd.empty()
@@ -133,12 +133,12 @@ def behind(trial: Trial) -> None:
 
 
 def behind_from_the_start(trial: Trial) -> None:
-    """The same, and vmaild is started meanwhile: without what it kept on disk, it has never seen a newer server."""
+    """The same, and vmaild is started in that time: without what it kept on disk, it has never seen a newer server."""
     host = trial.site.hosts[0]
     slapd = _put_back(trial)
     host.forget()
     trial.rest(8)
-    trial.seen("behind, vmaild started anew")
+    trial.seen("behind, vmaild started again")
     _catch_up(trial, slapd)
 
 

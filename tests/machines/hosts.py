@@ -120,7 +120,7 @@ class MailHost:
         self.daemon = Daemon(home, self._uris)
 
     def _mailbox_table(self) -> str:
-        """virtual(8)'s own tables. It believes the server that it asks: first the provider, which is never behind."""
+        """virtual(8)'s own tables. It relies on the server that it asks: the provider first, never behind."""
         servers = " ".join([*self._uris[2:], *self._uris[:2]])
         tables = []
         for name in ("ldap-mailbox.cf", "ldap-mailbox-wait.cf"):

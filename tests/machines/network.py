@@ -1,7 +1,7 @@
 """Machines made of network namespaces, on two networks of bridges: ``lan`` between them, ``net`` to the internet.
 
 Each namespace belongs to a process that sleeps in it, without a name anywhere: when that process ends, however it
-does, the namespace is gone with all its links. It ends with whoever started it.
+does, the namespace is gone with all its links. It ends with its parent.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Namespace:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """What this thread does meanwhile, sockets and programs that it starts, it does in the namespace."""
+        """What this thread does during that, sockets and programs that it starts, it does in the namespace."""
         before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         try:
             self.enter()

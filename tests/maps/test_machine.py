@@ -94,6 +94,7 @@ class Machine(RuleBasedStateMachine):
         self.world.step("flush", place, None if place is None else key)
 
 
+@pytest.mark.slow
 def test_nothing_wrong_in_short_histories() -> None:
     run_state_machine_as_test(
         Machine,
@@ -107,6 +108,7 @@ def test_nothing_wrong_in_short_histories() -> None:
     )
 
 
+@pytest.mark.slow
 def test_nothing_wrong_in_a_long_walk() -> None:
     counts = walk(20_000, seed=1)
     assert counts.records > 1000
@@ -239,6 +241,7 @@ MUTATIONS: list[Callable[[Patch], None]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_the_walk_fails_where(mutation: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mutation(monkeypatch)

@@ -1,4 +1,4 @@
-"""Variables of the environment for the programs that are started meanwhile."""
+"""Variables of the environment for the programs that are started during that."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ SHORTEST = 16
 CHALLENGES = ('WWW-Authenticate: Bearer realm="vmaild"', 'WWW-Authenticate: Basic realm="vmaild", charset="UTF-8"')
 """The fields of a 401 response."""
 
-# RFC 6750, 2.1: b64token.
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""RFC 6750, 2.1: b64token."""
 
 
 def token_problem(token: str) -> str:

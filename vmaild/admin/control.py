@@ -45,26 +45,26 @@ COMMANDS = (
 )  # fmt: skip
 """The first words of commands."""
 
-# Mode of the socket file: its owner, and root.
 MODE = 0o600
+"""Mode of the socket file: its owner, and root."""
 
-# A key of 10,000 bytes and a map's name, each byte as %XX.
 MAX_COMMAND = 32_768
+"""A key of 10,000 bytes and a map's name, each byte as %XX."""
 
-# What the client takes: stats of some hundred maps stay far below.
 MAX_ANSWER = 1_048_576
+"""What the client takes: stats of some hundred maps stay far below."""
 
-# Seconds that the client gives the daemon, from connecting to the end of the answer.
 TIMEOUT = 15.0
+"""Seconds that the client gives the daemon, from connecting to the end of the answer."""
 
-# Seconds that a connection may last: a reload connects to the directory first.
 DEADLINE = 60.0
+"""Seconds that a connection may last: a reload connects to the directory first."""
 
-# Seconds for an answer that waits for the directory: [directory] timeout is 3 by default, and may be longer.
 ANSWER_SECONDS = 13.0
+"""Seconds for an answer that waits for the directory: [directory] timeout is 3 by default, and may be longer."""
 
-# The same for a reload.
 RELOAD_TIMEOUT = DEADLINE
+"""The same for a reload."""
 
 
 class ControlError(VmaildError):
@@ -249,8 +249,8 @@ def ask(path: str, *words: bytes, timeout: float = TIMEOUT) -> dict[str, Any]:
         raise ControlError(f"nobody listens at {path}: is vmaild running?") from None
     except TimeoutError:
         raise ControlError(f"no answer at {path} within {timeout:g} seconds") from None
-    except OSError as exc:
-        raise ControlError(f"{path}: {exc.strerror or exc}") from exc
+    except OSError as error:
+        raise ControlError(f"{path}: {error.strerror or error}") from error
     except ValueError:
         raise ControlError(f"{path}: the answer is not JSON") from None
     if not isinstance(answer, dict):

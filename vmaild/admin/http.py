@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from vmaild.admin.http_settings import HttpSettings
 
-# RFC 9112, 3, asks for request lines of 8000 octets at least; a scraper's request has some 300.
 MAX_REQUEST = 16_384
+"""RFC 9112, 3, asks for request lines of 8000 octets at least; a scraper's request has some 300."""
 
 PLAIN = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
@@ -50,8 +50,8 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/1\.([0-9])")
 _FIELD = re.compile(rf"({_TOKEN}):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
 _ABSOLUTE = re.compile(r"https?://[^/?]*", re.IGNORECASE)
-# Fields that a request has once, if at all: of two one would be read here, and the other perhaps before.
 _ONCE = ("host", "authorization")
+"""Fields that a request has once, if at all: of two one would be read here, and the other perhaps before."""
 
 
 @dataclass(frozen=True, slots=True)

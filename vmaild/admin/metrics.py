@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from vmaild.maps import MapCounters, Maps
     from vmaild.server import Server
 
-# The label of requests that named no map of this daemon. No map can be called so.
 UNKNOWN_MAP = "(unknown)"
+"""The label of requests that named no map of this daemon. No map can be called so."""
 
 # Field of the counters, name of the metric (without vmaild_ and _total), help.
 _CACHE = (

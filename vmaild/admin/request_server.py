@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("vmaild.admin")
 
-# Seconds a connection may last, from its first moment to its last. Prometheus gives up after 10.
 DEADLINE = 5.0
+"""Seconds a connection may last, from its first moment to its last. Prometheus gives up after 10."""
 
 
-# Connections at once. The clients are a few monitors and an administrator, not Postfix.
 MAX_CONNECTIONS = 32
+"""Connections at once. The clients are a few monitors and an administrator, not Postfix."""
 
-# Connections beyond these that get an answer; one more waits in the kernel's backlog.
 MAX_TURNED_AWAY = 8
+"""Connections beyond these that get an answer; one more waits in the kernel's backlog."""
 
 
 class RequestProtocol(Protocol):

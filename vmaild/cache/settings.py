@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Answers are renewed in the last tenth of their life.
 PREFETCH_SHARE = 0.1
-# A life is shortened by up to a tenth, at random, so that ten thousand answers stored together do not expire
-# together.
+"""Answers are renewed in the last tenth of their life."""
 JITTER_SHARE = 0.1
+"""A life is shortened by up to a tenth, at random, so that ten thousand answers stored together do not expire
+together."""
 # By up to three quarters when more than BURST are stored in a second, and more than twice as many as are on average:
 # then the directory never gets more than twice the mean of searches when they are renewed.
 BURST_JITTER_SHARE = 0.75
 BURST = 100
 
 MIB = 1024 * 1024
-# A million bytes are some thousand records: less is a slip of the pen.
 LEAST_MAX_SIZE = MIB
+"""A million bytes are some thousand records: less is a slip of the pen."""
 
-# Shares of max_size. What is remembered by raw request is made again from the records, so that it needs little; what
-# is left is for records.
 REQUESTS_SHARE = 0.125
-# "Not found" has its share even when keys have 9,000 bytes, and no more.
+"""Shares of max_size. What is remembered by raw request is made again from the records, so that it needs little; what
+is left is for records."""
 NEGATIVE_SHARE = 0.25
-# Answers by a catch-all or for an extension: anybody can make up addresses that have one. They may use what is free.
+"""What is "not found" has its share even when keys have 9,000 bytes, and no more."""
 DERIVED_SHARE = 0.1
-# Records that were asked for once go through a queue of this share (S3-FIFO); the others stay.
+"""Answers by a catch-all or for an extension: anybody can make up such addresses. They may use what is free."""
 NEW_SHARE = 0.1
-# The most that one record may take.
+"""Records that were asked for once go through a queue of this share (S3-FIFO); the others stay."""
 RECORD_SHARE = 0.0625
+"""The most that one record may take."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,8 @@ DEFAULT_PATH = Path("/etc/vmaild/vmaild.toml")
 DEFAULT_CONTROL = "unix:/run/vmaild/control.sock"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
-# The credential that systemd hands over with LoadCredential=bind_pw:..., systemd.exec(5).
 CREDENTIAL = "bind_pw"
+"""The credential that systemd hands over with LoadCredential=bind_pw:..., systemd.exec(5)."""
 
 _TABLES = ("directory", "listen", "cache", "http", "control", "postfix", "maps")
 

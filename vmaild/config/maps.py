@@ -32,11 +32,11 @@ from vmaild.tables.results import Expansion
 from vmaild.tables.table import KEYS, Group, Table, TableSettings
 from vmaild.tables.template import Template
 
-# A part of a template that stands for something of the key.
 _PART = re.compile("%.")
+"""A part of a template that stands for something of the key."""
 
-# ldap_table(5): result_attribute's default, also beside other lists.
 DEFAULT_RESULT_ATTRIBUTE = ("maildrop",)
+"""ldap_table(5): result_attribute's default, also beside other lists."""
 
 _ATTRIBUTE_LISTS = (
     "result_attribute",

@@ -29,8 +29,6 @@ _POLL_SECONDS = 0.05
 _ELSEWHERE = "foreign/"
 """Where the private Postfix keeps the mail for other machines."""
 
-# virtual(8) asks LDAP itself: in the first table an account whose mailbox stays in its domain; in the second, which
-# always fails, any account, so that mail for one with another mailbox waits. As in postfix-snippets/.
 _TABLES = {
     "ldap-mailbox.cf": (
         "query_filter = (&(mail=%s)(objectClass=courierMailAccount)(mailbox=%d/*/)(!(mailbox=*..*)))",
@@ -42,6 +40,8 @@ _TABLES = {
         "expansion_limit = 1",
     ),
 }
+"""virtual(8) asks LDAP itself: in the first table an account whose mailbox stays in its domain; in the second, which
+always fails, any account, so that mail for one with another mailbox waits. As in postfix-snippets/."""
 
 
 @dataclass(frozen=True, slots=True)

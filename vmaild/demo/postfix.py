@@ -32,12 +32,12 @@ LDAP_TABLE = Path("/usr/lib/postfix/postfix-ldap.so")
 START_SECONDS = 30.0
 """How long Postfix may take to greet: seconds. It takes 0.3 s."""
 
-# The kernel forgets master(8)'s wish for a signal when its parent dies, as it changes its user; a shell does not.
 _WATCHED = """\
 trap 'kill -TERM "$child"; wait "$child"; exit' TERM
 "$@" & child=$!
 wait "$child"
 """
+"""The kernel forgets master(8)'s wish for a signal when its parent dies, as it changes its user; a shell does not."""
 
 
 @dataclass(frozen=True, slots=True)

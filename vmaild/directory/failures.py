@@ -26,8 +26,8 @@ BUSY = "busy"
 INVALID = "invalid"
 NO_BASE = "no_base"
 
-# RFC 4511, appendix A.2: the base of a search does not exist.
 NO_SUCH_OBJECT = 32
+"""RFC 4511, appendix A.2: the base of a search does not exist."""
 
 KINDS = {
     BROKEN: "the connection ended or spoke nonsense",
@@ -54,7 +54,6 @@ def in_words(error: DirectoryFailure) -> str:
     return f"{meaning} ({error})" if meaning else str(error)
 
 
-# RFC 4511, appendix A.2, and libldap's own negative codes.
 _BY_CODE = {
     -1: BROKEN,
     -2: BROKEN,
@@ -81,6 +80,7 @@ _BY_CODE = {
     71: REFERRAL,
     80: BUSY,
 }
+"""RFC 4511, appendix A.2, and libldap's own negative codes."""
 
 
 FOREIGN = (errors.LDAPError, OSError, ValueError, TypeError, MemoryError, SystemError)

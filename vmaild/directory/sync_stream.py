@@ -137,7 +137,7 @@ class SyncStream(asyncio.Protocol):
         return found
 
     def entries(self, search: SyncSearch) -> AsyncIterator[SearchEntry]:
-        """All entries that a search finds now, however many, as they come; only before ``search``. Raises as
+        """All entries that a search finds now, however many, one by one; only before ``search``. Raises as
         ``read_entry`` does; the caller bounds the time."""
         message = self._number()
         return self._found(message, sync_requests.search(message, search))

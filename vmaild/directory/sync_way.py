@@ -46,7 +46,7 @@ class Way:
         )
 
     async def below(self, uri: str, search: Search) -> AsyncIterator[Entry]:
-        """All entries one level below ``search.base``, as they come, on a connection for that alone.
+        """All entries one level below ``search.base``, one by one, on a connection for that alone.
 
         There may be 50,000: a pool's bounds are for the answer to one key, and it reads an answer without a pause.
         The caller bounds the time. Raises ``DirectoryFailure``.

@@ -13,8 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 DEFAULT_PORTS = {"ldap": 389, "ldaps": 636}
 DEFAULT_SOCKET = "/var/run/slapd/ldapi"
-# sun_path holds 108 bytes with its terminating NUL (unix(7)).
 MAX_SOCKET_PATH = 107
+"""sun_path holds 108 bytes with its terminating NUL (unix(7))."""
 
 
 @dataclass(frozen=True, slots=True)

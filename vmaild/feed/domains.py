@@ -9,7 +9,7 @@ looked for.
 
 When the set cannot be read it serves for ``stale_domains`` seconds, then nothing is said by it.
 
-There may be 50,000 domains. So they are taken one by one as they come, in turns of the loop, and what is known of one
+There may be 50,000 domains. So they are taken one by one, in turns of the loop, and what is known of one
 is not worked out again at each reading.
 """
 

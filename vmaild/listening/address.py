@@ -13,8 +13,8 @@ import re
 import socket
 from dataclasses import dataclass
 
-# sun_path of unix(7) has 108 bytes, with a NUL at the end.
 MAX_UNIX_PATH = 107
+"""sun_path of unix(7) has 108 bytes, with a NUL at the end."""
 
 LOOPBACK = ("127.0.0.1", "::1")
 

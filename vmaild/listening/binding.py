@@ -21,9 +21,9 @@ from vmaild.listening.address import LOOPBACK, Address, InetAddress, UnixAddress
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Connections that wait for accept(). A Postfix master that starts all its processes at once connects from
-# each; a refused connection is not tried again there. The kernel lowers this to net.core.somaxconn.
 LISTEN_BACKLOG = 1024
+"""Connections that wait for accept(). A Postfix master that starts all its processes at once connects from
+each; a refused connection is not tried again there. The kernel lowers this to net.core.somaxconn."""
 
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
@@ -61,8 +61,8 @@ def bind_inet(address: InetAddress) -> list[socket.socket]:
 def _absent_address_ignored(address: InetAddress) -> Iterator[None]:
     try:
         yield
-    except OSError as exc:
-        if exc.errno not in _NO_SUCH_ADDRESS:
+    except OSError as error:
+        if error.errno not in _NO_SUCH_ADDRESS:
             raise
 
 
@@ -76,9 +76,9 @@ def _bind_host(host: str, port: int) -> socket.socket:
         sock.bind((host, port))
         sock.listen(LISTEN_BACKLOG)
         sock.setblocking(False)
-    except OSError as exc:
+    except OSError as error:
         sock.close()
-        raise OSError(exc.errno, exc.strerror, str(InetAddress(host, port))) from exc
+        raise OSError(error.errno, error.strerror, str(InetAddress(host, port))) from error
     return sock
 
 
@@ -109,10 +109,10 @@ def bind_unix(path: str, mode: int | None = None, owner: str | int = "", group: 
                 Path(path).chmod(mode)
             sock.listen(LISTEN_BACKLOG)
             sock.setblocking(False)
-        except OSError as exc:
+        except OSError as error:
             sock.close()
             _remove_stale(path)
-            raise OSError(exc.errno, exc.strerror, f"unix:{path}") from exc
+            raise OSError(error.errno, error.strerror, f"unix:{path}") from error
     return sock
 
 

@@ -9,8 +9,8 @@ from vmaild.cli import parser
 from vmaild.commands.texts import DESCRIPTIONS
 from vmaild.manual.mdoc import prose
 
-# They are described once for all commands.
 COMMON = ("-h", "-c", "--json")
+"""They are described once for all commands."""
 
 
 def commands(_: str) -> Iterator[str]:

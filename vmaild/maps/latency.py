@@ -5,12 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-# Upper ends in seconds. A cached answer takes microseconds, a search a millisecond, a failing directory seconds.
 LATENCY_BOUNDS = (
     *(0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005),
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
+"""Upper ends in seconds. A cached answer takes microseconds, a search a millisecond, a failing directory seconds."""
 
 
 class Latency:

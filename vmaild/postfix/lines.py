@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-# ISSPACE in the C locale.
 BLANKS = " \t\n\v\f\r"
+"""ISSPACE in the C locale."""
 
 
 @dataclass(slots=True)

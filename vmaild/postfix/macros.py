@@ -23,8 +23,8 @@ from typing import Any
 Lookup = Callable[[str], str | None]
 """The value of a parameter as written, None for one that is not defined."""
 
-# mac_expand.c: "unreasonable macro call nesting".
 MAX_DEPTH = 100
+"""mac_expand.c: "unreasonable macro call nesting"."""
 
 _CLOSING = {"(": ")", "{": "}"}
 _NAME = re.compile(r"[A-Za-z0-9_]*")

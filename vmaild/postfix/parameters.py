@@ -60,8 +60,8 @@ KNOWN = (*QUERY, *DIRECTORY, *SASL, *REFUSED, *WITHOUT_EFFECT)
 # $name, ${name} or $(name): what would be expanded in main.cf.
 _MACRO = re.compile(r"\$[A-Za-z0-9_({]")
 _INTEGER = re.compile(r"[ \t\n\v\f\r]*([+-]?[0-9]+)")
-# Parameters are C ints.
 _MAX_INT = 2**31 - 1
+"""Parameters are C ints."""
 
 
 @dataclass(slots=True)

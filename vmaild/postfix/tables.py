@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# CHARS_COMMA_SP.
 SEPARATORS = ", \t\r\n"
+"""CHARS_COMMA_SP."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Keeps the garbage collector away from the cached answers, and from lookups in flight.
 
 CPython's collector goes through every object that it tracks when it makes a full pass, and the event loop stands still
-meanwhile: half a second with a million answers. Answers are in no reference cycles, so the collector has nothing to
+for so long: half a second with a million answers. Answers are in no reference cycles, so the collector has nothing to
 find there. ``freeze`` collects what there is to collect, and then freezes all that is left: later passes leave it out,
 and it is still freed when nothing refers to it any more.
 
@@ -23,14 +23,14 @@ import ctypes
 import gc
 from collections.abc import Callable
 
-# Answers stored between two times of freezing. A pass over so many takes some 5 ms.
 STEP = 10_000
+"""Answers stored between two times of freezing. A pass over so many takes some 5 ms."""
 
-# Objects that there may be more than at the last pass before the collector makes one over the young ones.
 YOUNG = 10_000
+"""Objects that there may be more than at the last pass before the collector makes one over the young ones."""
 
-# Bytes of records freed between two times of giving memory back.
 TRIM_STEP = 8 * 1024 * 1024
+"""Bytes of records freed between two times of giving memory back."""
 
 # From malloc.h of glibc; a long value has memory of its own from this many bytes on.
 M_MMAP_THRESHOLD = -3

@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("vmaild.process")
 
-# sd_listen_fds(3): the first inherited descriptor.
 LISTEN_FDS_START = 3
+"""sd_listen_fds(3): the first inherited descriptor."""
 
-# A unit with more sockets than this is a mistake; the count is read from text.
 MAX_LISTEN_FDS = 256
+"""A unit with more sockets than this is a mistake; the count is read from text."""
 
-# STATUS= is one line for `systemctl status`; systemd's own buffer takes 4096 bytes.
 MAX_STATUS = 500
+"""STATUS= is one line for `systemctl status`; systemd's own buffer takes 4096 bytes."""
 
-# sd_watchdog_enabled(3) advises half of the interval, so that one late turn of the loop is forgiven.
 WATCHDOG_TURNS = 2
+"""sd_watchdog_enabled(3) advises half of the interval, so that one late turn of the loop is forgiven."""
 
 
 class Notifier:
@@ -76,8 +76,8 @@ class Notifier:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)
                 sock.sendto("\n".join(assignments).encode(), address)
-        except OSError as exc:
-            logger.warning("cannot notify the service manager: %s", exc)
+        except OSError as error:
+            logger.warning("cannot notify the service manager: %s", error)
             return False
         return True
 
@@ -137,8 +137,8 @@ def _listener(descriptor: int, name: str) -> socket.socket:
     where = f"inherited descriptor {descriptor} ({name})"
     try:
         sock = socket.socket(fileno=descriptor)
-    except OSError as exc:
-        raise OSError(exc.errno, f"{where} is no socket") from exc
+    except OSError as error:
+        raise OSError(error.errno, f"{where} is no socket") from error
     if sock.type != socket.SOCK_STREAM or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         sock.detach()
         raise OSError(f"{where} is no listening stream socket")

@@ -18,8 +18,8 @@ from vmaild.server.recent import Recent
 
 logger = logging.getLogger("vmaild.server")
 
-# Seconds in which one complaint about clients is logged; the counters know of the others.
 COMPLAINT_INTERVAL = 10.0
+"""Seconds in which one complaint about clients is logged; the counters know of the others."""
 
 
 class Lookups(Protocol):

@@ -10,15 +10,15 @@ from vmaild.listening import EVERYONE, Access
 MAX_CONNECTIONS = 10_000
 """Open connections, where the system allows as many descriptors (``vmaild.process.descriptors``); one more waits in the
 kernel's backlog. Postfix opens one per process, and a busy host runs a thousand. Each takes 3 KB."""
-# Requests of one connection that wait for their answers; its bytes are not read before that. Postfix sends one.
 MAX_PIPELINED = 32
-# How long a connection may be silent. Not under 360: a Postfix process that finds its connection closed loses one of
-# its two tries, and in a long SMTP session it does not close it itself.
+"""Requests of one connection that wait for their answers; its bytes are not read before that. Postfix sends one."""
 IDLE_TIMEOUT = 600.0
-# How often the hot path's time is renewed. A cached answer may serve so much too long, of minutes.
+"""How long a connection may be silent. Not under 360: a Postfix process that finds its connection closed loses one of
+its two tries, and in a long SMTP session it does not close it itself."""
 TICK = 0.1
-# How often idle connections are checked for.
+"""How often the hot path's time is renewed. A cached answer may serve so much too long, of minutes."""
 SWEEP_INTERVAL = 60.0
+"""How often idle connections are checked for."""
 
 
 @dataclass(frozen=True, slots=True)

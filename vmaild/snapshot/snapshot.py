@@ -128,7 +128,7 @@ class Snapshot:
             await asyncio.sleep(0)
         return len(self._restored)
 
-    # --- meanwhile ----------------------------------------------------------------------------------------------------
+    # --- while it runs -----------------------------------------------------------------------------------------------
 
     def follow(self, before: Snapshot) -> None:
         """Take the place of ``before``, with the same directories."""

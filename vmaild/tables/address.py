@@ -18,8 +18,8 @@ import re
 
 from vmaild.tables.template import Parts
 
-# split_addr(3): these localparts are never split, whatever the delimiter.
 RESERVED_LOCALPARTS = frozenset({"postmaster", "mailer-daemon", "double-bounce"})
+"""split_addr(3): these localparts are never split, whatever the delimiter."""
 
 # RFC 5322, 3.2.3, with the letters of RFC 6531: all but controls, space and specials. Said by what it is not, since a
 # class up to U+10FFFF takes a noticeable part of the start-up to compile.

@@ -28,8 +28,8 @@ _PAIR = re.compile(
 _ESCAPES = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
 _SPACES = re.compile(" +")
 _IGNORE_CASE = frozenset({"caseignoreia5match", "caseignorematch"})
-# Directory String and IA5 String (RFC 4517, 3.3), of which any ASCII text is a value.
 _TEXTS = frozenset({"1.3.6.1.4.1.1466.115.121.1.15", "1.3.6.1.4.1.1466.115.121.1.26"})
+"""Directory String and IA5 String (RFC 4517, 3.3), of which any ASCII text is a value."""
 
 
 def parse(dn: str, fold: Callable[[str], str] = str.casefold) -> Dn:

@@ -36,8 +36,8 @@ RULES: dict[str, Callable[[str], str]] = {
 }
 """Matching rules (RFC 4517) that plain text decides, and what they compare it by."""
 
-# RFC 4512, 2.4.1: the classes of an entry are compared by name, alias or OID, with their superclasses.
 _CLASS_RULE = "objectidentifiermatch"
+"""RFC 4512, 2.4.1: the classes of an entry are compared by name, alias or OID, with their superclasses."""
 
 _NOTHING: frozenset[str] = frozenset()
 

@@ -27,8 +27,8 @@ from vmaild.tables.template import Get, Parts, Template
 
 _PLAIN = re.compile("[A-Za-z0-9._@-]*").fullmatch  # needs no quoting in a filter, nor in a DN
 
-# How far below the search base an entry stands, where the scope says so.
 _DEPTHS = {Scope.BASE: 0, Scope.ONE: 1}
+"""How far below the search base an entry stands, where the scope says so."""
 
 CLASSES = 100
 """Sets of object classes for which a search remembers what they exclude."""

@@ -30,10 +30,10 @@ from vmaild.tables import dn
 from vmaild.tables.filter import fold
 from vmaild.tables.template import PLAIN, Parts, Template
 
-# ldap_table(5): recursion_limit's default.
 RECURSION_LIMIT = 1000
-# A result is one reply: socketmap_table(5) allows 100,000 bytes for it, "OK " included.
+"""ldap_table(5): recursion_limit's default."""
 VALUE_LIMIT = 100_000 - len("OK ")
+"""A result is one reply: socketmap_table(5) allows 100,000 bytes for it, "OK " included."""
 
 VALUES_LIMIT = 5_000
 """Values that one result is made of at most by default, whatever becomes of them, members apart: it is made in one go,
@@ -44,8 +44,8 @@ _FEW = 8
 """Values that are checked one by one; more of them at once, which takes a sixth of the time."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-# Active Directory sends the first 1,500 values of a longer list so (MS-ADTS, 3.1.1.3.1.3.3); "-*" is its end.
 _PART_OF_LIST = re.compile(r";range=(?!0-\*)", re.IGNORECASE)
+"""Active Directory sends the first 1,500 values of a longer list so (MS-ADTS, 3.1.1.3.1.3.3); "-*" is its end."""
 
 
 @dataclass(frozen=True, slots=True)

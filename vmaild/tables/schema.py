@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 _TOKEN = re.compile(r"'[^']*'|[()$]|[^\s()$']+")
 
-# What stands in a definition without anything behind it.
 _FLAGS = {"obsolete", "single-value", "collective", "no-user-modification", "abstract", "structural", "auxiliary"}
+"""What stands in a definition without anything behind it."""
 
 OBJECT_CLASS = "objectclass"
 

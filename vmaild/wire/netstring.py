@@ -9,9 +9,9 @@ from __future__ import annotations
 from vmaild.errors import ProtocolError
 from vmaild.wire.reader import Framing
 
-# The largest payload of the protocol, a reply of 100,000 bytes, has six digits. Without this limit a client
-# could send digits for ever.
 MAX_DIGITS = 6
+"""The largest payload of the protocol, a reply of 100,000 bytes, has six digits. Without this limit a client
+could send digits for ever."""
 
 _DIGITS = frozenset(b"0123456789")
 

@@ -15,13 +15,13 @@ from vmaild.lookup import Reply, Request, Status, found, temporary
 from vmaild.wire import netstring
 from vmaild.wire.reader import Reader
 
-# Postfix sends queries of at most 10,000 bytes in its newer versions; an address in SMTP has at most 320.
 MAX_KEY = 10_000
+"""Postfix sends queries of at most 10,000 bytes in its newer versions; an address in SMTP has at most 320."""
 # The name stands in main.cf, where no one writes a longer one; a file name has at most 255 bytes too.
 MAX_NAME = 255
 MAX_REQUEST = MAX_NAME + len(b" ") + MAX_KEY
-# DICT_SOCKMAP_DEF_MAX_REPLY of dict_sockmap.c: the payload, without the netstring around it.
 MAX_REPLY = 100_000
+"""DICT_SOCKMAP_DEF_MAX_REPLY of dict_sockmap.c: the payload, without the netstring around it."""
 
 MAX_VALUE = MAX_REPLY - len(b"OK ")
 # dict_sockmap.c logs up to 200 characters of a reason; nobody reads a longer one.

@@ -21,10 +21,10 @@ from vmaild.lookup import Reply, Request, Status, found, temporary
 from vmaild.wire.reader import Framing, Reader
 from vmaild.wire.socketmap import MAX_KEY, UNUSABLE, sendable
 
-# Each byte of the longest key may arrive as %XX.
 MAX_LINE = len(b"get ") + 3 * MAX_KEY + len(b"\n")
-# DICT_TCP_MAXLEN of dict_tcp.c, newline included: a longer line leaves Postfix out of step.
+"""Each byte of the longest key may arrive as %XX."""
 MAX_REPLY = 4096
+"""DICT_TCP_MAXLEN of dict_tcp.c, newline included: a longer line leaves Postfix out of step."""
 
 TOO_LONG = temporary("the value is too long for tcp_table")
 READ_ONLY = Reply(Status.NOT_FOUND, b"the table is read-only")

@@ -20,7 +20,7 @@ from vmaild.demo.tree import BASE, READER_DN, READER_PW, SEARCH_BASE, tree
 from vmaild.listening import parse_address
 from vmaild.tables.presets import courier
 
-SNIPPETS = Path(__file__).parent.parent / "postfix-snippets"
+SNIPPETS = Path(__file__).parents[2] / "postfix-snippets"
 DELIVERY_SECONDS = 30
 # Else postconf looks the machine's own name up, which takes seconds where DNS is slow.
 HOST_NAME = "myhostname = mail.myhosting.example\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.config.test_config import MINIMAL, problems
 from tests.directory.certificates import Authority
-from tests.test_config import MINIMAL, problems
 from vmaild.config import Config, load
 
 TOKEN = "0123456789abcdef"

@@ -11,7 +11,7 @@ import pytest
 
 from vmaild.listening import parse_address
 
-UNITS = Path(__file__).parent.parent / "systemd"
+UNITS = Path(__file__).parents[2] / "systemd"
 PROGRAM = "/opt/vmaild/bin/vmaild"
 
 # systemd's words for what it found: 0 is closed, 10 open. Tenths, as --threshold counts.
