@@ -55,7 +55,7 @@ def test_query_goes_through_the_daemon_and_answers_in_an_outage_what_it_has_cach
     [
         ("bind_pw_file = ", 'bind_pw = "wrong" #', "the server refused the bind (LDAP result 49"),
         ("o=hosting,", "o=elsewhere,", "does not hold, or not show, the search base"),
-        ("ldap://127.0.0.1:", f"ldap://127.0.0.1:{free_port()}/#", ""),
+        ("no server", "", ""),
     ],
 )
 def test_query_direct_tells_the_causes_of_a_failure_apart(
