@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from tests.machines.faults import FAULTS
+from tests.machines.rows import FAULTS
 from tests.machines.trials import run_all
 from tests.machines.verdict import report
 

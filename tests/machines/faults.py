@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.machines import changes
-from tests.machines.company import BY_DOMAIN, BY_LEVEL, account, newcomer
+from tests.machines.company import account, newcomer
 from tests.machines.hosts import MailHost
 from tests.machines.sending import Message
 from tests.machines.site import Site, wait_for
@@ -301,37 +301,3 @@ def one_of_two_providers(trial: Trial) -> None:
     trial.rest(3)
     for one in (slapd, other):
         trial.seen("both back", one)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A row of the table, on which kind of site."""
-
-    name: str
-    run: Callable[[Trial], None]
-    order: str = BY_DOMAIN
-    two_providers: bool = False
-
-
-FAULTS = (
-    Fault("nothing", nothing),
-    Fault("provider down", provider_down),
-    Fault("consumer down", consumer_down),
-    Fault("consumer slow", consumer_slow),
-    Fault("consumer hangs", consumer_hangs),
-    Fault("consumer in its first load, by entry ID", first_load),
-    Fault("consumer days behind", behind),
-    Fault("consumer days behind, vmaild started then", behind_from_the_start),
-    Fault("consumer cut off from its provider", stops_following),
-    Fault("host cut off from the other servers", cut_off_from_the_lan),
-    Fault("host cut off from everybody", cut_off),
-    Fault("host lost and rebuilt", lost),
-    Fault("both consumers stopped", both_consumers),
-    Fault("every directory server stopped", no_directory),
-    Fault("provider replaced by a consumer", promoted),
-    Fault("consumer in its first load, level by level", first_load, BY_LEVEL),
-    Fault("host lost and rebuilt, level by level", lost, BY_LEVEL),
-    Fault("two providers, nothing", nothing, two_providers=True),
-    Fault("two providers, a split and its end", split, two_providers=True),
-    Fault("two providers, one of them down", one_of_two_providers, two_providers=True),
-)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.machines.faults import FAULTS, Fault
+from tests.machines.rows import FAULTS, Fault
 from tests.machines.site import Site
 from tests.machines.trials import run
 from tests.machines.verdict import Row

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
-from tests.machines.faults import Fault, Trial
+from tests.machines.faults import Trial
+from tests.machines.rows import Fault
 from tests.machines.site import Site
 from tests.machines.verdict import Row
 
