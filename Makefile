@@ -68,8 +68,9 @@ help:
 demo: $(if $(MAIL),mail,demo)-packages $(VENV)/demo
 	@exec $(RUN) -m vmaild demo $(if $(ONCE),--once) $(if $(MAIL),--mail) $(if $(PORT),--port $(PORT))
 
+# Two files at a time: most tests wait for servers.
 test: test-packages lint
-	$(RUN) -m pytest -q
+	$(RUN) -m pytest -q -n 2 --dist loadfile
 
 quick: $(VENV)/test
 	$(VENV)/bin/ruff check -q .

@@ -41,9 +41,6 @@ LOAD_RATE = 1000.0
 MESSAGES = 300
 """Each to another account."""
 
-ALL_DOMAINS = "max_answer = 67108864\nmax_values = 200000\n"
-"""The set of hosted domains is one answer: 400 bytes and two values for each of them."""
-
 PATIENCE = 600.0
 
 
@@ -204,7 +201,7 @@ class Trial:
         os.environ["STATE_DIRECTORY"] = str(self.home / "state")
         listens = [Listen(f"inet:127.0.0.1:{self._port}")]
         tables = f'[http]\naddress = "inet:{self._http}"\n'
-        directory = f"pool_size = 8\nmax_waiting = 10000\n{ALL_DOMAINS}"
+        directory = "pool_size = 8\nmax_waiting = 10000\n"
         return DaemonProcess(self.home, [self.slapd.uri], listens, directory=directory, tables=tables)
 
     def _questions(self, numbers: Iterable[int]) -> Iterator[Question]:
