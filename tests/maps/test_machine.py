@@ -245,5 +245,7 @@ MUTATIONS: list[Callable[[Patch], None]] = [
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_the_walk_fails_where(mutation: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mutation(monkeypatch)
+    # What one walk comes by depends on the hash seed too.
     with pytest.raises(AssertionError):
-        walk(120_000, seed=2)
+        for seed in range(2, 10):
+            walk(60_000, seed=seed)
