@@ -141,6 +141,22 @@ async def test_one_connection_too_many_is_closed() -> None:
 # --- a request that is remembered ----------------------------------------------------------------------------------
 
 
+async def test_one_that_is_gone_asks_its_transport_nothing_when_other_lookups_take_over(rig: Rig) -> None:
+    """Seen in a soak: uvloop knew the address no longer, and half of a reload was done."""
+    rig.receive(ask(b"slow"))
+    rig.connection.connection_lost(None)
+    assert rig.connection in rig.context.connections, "its lookup is under way"
+
+    def gone(name: str, default: object = None) -> object:
+        raise ValueError("negative file descriptor")
+
+    rig.transport.get_extra_info = gone
+    others = FakeLookups()
+    rig.context.ask(others)
+    assert rig.context.lookups is others
+    rig.open_gates(b"slow")
+
+
 async def test_a_request_that_is_remembered_leaves_it_ready(rig: Rig) -> None:
     rig.remember()
     sought = rig.lookups.sought

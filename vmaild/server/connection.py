@@ -44,6 +44,7 @@ class ClientConnection(asyncio.Protocol):
     """One client."""
 
     __slots__ = (
+        "_address",
         "_clock",
         "_context",
         "_encode",
@@ -84,6 +85,8 @@ class ClientConnection(asyncio.Protocol):
         """Count the connection in, or close it when there are too many."""
         self._transport = cast("asyncio.Transport", transport)
         self._write = self._transport.write
+        # A transport that closes has none any more.
+        self._address = transport.get_extra_info("peername")
         self.join_peer()
         if self._context.opened(self):
             self._state = READY
@@ -92,7 +95,7 @@ class ClientConnection(asyncio.Protocol):
 
     def join_peer(self) -> None:
         """Be one of those with a share of the lookups."""
-        self._peer = self._context.peer_of(self._transport.get_extra_info("peername"))
+        self._peer = self._context.peer_of(self._address)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone. Its lookups go on, and keep its place among the connections until they end."""
