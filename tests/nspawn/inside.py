@@ -162,8 +162,10 @@ def install() -> None:
     say(f"installed: {run('vmaild', '--version').strip()}")
     names = {line.split()[1] for line in run("vmaild", "snippets").splitlines()}
     expect({"main.cf", "dovecot.conf", "access.ldif", "vmaild.service"} <= names, "snippets", str(names))
-    expect("--connections" in run("vmaild", "benchmark", "load", "--help"), "no benchmark in the package")
-    say(f"vmaild snippets lists {len(names)}, and vmaild benchmark is there")
+    # Its libraries are not all Debian's: what is missing is told.
+    told = run("vmaild", "benchmark", "load", "--help", check=False)
+    expect("--connections" in told or "vmaild[bench]" in told, "no benchmark in the package", told)
+    say(f"vmaild snippets lists {len(names)}, and vmaild benchmark is there, or says what it needs")
 
 
 def directory() -> object:
