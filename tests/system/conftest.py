@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.system.browser import Browser
 from tests.system.courier import Courier
-from tests.system.mail_host import LOCAL_USER, MailHost
+from tests.system.mail_host import LOCAL_USER, MailHost, running
 from tests.system.webmail import Webmail
 from vmaild.demo.process import ProcessError
 
@@ -27,17 +25,8 @@ def subject() -> str:
 
 @pytest.fixture(scope="session")
 def host() -> Iterator[MailHost]:
-    home = Path(tempfile.mkdtemp(prefix="vmaild-system-"))
-    home.chmod(0o755)
-    host = MailHost(home)
-    try:
-        host.start()
+    with running(MailHost) as host:
         yield host
-    finally:
-        try:
-            host.close()
-        finally:
-            shutil.rmtree(home)
 
 
 @pytest.fixture(scope="session")

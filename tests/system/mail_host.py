@@ -10,11 +10,13 @@ import pwd
 import secrets
 import shutil
 import smtplib
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from tests.support.directory import mailbox_table
 from tests.support.environment import environment
@@ -249,3 +251,22 @@ def eventually(happens: Callable[[], bool], seconds: float) -> bool:
             return True
         time.sleep(0.05)
     return happens()
+
+
+Host = TypeVar("Host", bound=MailHost)
+
+
+@contextmanager
+def running(make: Callable[[Path], Host]) -> Iterator[Host]:
+    """A host in a directory of its own, which Postfix's users may enter."""
+    home = Path(tempfile.mkdtemp(prefix="vmaild-system-"))
+    home.chmod(0o755)
+    host = make(home)
+    try:
+        host.start()
+        yield host
+    finally:
+        try:
+            host.close()
+        finally:
+            shutil.rmtree(home)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
+import functools
 import smtplib
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,7 @@ from tests.support.directory import BAD_MAILBOXES, alias
 from tests.support.ldap_client import dn, removed, replaced
 from tests.support.theft import VICTIM, VICTIM_MAILBOX, new
 from tests.system.dovecot import Dovecot
-from tests.system.mail_host import DELIVERY_SECONDS, eventually
+from tests.system.mail_host import DELIVERY_SECONDS, eventually, running
 from tests.system.snippet_host import SnippetHost
 from tests.system.test_snippets_deliver import ROWS
 from vmaild.demo.tree import ACCOUNT_PW
@@ -26,17 +24,8 @@ THIEF = "thief@domain2.example"
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[SnippetHost]:
-    home = Path(tempfile.mkdtemp(prefix="vmaild-lmtp-"))
-    home.chmod(0o755)
-    host = SnippetHost(home, delivery="lmtp")
-    try:
-        host.start()
+    with running(functools.partial(SnippetHost, delivery="lmtp")) as host:
         yield host
-    finally:
-        try:
-            host.close()
-        finally:
-            shutil.rmtree(home)
 
 
 @pytest.fixture(scope="module")

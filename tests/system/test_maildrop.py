@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tests.support.ldap_client import dn, removed, replaced
 from tests.support.snippets import snippet
 from tests.support.theft import new
 from tests.system.courier import Courier
-from tests.system.mail_host import DELIVERY_SECONDS, eventually
+from tests.system.mail_host import DELIVERY_SECONDS, eventually, running
 from tests.system.snippet_host import MAILDROP_USER, SnippetHost
 from tests.system.test_snippets_deliver import ROWS
 from vmaild.demo.postfix_conf import MAIL_OWNER_ID
@@ -62,17 +62,8 @@ class MaildropHost(SnippetHost):
 def host() -> Iterator[MaildropHost]:
     if shutil.which("maildrop") is None:
         raise ProcessError("maildrop is missing; on Debian: apt-get install maildrop")
-    home = Path(tempfile.mkdtemp(prefix="vmaild-maildrop-"))
-    home.chmod(0o755)
-    host = MaildropHost(home, delivery="maildrop")
-    try:
-        host.start()
+    with running(functools.partial(MaildropHost, delivery="maildrop")) as host:
         yield host
-    finally:
-        try:
-            host.close()
-        finally:
-            shutil.rmtree(home)
 
 
 @pytest.mark.parametrize(("recipient", "maildirs"), ROWS.values(), ids=ROWS.keys())

@@ -6,17 +6,15 @@ of domain1. Its mail must not land there.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import functools
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.directory import alias
 from tests.support.ldap_client import dn, removed, replaced
 from tests.support.theft import VICTIM_MAILBOX, new
-from tests.system.mail_host import DELIVERY_SECONDS, HOST, MailHost, eventually
+from tests.system.mail_host import DELIVERY_SECONDS, HOST, MailHost, eventually, running
 from tests.system.snippet_host import SnippetHost
 
 ROWS = {
@@ -40,17 +38,8 @@ WAYS = {
 @pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS)  # type: ignore[call-overload, untyped-decorator]
 def host(request: pytest.FixtureRequest) -> Iterator[SnippetHost]:
     lookups, delivery = request.param
-    home = Path(tempfile.mkdtemp(prefix="vmaild-ways-"))
-    home.chmod(0o755)
-    host = SnippetHost(home, lookups=lookups, delivery=delivery)
-    try:
-        host.start()
+    with running(functools.partial(SnippetHost, lookups=lookups, delivery=delivery)) as host:
         yield host
-    finally:
-        try:
-            host.close()
-        finally:
-            shutil.rmtree(home)
 
 
 @pytest.mark.parametrize(("recipient", "maildirs"), ROWS.values(), ids=ROWS.keys())
