@@ -267,7 +267,7 @@ def test_changes_are_heard_on_after_a_reload_and_what_did_not_change_stays(tmp_p
             assert "0 forgotten" in admin.reload(control(running))
             # Nobody has asked for it since, and what it was made from was noted before the reload.
             change_mailbox(slapd, "user1", "elsewhere")
-            until(lambda: admin.stats(control(running))["changes"]["changes_heard"] == 1)
+            until(lambda: admin.stats(control(running))["changes"]["changes_heard"] >= 1)
             assert client.ask() == netstring.encode(b"OK domain1.example/elsewhere/")
             before = misses(running)
             assert ask(running.address, "virtual_mailbox_maps", other).text == b"domain1.example/user2/"
