@@ -62,7 +62,7 @@ def run(daemon: DaemonProcess, capfd: pytest.CaptureFixture[str]) -> Any:
 def test_check_of_a_good_file_says_so(run: Any) -> None:
     status, out, err = run("check", "--offline")
     assert (status, err) == (0, "")
-    assert "6 maps, 1 listeners, no problem found" in out
+    assert "no problem found; maps: 6, listeners: 1" in out
 
 
 @pytest.mark.parametrize("command", ["check", "serve", "query"])

@@ -34,6 +34,15 @@ def test_wrong_usage_ends_with_64(vmaild: Any, arguments: tuple[str, ...]) -> No
     assert "usage: vmaild" in err
 
 
+@pytest.mark.parametrize("command", [("status",), ("flush",), ("query", "m", "k")])
+def test_a_configuration_that_does_not_exist_is_named(vmaild: Any, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """The default socket's absence was named in its place."""
+    path = tmp_path / "none.toml"
+    status, out, err = vmaild("-c", str(path), *command)
+    assert (status, out) == (os.EX_CONFIG, "")
+    assert f"{path}: No such file or directory" in err
+
+
 # --- query
 
 
@@ -303,4 +312,4 @@ def test_check_notices_a_file_in_the_way_of_a_socket(vmaild: Any, configured: An
 
 def test_check_as_json_lists_what_was_found(run: Any) -> None:
     found = json.loads(run("check", "--offline", "--json")[1])
-    assert [(one["level"], one["text"]) for one in found] == [("ok", "6 maps, 1 listeners, no problem found")]
+    assert [(one["level"], one["text"]) for one in found] == [("ok", "no problem found; maps: 6, listeners: 1")]

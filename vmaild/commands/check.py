@@ -31,7 +31,7 @@ SYSTEMD = Path("/run/systemd/system")
 def run(options: argparse.Namespace) -> int:
     """Check, and print what was found."""
     config = configuration(options)
-    text = f"{len(config.maps.tables)} maps, {len(config.listen)} listeners, no problem found"
+    text = f"no problem found; maps: {len(config.maps.tables)}, listeners: {len(config.listen)}"
     found = [Finding(str(config.path), Level.OK, text), *_places(config)]
     if options.postfix is not None:
         found += check_postfix.findings(options.postfix, config)

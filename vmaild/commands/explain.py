@@ -161,7 +161,7 @@ def _search(search: Json, name: str, shown: dict[str, str], style: Style) -> lis
     lines = [
         f"  search: {head}",
         f"    asks for {', '.join(search['attributes']) or 'nothing'};"
-        f" {search['count']} entries in {search['seconds'] * 1000:.1f} ms",
+        f" entries: {search['count']}, in {search['seconds'] * 1000:.1f} ms",
     ]
     for entry in search["entries"]:
         lines.append(f"    {escape(entry['dn'])}")

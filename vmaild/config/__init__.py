@@ -115,9 +115,16 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
 
 
 def control_address(path: Path) -> str:
-    """Where the daemon of ``path`` takes commands, whatever else is wrong in the file; empty for nowhere."""
+    """Where the daemon of ``path`` takes commands, whatever else is wrong in the file; empty for nowhere.
+
+    Raises ConfigError when there is no such file, unless it is the default one.
+    """
     try:
         address = tomllib.loads(path.read_bytes().decode())["control"]["address"]
+    except FileNotFoundError as error:
+        if path != DEFAULT_PATH:
+            raise ConfigError([f"{path}: {error.strerror}"]) from error
+        return DEFAULT_CONTROL
     except (OSError, ValueError, KeyError, TypeError):
         return DEFAULT_CONTROL
     return address if isinstance(address, str) else DEFAULT_CONTROL
