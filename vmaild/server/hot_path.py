@@ -25,13 +25,14 @@ class HotConnection(ClientConnection):
 
     def data_received(self, data: bytes) -> None:
         """Answer a request that came lately, or leave it to ``ClientConnection``."""
-        if self._state is READY:
-            answer = self._recall(data)
-            if answer is not None:
-                now = self._context.now
-                if now < answer.record.refresh_at:
-                    self._write(answer.wire)
-                    answer.tally.hits += 1
-                    self.used_at = now
-                    return
+        # Both are called as plain functions: as methods of ``self`` they would be looked up by the slow way.
+        recall = self._recall
+        answer = recall(data)
+        if answer is not None and self._state is READY:
+            self.used_at = now = self._context.now
+            if now < answer.record.refresh_at:
+                write = self._write
+                write(answer.wire)
+                answer.tally.hits += 1
+                return
         self._receive(data)
