@@ -25,7 +25,7 @@ EXPERIMENTS = {
     "freshness": ("how long a change in the directory takes to show", "--rounds 10"),
     "hearing": ("what hearing of changes costs beside a load", "--seconds 6 --entries 0 10000"),
     "memory": ("what a record takes, and how well a cache keeps to its bound", "--records 100000 --flood 16"),
-    "hot_path": ("the cached answer, beside the least that Python can do", "--rounds 4 --seconds 1.2"),
+    "hot_path": ("the cached answer, beside the bare protocol", "--rounds 4 --seconds 1.2"),
     "growth": ("how cost grows with answers, connections and entries", "--seconds 2.5"),
     "interference": ("cached answers while others miss on a slow directory", "--rounds 3 --seconds 10"),
     "directory": ("the directory layer alone, beside other clients", "--rounds 3 --seconds 1"),

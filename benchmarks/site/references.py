@@ -1,9 +1,9 @@
 """Reference servers, each as short as it can be: ``python -m benchmarks.site.references SERVER ADDRESS``.
 
-``echo`` sends back what came, which is the least that a server in Python can do. ``dict`` answers from the expectation
-file ``--table`` by the request's bytes, and "not found" to all others: the ceiling for any socketmap server in Python.
-``relay`` holds back what comes
-from the server at ``--to`` for ``--delay`` seconds: a slow directory, made of a fast one.
+``echo`` sends back what came. ``bare`` answers from the expectation file ``--table`` by the request's bytes and does
+nothing else, the least that a server of lookups in Python can do: it knows no requests in pieces and no others.
+``dict`` knows them, and says "not found" to what is not in the table. ``relay`` holds back what comes from the server
+at ``--to`` for ``--delay`` seconds: a slow directory, made of a fast one.
 """
 
 from __future__ import annotations
@@ -38,6 +38,19 @@ class EchoServer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._write(data)
+
+
+class BareServer(asyncio.Protocol):
+    """Answers with the replies by the bytes of their requests; another request, or a part of one, is an error."""
+
+    def __init__(self, answers: dict[bytes, bytes]) -> None:
+        self._answers = answers
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._write = cast(asyncio.Transport, transport).write
+
+    def data_received(self, data: bytes) -> None:
+        self._write(self._answers[data])
 
 
 class DictServer(asyncio.Protocol):
@@ -87,7 +100,7 @@ async def relay(to: InetAddress, delay: float, reader: asyncio.StreamReader, wri
 def main() -> int:
     """Serve until SIGTERM; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.site.references", description=__doc__)
-    parser.add_argument("server", choices=("echo", "dict", "relay"))
+    parser.add_argument("server", choices=("echo", "bare", "dict", "relay"))
     parser.add_argument("address", type=parse_address)
     parser.add_argument("--table", type=Path, help="expectation file with the answers")
     parser.add_argument("--protocol", choices=("socketmap", "tcp_table"), default="socketmap")
@@ -96,8 +109,8 @@ def main() -> int:
     parser.add_argument("--delay", type=float, default=0.1, help="of the relay, seconds (default: %(default)s)")
     arguments = parser.parse_args()
     factory: Callable[[], asyncio.Protocol] = EchoServer
-    if arguments.server == "dict":
-        factory = _dict_server(arguments)
+    if arguments.server in ("bare", "dict"):
+        factory = _table_server(arguments)
     elif arguments.server == "relay":
         handle = partial(relay, arguments.to, arguments.delay)
         factory = lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), handle)  # noqa: E731
@@ -106,7 +119,7 @@ def main() -> int:
     return 0
 
 
-def _dict_server(arguments: argparse.Namespace) -> Callable[[], asyncio.Protocol]:
+def _table_server(arguments: argparse.Namespace) -> Callable[[], asyncio.Protocol]:
     codec, name = CODECS[arguments.protocol], arguments.map.encode()
     lines = [line for line in read_lines(arguments.table) if codec is CODECS["socketmap"] or line.map_name == name]
     replies = {
@@ -115,6 +128,8 @@ def _dict_server(arguments: argparse.Namespace) -> Callable[[], asyncio.Protocol
         )
         for line in lines
     }
+    if arguments.server == "bare":
+        return partial(BareServer, replies)
     tcp = partial(tcp_table.TcpTableRequests, name)
     requests = socketmap.SocketmapRequests if arguments.protocol == "socketmap" else tcp
     return partial(DictServer, replies, codec.encode_reply(NOT_FOUND), requests)
