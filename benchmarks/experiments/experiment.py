@@ -52,11 +52,13 @@ class Run:
 
 
 class Experiment(Protocol):
-    """What a module of ``benchmarks.experiments`` has. OPTIONS: those of COMMON that it takes, and its own."""
+    """What a module of ``benchmarks.experiments`` has, beside AIMS if it has aims.
+
+    OPTIONS: those of COMMON that it takes, and its own.
+    """
 
     __doc__: str | None
     SECTIONS: Sequence[Section]
-    AIMS: Sequence[Aim]
     OPTIONS: Options
 
     def measure(self, run: Run) -> None:
@@ -80,7 +82,8 @@ def run_experiment(name: str, experiment: Experiment, argv: Sequence[str]) -> in
     except (MeasurementFailed, ProcessError, ControlError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return EXIT_FAILED
-    ratios = run.rows.ratios(experiment.AIMS)
+    aims: Sequence[Aim] = getattr(experiment, "AIMS", ())
+    ratios = run.rows.ratios(aims)
     result = {
         "experiment": name,
         "machine": machine(),

@@ -51,4 +51,4 @@ def measure(run: Run) -> None:
 def _server(site: Site, way: tuple[str, str], name: str) -> Server:
     protocol, transport = way
     address = f"unix:{site.home}/{name}-{protocol}" if transport == "unix" else ""
-    return site.reference(name, "--table", str(site.table), "--protocol", protocol, address=address)
+    return site.server(name, "--table", str(site.table), "--protocol", protocol, address=address)

@@ -10,16 +10,16 @@ Needs root, slapd, postfix and postfix-ldap; touches none that is installed.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import uvloop
 
 from benchmarks.experiments.directory import filled, settings_for
 from benchmarks.experiments.experiment import Run
 from benchmarks.experiments.lines import search_in_lines
+from benchmarks.experiments.rivals import LDAP, VMAILD, Keys, Rivals
 from benchmarks.report.rows import Aim, Figures, Section
-from benchmarks.site.clients import NO_DATA
 from benchmarks.site.population import PER_DOMAIN, address
-from benchmarks.site.rivals import LDAP, VMAILD, Keys, Rivals
 from benchmarks.site.site import MeasurementFailed, Site, load
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
@@ -62,14 +62,19 @@ def measure(run: Run) -> None:
     """All rounds."""
     accounts = max(run.arguments.accounts, 3 * PER_DOMAIN)
     with Site(accounts, run.say, bulk=accounts // 5) as site:
-        rivals = Rivals(site, run.say, all_of_them=False)
+        rivals = Rivals(run, site, all_of_them=False)
+        parts: dict[str, Callable[[], object]] = {
+            "cpu": lambda: _cpu(rivals),
+            "postmap": lambda: _postmap(rivals),
+            "rcpt": lambda: rivals.rcpt(misses=True),
+        }
         for _ in run.rounds():
             for part in run.arguments.parts:
-                {"cpu": _cpu, "postmap": _postmap, "rcpt": _rcpt}[part](run, rivals)
+                parts[part]()
 
 
-def _cpu(run: Run, rivals: Rivals) -> None:
-    site, vmaild = rivals.site, rivals.vmaild
+def _cpu(rivals: Rivals) -> None:
+    run, site, vmaild = rivals.run, rivals.site, rivals.vmaild
     run.say("load: vmaild, all misses")
     vmaild.flush()
     wanted = [*site.keys, "--seconds", run.arguments.seconds, "--warm-up", 0.5, "--connections", CLIENTS, "--cold", 1]
@@ -101,20 +106,10 @@ def _search(group: Group, pool: Pool, mail: str) -> Search:
     return settled
 
 
-def _postmap(run: Run, rivals: Rivals) -> None:
+def _postmap(rivals: Rivals) -> None:
     accounts = rivals.site.accounts
     everything = [address(number * STEP % accounts).encode() for number in range(accounts)]
     with rivals.postfix(rivals.named(LDAP)) as postfix:
         for clients, rival in itertools.product((1, CLIENTS), rivals.all):
-            run.say(f"postmap -q -, {clients} clients: {rival.name}")
             keys = Keys(everything[-500 * clients :], lambda count: everything[:count], misses=True)
-            figures = rivals.measure_postmap(postfix, rival, clients, keys, run.arguments.seconds)
-            run.rows.add("postmap", rival.name, clients, figures)
-
-
-def _rcpt(run: Run, rivals: Rivals) -> None:
-    for sessions, rival in itertools.product(run.arguments.sessions, rivals.all):
-        run.say(f"RCPT TO, each once, sessions: {sessions}, {rival.name}")
-        with rivals.postfix(rival, NO_DATA) as postfix:
-            figures = rivals.measure_rcpt(postfix, rival, sessions, run.arguments.seconds, misses=True)
-            run.rows.add("rcpt", rival.name, sessions, figures)
+            rivals.postmap(postfix, rival.name, rival, clients, keys)

@@ -128,7 +128,11 @@ def as_json(settings: LoadSettings, result: LoadResult, broken: Sequence[Limit])
         "machine": machine(),
         "settings": {name: getattr(settings, name) for name in told},
         "seconds": result.seconds,
-        "figures": figures,
+        "figures": {
+            **figures,
+            **{f"waited {name}": wait / result.seconds for name, wait in result.waited.items()},
+            "reused": result.reused,
+        },
         "waited_for_a_core": {name: wait / result.seconds for name, wait in result.waited.items()},
         "errors": dict(tally.errors),
         "warm_up_errors": result.warm_up_errors,

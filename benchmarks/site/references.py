@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -40,30 +38,22 @@ class EchoServer(asyncio.Protocol):
         self._write(data)
 
 
-class BareServer(asyncio.Protocol):
+class BareServer(EchoServer):
     """Answers with the replies by the bytes of their requests; another request, or a part of one, is an error."""
 
     def __init__(self, answers: dict[bytes, bytes]) -> None:
         self._answers = answers
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._write = cast(asyncio.Transport, transport).write
-
     def data_received(self, data: bytes) -> None:
         self._write(self._answers[data])
 
 
-class DictServer(asyncio.Protocol):
+class DictServer(EchoServer):
     """Answers with the replies by the bytes of their requests; ``requests`` tells when another request is whole."""
 
     def __init__(self, replies: dict[bytes, bytes], not_found: bytes, requests: Callable[[], Requests]) -> None:
-        self._known = replies.get
-        self._not_found = not_found
-        self._requests = requests
+        self._known, self._not_found, self._requests = replies.get, not_found, requests
         self._rest = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._write = cast(asyncio.Transport, transport).write
 
     def data_received(self, data: bytes) -> None:
         data = self._rest + data if self._rest else data
@@ -97,8 +87,8 @@ async def relay(to: InetAddress, delay: float, reader: asyncio.StreamReader, wri
     await answers
 
 
-def main() -> int:
-    """Serve until SIGTERM; returns the exit status."""
+def main() -> None:
+    """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.site.references", description=__doc__)
     parser.add_argument("server", choices=("echo", "bare", "dict", "relay"))
     parser.add_argument("address", type=parse_address)
@@ -108,18 +98,16 @@ def main() -> int:
     parser.add_argument("--to", type=parse_address, help="the server behind the relay, inet:HOST:PORT")
     parser.add_argument("--delay", type=float, default=0.1, help="of the relay, seconds (default: %(default)s)")
     arguments = parser.parse_args()
-    factory: Callable[[], asyncio.Protocol] = EchoServer
-    if arguments.server in ("bare", "dict"):
-        factory = _table_server(arguments)
-    elif arguments.server == "relay":
-        handle = partial(relay, arguments.to, arguments.delay)
-        factory = lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), handle)  # noqa: E731
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(factory, arguments.address))
-    return 0
+        runner.run(_serve(_factory(arguments), arguments.address))
 
 
-def _table_server(arguments: argparse.Namespace) -> Callable[[], asyncio.Protocol]:
+def _factory(arguments: argparse.Namespace) -> Callable[[], asyncio.Protocol]:
+    if arguments.server == "echo":
+        return EchoServer
+    if arguments.server == "relay":
+        handle = partial(relay, arguments.to, arguments.delay)
+        return lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), handle)
     codec, name = CODECS[arguments.protocol], arguments.map.encode()
     lines = [line for line in read_lines(arguments.table) if codec is CODECS["socketmap"] or line.map_name == name]
     replies = {
@@ -141,12 +129,8 @@ async def _serve(factory: Callable[[], asyncio.Protocol], address: Address) -> N
         server = await loop.create_unix_server(factory, address.path, backlog=BACKLOG)
     else:
         server = await loop.create_server(factory, address.host, address.port, backlog=BACKLOG)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
-    server.close()
+    await server.serve_forever()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
