@@ -69,7 +69,7 @@ class Terms(NamedTuple):
             search=miss["cpu slapd"] / 1e3,
             postfix=message["cpu postfix"] / 1e3,
             own_search=message["cpu slapd"] / 1e3,
-            change=bulk["step cpu"] / 1e3 / bulk["heard"],
+            change=bulk["cpu in all"] / 1e3 / bulk["heard"],
             start=first["resident"],
             domain=grown / domains if domains else 0.0,
             record=(fill["resident"] - start["resident"]) / fill["kept"],

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.output import ROOT
 from benchmarks.report.rows import Section
 from benchmarks.site.population import MAILBOXES, address
-from benchmarks.site.site import Site, Vmaild, wait_until
+from benchmarks.site.site import Site, Vmaild, seconds_of, wait_until
 from vmaild.demo.ask import ask
 from vmaild.errors import ProtocolError
 from vmaild.lookup import Status
@@ -43,19 +41,19 @@ def measure(run: Run) -> None:
 
 def _took(site: Site, vmaild: Vmaild, snapshot: Path, saved: bytes) -> dict[str, float]:
     took = {
-        "python": _seconds(lambda: _python("")),
-        "python, vmaild's imports": _seconds(lambda: _python("import vmaild.cli")),
+        "python": seconds_of(lambda: _python("")),
+        "python, vmaild's imports": seconds_of(lambda: _python("import vmaild.cli")),
     }
     snapshot.unlink()
-    took["vmaild"] = _seconds(vmaild.start)
+    took["vmaild"] = seconds_of(vmaild.start)
     vmaild.stop()
     snapshot.write_bytes(saved)
-    took["vmaild, with a snapshot"] = _seconds(lambda: _answered(vmaild, 0))
+    took["vmaild, with a snapshot"] = seconds_of(lambda: _answered(vmaild, 0))
     vmaild.stop()
     site.slapd.stop()
     snapshot.write_bytes(saved)
-    took["vmaild, a snapshot and no LDAP: the first"] = first = _seconds(lambda: _answered(vmaild, 0))
-    took["vmaild, a snapshot and no LDAP: the last"] = first + _seconds(lambda: _found(vmaild, site.accounts - 1))
+    took["vmaild, a snapshot and no LDAP: the first"] = first = seconds_of(lambda: _answered(vmaild, 0))
+    took["vmaild, a snapshot and no LDAP: the last"] = first + seconds_of(lambda: _found(vmaild, site.accounts - 1))
     vmaild.stop()
     site.slapd.start()
     return took
@@ -74,12 +72,6 @@ def _found(vmaild: Vmaild, number: int) -> None:
             return False
 
     wait_until(found, f"an answer for {address(number)}", 0.005)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def _python(code: str) -> None:

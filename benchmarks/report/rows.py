@@ -112,7 +112,7 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "searches": ("searches", _number),
     "dropped": ("records dropped", _number),
     "lookups a message": ("lookups", "{:.1f}".format),
-    "step cpu": ("CPU in all", milliseconds),
+    "cpu in all": ("CPU in all", milliseconds),
     "disk": ("on disk", _memory),
     "longest turn": ("longest turn: CPU", milliseconds),
     "longest turn, clock": ("clock", milliseconds),

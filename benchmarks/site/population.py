@@ -83,15 +83,20 @@ def write_ldif(path: Path, accounts: int, bulk: int = 0, size: int = PER_DOMAIN)
 
 def answers(accounts: int, bulk: int = 0, size: int = PER_DOMAIN) -> Iterator[Line]:
     """What the maps of the preset ``courier`` must answer; mailboxes first, in the order of their numbers."""
-    yield from (_found(MAILBOXES, address(number, size), mailbox(number, size)) for number in range(accounts))
+    yield from (found(MAILBOXES, address(number, size), mailbox(number, size)) for number in range(accounts))
     for name in [domain_of(number, size) for number in range(0, accounts, size)] + [BULK_DOMAIN] * bool(bulk):
-        yield _found(DOMAINS, name, name)
+        yield found(DOMAINS, name, name)
     for number in range(0, accounts, PER_ALIAS):
-        yield _found(ALIASES, alias(number, size), address(number, size))
+        yield found(ALIASES, alias(number, size), address(number, size))
         yield Line(MAILBOXES, alias(number, size).encode(), Expected(Status.NOT_FOUND))
     for number in range(1, bulk + 1):
-        yield _found(MAILBOXES, bulk_address(number), f"{BULK_DOMAIN}/{number}/")
+        yield found(MAILBOXES, bulk_address(number), f"{BULK_DOMAIN}/{number}/")
     yield from (Line(map_name, ANY, Expected(Status.NOT_FOUND)) for map_name in (DOMAINS, MAILBOXES, ALIASES))
+
+
+def found(map_name: bytes, key: str, value: str) -> Line:
+    """A line of an expectation file."""
+    return Line(map_name, key.encode(), Expected(Status.FOUND, value.encode()))
 
 
 def domain_entry(name: str) -> str:
@@ -102,10 +107,6 @@ def domain_entry(name: str) -> str:
 def account_entry(domain: str, mail: str, box: str) -> str:
     """The entry of an account."""
     return ENTRY.format(f"mail={mail}", domain, "courierMailAccount", ACCOUNT.format(mail, box))
-
-
-def _found(map_name: bytes, key: str, value: str) -> Line:
-    return Line(map_name, key.encode(), Expected(Status.FOUND, value.encode()))
 
 
 def _domain(name: str, *occupants: str) -> Iterator[str]:

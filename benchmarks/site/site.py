@@ -55,6 +55,13 @@ class MeasurementFailed(Exception):
     """A client or a load complained, or an answer was wrong: figures of wrong answers are worth nothing."""
 
 
+def seconds_of(work: Callable[[], object]) -> float:
+    """How long it takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
 def wait_until(happens: Callable[[], object], what: str, pause: float = 0.02) -> float:
     """Wait; returns how many seconds that took. Raises ``MeasurementFailed`` after ``PATIENCE``."""
     began = time.perf_counter()
