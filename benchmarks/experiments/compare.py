@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import time
-from itertools import cycle, islice
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.experiments.rivals import DICT, LDAP, MEMCACHE, PROXY, VMAILD, Keys, Rivals, peer
+from benchmarks.experiments.rivals import DICT, LDAP, MEMCACHE, PROXY, VMAILD, Rivals, peer
 from benchmarks.report.rows import Aim, Section
 from benchmarks.site.clients import send_messages
 from benchmarks.site.population import PER_DOMAIN, address, domain_of
@@ -23,7 +22,6 @@ from vmaild.demo.postfix import Postfix
 CONNECTIONS = 16
 """Connections of the load generator, and processes of postmap: as many as a small Postfix has smtpd processes."""
 
-CALIBRATION_KEYS = 1000
 MISSES = "vmaild, all misses"
 ECHO, CACHED = "bare uvloop echo", "vmaild, cached"
 SETTLE_SECONDS = 0.3
@@ -96,17 +94,14 @@ def _load(rivals: Rivals) -> None:
 
 
 def _postmap(rivals: Rivals) -> None:
-    everything = list(rivals.right)
-    hot = everything[: rivals.run.arguments.hot]
-    cached = Keys(hot, lambda count: islice(cycle(hot), count))
-    fresh = Keys(everything[-CALIBRATION_KEYS:], lambda count: everything[:count], misses=True)
-    vmaild = rivals.named(VMAILD)
-    names = [(CACHED if rival is vmaild else rival.name, rival, cached) for rival in rivals.all]
+    everything, vmaild = list(rivals.right), rivals.named(VMAILD)
     # One Postfix serves all: proxymap(8) for proxy:ldap: and for the backup of memcache:.
     with rivals.postfix(rivals.named(PROXY)) as postfix:
         for clients in (1, CONNECTIONS):
-            for name, rival, keys in [*names, (MISSES, vmaild, fresh)]:
-                rivals.postmap(postfix, name, rival, clients, keys)
+            for rival in rivals.all:
+                name = CACHED if rival is vmaild else rival.name
+                rivals.postmap(postfix, name, rival, clients, everything[: rivals.run.arguments.hot])
+            rivals.postmap(postfix, MISSES, vmaild, clients, everything, misses=True)
 
 
 def _rcpt(rivals: Rivals) -> None:

@@ -12,12 +12,12 @@ import time
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Figures, Section
 from benchmarks.site.population import address, domain_of
-from benchmarks.site.site import FILL_CONNECTIONS, MeasurementFailed, Site, Vmaild, finish_load, start_load
+from benchmarks.site.site import ONCE, MeasurementFailed, Site, Vmaild, finish_load, start_load
 from benchmarks.site.use import resident
 
 MIB = 1 << 20
 UNBOUNDED = {"max_entries": 10**8, "max_negative_entries": 10**8}
-ONCE = 1000
+FIRST = 1000
 """Records before those that are weighed: they bring what is made once."""
 
 STEPS = 5000
@@ -37,7 +37,7 @@ OPTIONS = {
 def measure(run: Run) -> None:
     """A process for each figure."""
     records, sizes = run.arguments.records, run.arguments.flood
-    accounts = max(*(count + ONCE for count in [0, *records]), *(STEPS * mib for mib in [0, *sizes]))
+    accounts = max(*(count + FIRST for count in [0, *records]), *(STEPS * mib for mib in [0, *sizes]))
     with Site(accounts, run.say, syncprov=True) as site:
         for count in records:
             for changes in ("none", "sync"):
@@ -52,9 +52,9 @@ def measure(run: Run) -> None:
 def _weigh(site: Site, changes: str, count: int) -> Figures:
     vmaild = site.vmaild(changes=changes, cache={"max_size": 1 << 36, **UNBOUNDED})
     vmaild.await_mode(changes)
-    site.warm(vmaild, "--keys", site.addresses, "--hot", ONCE)
+    site.warm(vmaild, "--keys", site.addresses, "--hot", FIRST)
     before, kept = resident(vmaild.pid), vmaild.metrics()["cache_records"]
-    site.warm(vmaild, "--keys", site.addresses, "--hot", ONCE + count)
+    site.warm(vmaild, "--keys", site.addresses, "--hot", FIRST + count)
     sums, memory = vmaild.metrics(), resident(vmaild.pid)
     vmaild.stop()
     dependences, records = sums["cache_dependences_bytes"], sums["cache_records"]
@@ -76,8 +76,7 @@ def _flood(site: Site, kind: str, mib: int) -> Figures:
     vmaild = site.vmaild(changes="sync", cache={"max_size": mib * MIB, **UNBOUNDED})
     vmaild.await_mode("sync")
     before, most = resident(vmaild.pid), 0
-    once = ["--warm-keys", "--connections", FILL_CONNECTIONS, "--warm-up", 0, "--seconds", 0.2]
-    asking = start_load(vmaild.socketmap, ["--keys", asked, *once], {})
+    asking = start_load(vmaild.socketmap, ["--keys", asked, *ONCE], {})
     while asking.poll() is None:
         most = max(most, resident(vmaild.pid))
         _within(vmaild, mib)

@@ -10,14 +10,13 @@ Needs root, slapd, postfix and postfix-ldap; touches none that is installed.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 import uvloop
 
 from benchmarks.experiments.directory import filled, settings_for
 from benchmarks.experiments.experiment import Run
 from benchmarks.experiments.lines import search_in_lines
-from benchmarks.experiments.rivals import LDAP, VMAILD, Keys, Rivals
+from benchmarks.experiments.rivals import LDAP, VMAILD, Rivals
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import PER_DOMAIN, address
 from benchmarks.site.site import MeasurementFailed, Site, load
@@ -63,14 +62,9 @@ def measure(run: Run) -> None:
     accounts = max(run.arguments.accounts, 3 * PER_DOMAIN)
     with Site(accounts, run.say, bulk=accounts // 5) as site:
         rivals = Rivals(run, site, all_of_them=False)
-        parts: dict[str, Callable[[], object]] = {
-            "cpu": lambda: _cpu(rivals),
-            "postmap": lambda: _postmap(rivals),
-            "rcpt": lambda: rivals.rcpt(misses=True),
-        }
         for _ in run.rounds():
             for part in run.arguments.parts:
-                parts[part]()
+                {"cpu": _cpu, "postmap": _postmap, "rcpt": _rcpt}[part](rivals)
 
 
 def _cpu(rivals: Rivals) -> None:
@@ -111,5 +105,8 @@ def _postmap(rivals: Rivals) -> None:
     everything = [address(number * STEP % accounts).encode() for number in range(accounts)]
     with rivals.postfix(rivals.named(LDAP)) as postfix:
         for clients, rival in itertools.product((1, CLIENTS), rivals.all):
-            keys = Keys(everything[-500 * clients :], lambda count: everything[:count], misses=True)
-            rivals.postmap(postfix, rival.name, rival, clients, keys)
+            rivals.postmap(postfix, rival.name, rival, clients, everything, misses=True)
+
+
+def _rcpt(rivals: Rivals) -> None:
+    rivals.rcpt(misses=True)

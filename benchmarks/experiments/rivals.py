@@ -13,8 +13,9 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle, islice
 from typing import NamedTuple
 
 from benchmarks.experiments.experiment import Run
@@ -51,7 +52,8 @@ _MAPS = {
 
 FILES = {DOMAINS: "domains", MAILBOXES: "mailboxes", ALIASES: "aliases"}
 FILE_TYPES = ("hash", "lmdb", "cdb")
-MOST_KEYS = 2_000_000
+CALIBRATION_KEYS, MOST_KEYS = 500, 2_000_000
+"""Of each client in the first run; and of all clients in the second."""
 
 SETTINGS = {
     # What is measured ends at the queue manager: delivery asks no table of its own, as by LMTP to an IMAP server.
@@ -74,17 +76,6 @@ class Rival(NamedTuple):
     pid: int = 0
     asks_directory: bool = True
     forget: Callable[[], None] = lambda: None
-
-
-class Keys(NamedTuple):
-    """What postmap asks: ``first`` to find out how fast a rival is, then as many of ``then`` as fill the time.
-
-    ``misses``: its cache is emptied in between.
-    """
-
-    first: Sequence[bytes]
-    then: Callable[[int], Iterable[bytes]]
-    misses: bool = False
 
 
 class Rivals:
@@ -126,17 +117,23 @@ class Rivals:
         finally:
             postfix.close()
 
-    def postmap(self, postfix: Postfix, name: str, rival: Rival, clients: int, keys: Keys) -> None:
-        """Measure single lookups through so many ``postmap -q -`` at once, as the row ``name``."""
+    def postmap(
+        self, postfix: Postfix, name: str, rival: Rival, clients: int, keys: Sequence[bytes], *, misses: bool = False
+    ) -> None:
+        """Measure single lookups through so many ``postmap -q -`` at once, as the row ``name``.
+
+        ``keys`` are asked for again and again, or, as ``misses``, once each of an empty cache.
+        """
         self.run.say(f"postmap -q -, {clients} clients: {name}")
         table = rival.settings["virtual_mailbox_maps"]
-        first = postmap(postfix.config, table, keys.first, clients, self.right)
-        wanted = list(keys.then(min(int(first.rate * self.run.arguments.seconds), MOST_KEYS)))
-        if keys.misses:
+        # The first run says how many keys fill the time.
+        rate = postmap(postfix.config, table, keys[-CALIBRATION_KEYS * clients :], clients, self.right).rate
+        count = min(int(rate * self.run.arguments.seconds), len(keys) if misses else MOST_KEYS)
+        if misses:
             rival.forget()
         server = rival.pid or (master_pid(postfix) if rival.name == PROXY else 0)
         meter = Meter({"slapd": self.site.slapd.pid, "server": server})
-        result = postmap(postfix.config, table, wanted, clients, self.right)
+        result = postmap(postfix.config, table, list(islice(cycle(keys), count)), clients, self.right)
         figures = {"rate": result.rate, "client_cpu": 1e3 * result.cpu / result.asked, **meter.each(result.asked)}
         self.run.rows.add("postmap", name, clients, figures)
 

@@ -22,7 +22,7 @@ from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Figures, Section
 from benchmarks.site.clients import master_pid, send_messages
 from benchmarks.site.population import MAILBOXES, address, bulk_address, dn, found, mailbox
-from benchmarks.site.site import MeasurementFailed, Site, load, seconds_of, wait_until
+from benchmarks.site.site import ONCE, MeasurementFailed, Site, load, seconds_of, wait_until
 from benchmarks.site.use import Meter, cpu_seconds, resident
 from vmaild.demo.ask import ask
 from vmaild.demo.mail import postfix
@@ -40,8 +40,6 @@ WARM, HOT = 200_000, 10_000
 MOST_MISSES = 10_000
 """A second: no account is asked for twice while misses are measured."""
 
-ONCE = ["--warm-keys", "--connections", 16, "--seconds", 0.2, "--warm-up", 0]
-HITS = ["--warm-keys", "--connections", 50]
 BESIDE = ["--rate", 1000, "--connections", 50, "--seconds", 3, "--warm-up", 0.5]
 """Cached lookups beside a bulk change, whose latencies tell how long the loop was held; the worst of all such loads."""
 
@@ -101,7 +99,7 @@ class _Trial:
         filled = seconds_of(lambda: self._load(numbers, *ONCE))
         self.row("fill", filled, kept=self._vmaild.metrics()["cache_records"], **self._use())
         # Those asked for last are in the cache, however large it is.
-        options = [*HITS, "--seconds", self._run.arguments.seconds]
+        options = ["--warm-keys", "--connections", 50, "--seconds", self._run.arguments.seconds]
         figures = self._load(numbers[-HOT:], *options, slapd=self._site.slapd.pid)
         self._run.rows.add("hit", "vmaild", self._accounts, figures)
 

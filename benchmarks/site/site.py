@@ -41,7 +41,9 @@ POOL_SIZE = 8
 LIFE = 86_400
 """Seconds that answers live here: a cached answer that expires in the middle of a run is no cached answer."""
 
-FILL_CONNECTIONS = 32
+ONCE = ["--warm-keys", "--connections", 32, "--warm-up", 0, "--seconds", 0.2]
+"""Options of a load that asks each key once, and hardly more."""
+
 CACHE = {"ttl": LIFE, "negative_ttl": LIFE, "max_entries": 200_000}
 
 ACCESS = f'limits dn.exact="{READER_DN}" size=unlimited time=unlimited\n' + access_rules()
@@ -211,9 +213,7 @@ class Site(ExitStack):
 
     def warm(self, vmaild: Vmaild, *options: object) -> None:
         """Ask vmaild once for every key of these options of a load, by default for all accounts."""
-        wanted = options or ("--keys", self.addresses)
-        hot = ["--expect", self.table, "--warm-keys", "--connections", FILL_CONNECTIONS, "--warm-up", 0]
-        load(vmaild.socketmap, [*wanted, *hot, "--seconds", 0.2], {})
+        load(vmaild.socketmap, [*(options or ("--keys", self.addresses)), "--expect", self.table, *ONCE], {})
 
     def write(self, name: str, lines: Iterable[bytes]) -> Path:
         """A file below the site's directory."""
