@@ -7,7 +7,6 @@ Exit status: 0; 1 a ``--fail-if`` limit was broken; 2 the command line or a file
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,18 +15,16 @@ import psutil
 import uvloop
 
 from benchmarks.load.fleet import Churn
-from benchmarks.load.keys import KeyStream, Mix, split, unknown_key
-from benchmarks.load.questions import CODECS, Expectations, Question, read_keys, read_lines
-from benchmarks.load.run import CannotConnect, Load, LoadResult, LoadSettings
-from benchmarks.load.tally import Limit, Tally, parse_limit
+from benchmarks.load.questions import CODECS, Expectations, Question, Questions, read_keys, read_lines
+from benchmarks.load.run import CannotConnect, Load
+from benchmarks.load.tally import Tally, parse_limit
 from benchmarks.report.output import Progress, add_output, check_output, machine, new_parser, typed, write
-from benchmarks.report.rows import LATENCIES, Result, Rows, Section, milliseconds
+from benchmarks.report.rows import LATENCIES, Figures, Rows, Section, milliseconds
 from vmaild.listening import parse_address
-from vmaild.lookup import Status
 
 EXIT_LIMIT, EXIT_USAGE, EXIT_WRONG, EXIT_UNREACHABLE = 1, 2, 3, 4
 
-SECTIONS = [Section("load", "Lookups", "connections", "percentiles", latencies=LATENCIES)]
+SECTION = Section("load", "Lookups", "connections", "percentiles", latencies=LATENCIES)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
     add("--keys", type=Path, required=True, metavar="FILE", help="one key on each line, or an expectation file")
     add("--expect", type=Path, metavar="FILE", help="check every answer against this file")
     add("--zipf", type=float, default=0.0, metavar="S", help="Zipf's law with this exponent; 0: uniform")
-    add("--unknown", type=typed(_share), default=0.0, metavar="SHARE", help="made-up keys, 0.1 or 10%%")
-    add("--cold", type=typed(_share), default=0.0, metavar="SHARE", help="keys that were not asked for before")
+    add("--unknown", type=_share, default=0.0, metavar="SHARE", help="made-up keys, 0.1 or 10%%")
+    add("--cold", type=_share, default=0.0, metavar="SHARE", help="keys that were not asked for before")
     add("--hot", type=int, default=0, metavar="N", help="the first N keys are not cold (default: half of them)")
     add("--seed", type=int, default=1, help="the same seed asks the same keys (default: 1)")
     add = parser.add_argument_group("pace").add_argument
@@ -69,110 +66,70 @@ def main(argv: Sequence[str]) -> int:
     arguments = options.parse_args(argv)
     check_output(options, arguments)
     try:
-        settings, stream = prepare(arguments)
-    except (OSError, ValueError) as error:
+        asked = questions(arguments)
+        with Progress(not arguments.no_progress) as progress:
+            figures, tally = uvloop.run(Load(arguments, asked, progress.say).run())
+    except (OSError, ValueError, CannotConnect) as error:
         print(f"load: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    progress = Progress(not arguments.no_progress, settings.seconds)
-    load = Load(settings, stream, lambda *phase: progress.at(phase[0], progress_line(*phase)))
-    try:
-        with progress, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            result = runner.run(load.run())
-    except CannotConnect as error:
-        print(f"load: {error}", file=sys.stderr)
-        return EXIT_UNREACHABLE
-    broken = [limit for limit in arguments.fail_if if limit.broken(result.figures())]
-    write(arguments, "load", as_json(settings, result, broken))
-    for limit in broken:
-        print(f"load: {limit.text}: this limit is broken", file=sys.stderr)
+        return EXIT_UNREACHABLE if isinstance(error, CannotConnect) else EXIT_USAGE
+    broken = [limit.text for limit in arguments.fail_if if limit.broken(figures)]
+    rows = Rows()
+    rows.add("load", str(arguments.address), arguments.connections, figures)
+    result = {
+        "experiment": "load",
+        "machine": machine(),
+        "settings": {name: getattr(arguments, name) for name in ("rate", "lockstep", "warm_up", "churn", "seed")},
+        "figures": figures,
+        "errors": tally.errors,
+        "wrong_answers": tally.examples,
+        "broken_limits": broken,
+        "sections": [SECTION._asdict()],
+        "rows": [{**row, "percentiles": tally.latency.curve()} for row in rows.as_json()],
+        "ratios": [],
+        "notes": ["\n".join(f"- {note}" for note in _notes(arguments, figures, tally))],
+    }
+    write(arguments, "load", result)
+    for text in broken:
+        print(f"load: {text}: this limit is broken", file=sys.stderr)
     # A wrong answer weighs more than a slow one.
-    unreached = 0 if result.tally.answers else EXIT_UNREACHABLE
-    return EXIT_WRONG if result.tally.wrong else unreached or (EXIT_LIMIT if broken else 0)
+    unreached = 0 if tally.answers else EXIT_UNREACHABLE
+    return EXIT_WRONG if tally.wrong else unreached or (EXIT_LIMIT if broken else 0)
 
 
-def progress_line(seconds: float, tally: Tally, warming: bool) -> str:
-    """Answers a second and p99 so far, errors and wrong answers."""
-    rate = tally.answers / seconds if seconds else 0.0
-    line = f"{'warm-up' if warming else 'load'}: {rate:,.0f}/s, p99 {milliseconds(tally.latency.percentile(99))}"
-    line += f", {sum(tally.errors.values())} errors" if tally.errors else ""
-    return line + (f", {tally.wrong} WRONG" if tally.wrong else "")
-
-
-def prepare(arguments: argparse.Namespace) -> tuple[LoadSettings, KeyStream[Question]]:
-    """Settings and questions, as the command line wants them. Raises ``ValueError`` or ``OSError``."""
+def questions(arguments: argparse.Namespace) -> Questions[Question]:
+    """What the command line wants to be asked. Raises ``ValueError`` or ``OSError``."""
     codec, map_name = CODECS[arguments.protocol], arguments.map.encode()
-    mix = Mix(arguments.unknown, arguments.cold, arguments.zipf)
     keys = read_keys(arguments.keys, map_name)
     if not keys:
         raise ValueError(f"{arguments.keys} has no keys for {arguments.map}")
     expectations = Expectations(read_lines(arguments.expect) if arguments.expect else ())
-
-    def question(key: bytes) -> Question:
-        return codec.question(map_name, key, expectations.of(map_name, key))
-
-    hot, cold = split([question(key) for key in keys], mix, arguments.hot)
-    stream = KeyStream(hot, cold, lambda n: question(unknown_key(keys, n, arguments.seed)), mix, arguments.seed)
-    same = ("address", "connections", "rate", "lockstep", "seconds", "warm_up", "timeout", "churn", "seed")
-    options = {name: getattr(arguments, name) for name in same}
-    warm_keys = hot if arguments.warm_keys else ()
-    return LoadSettings(codec=codec, warm_keys=warm_keys, pids=dict(arguments.pid), **options), stream
+    mix = {name: getattr(arguments, name) for name in ("unknown", "cold", "zipf", "hot", "seed")}
+    return Questions(keys, lambda key: codec.question(map_name, key, expectations.of(map_name, key)), **mix)
 
 
-def as_json(settings: LoadSettings, result: LoadResult, broken: Sequence[Limit]) -> Result:
-    """Everything that was measured. Latencies and CPU are in milliseconds, rates a second."""
-    figures, tally, rows = result.figures(), result.tally, Rows()
-    rows.add("load", str(settings.address), settings.connections, figures)
-    told = ("rate", "lockstep", "warm_up", "churn", "seed")
-    return {
-        "experiment": "load",
-        "machine": machine(),
-        "settings": {name: getattr(settings, name) for name in told},
-        "seconds": result.seconds,
-        "figures": figures,
-        "waited_for_a_core": {name: wait / result.seconds for name, wait in result.waited.items()},
-        "errors": dict(tally.errors),
-        "warm_up_errors": result.warm_up_errors,
-        "connections_opened": result.opened,
-        "cold_keys_asked_again": result.reused,
-        "wrong_answers": tally.examples,
-        "broken_limits": [limit.text for limit in broken],
-        "sections": [section._asdict() for section in SECTIONS],
-        "rows": [{**row, "percentiles": tally.latency.curve()} for row in rows.as_json()],
-        "ratios": [],
-        "notes": ["\n".join(f"- {note}" for note in _notes(settings, result))],
-    }
-
-
-def _notes(settings: LoadSettings, result: LoadResult) -> Iterator[str]:
-    tally, figures = result.tally, result.figures()
-    kinds = ", ".join(f"{status.value.decode()} {tally.kinds[status]:,}" for status in Status if tally.kinds[status])
-    pace = f"open loop at {settings.rate:,.0f}/s" if settings.rate else "closed loop"
-    yield f"{pace}, {result.seconds:.1f} s, {result.opened:,} connections opened"
+def _notes(arguments: argparse.Namespace, figures: Figures, tally: Tally) -> Iterator[str]:
+    kinds = ", ".join(f"{status.value.decode()} {number:,}" for status, number in tally.kinds.items() if number)
+    pace = f"open loop at {arguments.rate:,.0f}/s" if arguments.rate else "closed loop"
+    yield f"{pace}, {figures['seconds']:.1f} s, {figures['opened']:,} connections opened"
     yield f"{tally.answers:,} answers: {kinds or 'none'}; {tally.checked:,} checked, {tally.wrong:,} wrong"
-    yield from (f"CPU of {name} for each answer: {milliseconds(figures[f'cpu {name}'])}" for name in settings.pids)
+    yield from (f"CPU of {name} for each answer: {milliseconds(figures[f'cpu {name}'])}" for name, _ in arguments.pid)
     yield from (f"errors, {kind}: {count:,}" for kind, count in tally.errors.items())
-    if result.reused:
-        yield f"warning: {result.reused:,} cold keys were asked again: too few keys, so these were no misses"
+    if reused := figures["reused"]:
+        yield f"warning: {reused:,} cold keys were asked again: too few keys, so these were no misses"
     yield from (f"wrong: {example}" for example in tally.examples)
 
 
 def _share(text: str) -> float:
-    number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{text!r} is not from 0 to 1, or 0% to 100%")
-    return number
+    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
 
 
 def _process(text: str) -> tuple[str, int]:
     name, _, number = text.rpartition("=")
-    if not number.isdecimal() or not int(number) or not psutil.pid_exists(int(number)):
+    if not number.isdecimal() or not psutil.pid_exists(int(number)):
         raise ValueError(f"{number!r} is no process here")
     return name or f"server {number}", int(number)
 
 
 def _churn(text: str) -> Churn:
-    try:
-        idle, life = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"{text!r} is not IDLE,LIFE in seconds, as in 10,100") from None
-    return Churn(idle, life)
+    idle, _, life = text.partition(",")
+    return Churn(float(idle), float(life))

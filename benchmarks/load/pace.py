@@ -3,12 +3,12 @@
 A closed loop measures how much a server can do. Its latencies flatter a server that stalls: while it does, nobody
 asks. An open loop asks at a fixed rate whatever comes back, and counts each latency from the time at which the
 question was due, so that a stall is charged to every question that it delayed. A closed loop in lockstep compares the
-CPU of servers: each finds as many requests waiting at a time, whichever is faster.
+CPU of servers: each finds as many requests waiting at a time, whichever is faster. Times are nanoseconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Protocol
 
 from benchmarks.load.questions import Question
@@ -23,101 +23,67 @@ class Askable(Protocol):
 
 
 class ClosedLoop:
-    """Every connection asks again as soon as it is ready, until ``stopped``: by ``stop``, or when questions end."""
+    """Every connection asks again as soon as it is ready, until ``stopped``: from outside, or when questions end.
 
-    def __init__(self, questions: Callable[[], Question | None]) -> None:
-        self._questions = questions
+    In lockstep ``together`` connections ask at the same time, and again when all have their answers. ``idle`` are
+    those that have nothing in flight.
+    """
+
+    def __init__(self, questions: Iterator[Question], together: int = 1) -> None:
+        self._questions, self._together = questions, together
+        self.idle: list[Askable] = []
         self.stopped = False
 
     def ready(self, connection: Askable, now: int) -> None:
         """``connection`` has nothing in flight."""
-        question = None if self.stopped else self._questions()
-        if question is None:
-            self.stopped = True
-        else:
-            connection.ask(question, now, now)
+        self.idle.append(connection)
+        self.tick(now)
 
     def gone(self, connection: Askable) -> None:
         """``connection`` is closed; another may be ready in its place."""
+        if connection in self.idle:
+            self.idle.remove(connection)
+
+    def tick(self, now: int) -> int:
+        """Ask what is to be asked; returns how many more connections there would be work for."""
+        while len(self.idle) >= self._together and not self.stopped:
+            asking, self.idle = self.idle, []
+            for connection in asking:
+                if (question := next(self._questions, None)) is None:
+                    self.stopped = True
+                    break
+                connection.ask(question, now, now)
+        return 0
 
     def stop(self, tally: Tally, now: int) -> None:
         """Ask no more, and count in ``tally`` what was due and never asked."""
         self.stopped = True
 
 
-class Lockstep(ClosedLoop):
-    """All ``size`` connections ask at the same time, and again when all have their answers."""
-
-    def __init__(self, questions: Callable[[], Question | None], size: int) -> None:
-        super().__init__(questions)
-        self._size = size
-        self._idle: list[Askable] = []
-
-    def ready(self, connection: Askable, now: int) -> None:
-        self._idle.append(connection)
-        if len(self._idle) == self._size:
-            idle, self._idle = self._idle, []
-            for each in idle:
-                super().ready(each, now)
-
-    def gone(self, connection: Askable) -> None:
-        if connection in self._idle:
-            self._idle.remove(connection)
-
-
-class Schedule:
-    """The times at which questions are due: ``rate`` a second, evenly, the first at ``start`` (nanoseconds)."""
-
-    def __init__(self, rate: float, start: int) -> None:
-        self._rate, self._start = rate, start
-
-    def time_of(self, number: int) -> int:
-        """When question ``number`` (from 0) is due."""
-        return self._start + int(number * 1e9 / self._rate)
-
-    def due(self, now: int) -> int:
-        """How many questions are due at ``now``."""
-        count = max(0, int((now - self._start) * self._rate / 1e9))
-        # The division above may round to the other side of a due time.
-        return count + sum(self.time_of(number) <= now for number in range(count, count + 2))
-
-
 class OpenLoop(ClosedLoop):
-    """Asks what is due on idle connections, the last used one first, so that idle ones stay idle, as in Postfix.
+    """Asks ``rate`` questions a second, evenly, the first at ``start``, as far as there are idle connections.
 
-    ``wanted`` is how many more connections there would be work for.
+    The one that was used last comes first, so that idle ones stay idle, as in Postfix.
     """
 
-    def __init__(self, questions: Callable[[], Question], schedule: Schedule) -> None:
+    def __init__(self, questions: Iterator[Question], rate: float, start: int) -> None:
         super().__init__(questions)
-        self._following = questions
-        self._schedule = schedule
-        self._asked = 0
-        self.idle: list[Askable] = []
-        self.wanted = 0
+        self._rate, self._start, self._asked = rate, start, 0
 
-    def ready(self, connection: Askable, now: int) -> None:
-        self.idle.append(connection)
-        self.tick(now)
+    def due(self) -> int:
+        """When the next question is due."""
+        return self._start + int(self._asked * 1e9 / self._rate)
 
-    def gone(self, connection: Askable) -> None:
-        if connection in self.idle:
-            self.idle.remove(connection)
-
-    def tick(self, now: int) -> None:
-        """Ask whatever is due, as far as there are idle connections."""
-        if self.stopped:
-            return
-        due = self._schedule.due(now)
-        while self._asked < due and self.idle:
-            since = self._schedule.time_of(self._asked)
+    def tick(self, now: int) -> int:
+        while self.idle and not self.stopped and (since := self.due()) <= now:
             self._asked += 1
-            self.idle.pop().ask(self._following(), since, now)
-        self.wanted = due - self._asked
+            self.idle.pop().ask(next(self._questions), since, now)
+        late = now - self.due()
+        return 0 if self.stopped or late < 0 else 1 + int(late * self._rate / 1e9)
 
     def stop(self, tally: Tally, now: int) -> None:
         self.tick(now)
         self.stopped = True
-        for number in range(self._asked, self._schedule.due(now)):
-            tally.error("unasked-in-time", self._schedule.time_of(number), now)
-        self.wanted = 0
+        while (since := self.due()) <= now:
+            tally.error("unasked-in-time", since, now)
+            self._asked += 1

@@ -1,223 +1,137 @@
-"""One load on one server: connect, warm up, measure, and put the result together.
+"""One load on one server: connect, warm up, measure, and put the figures together.
 
-Times are nanoseconds of the monotonic clock inside, seconds in settings, milliseconds in results.
+Times are nanoseconds of the monotonic clock inside, seconds in options, milliseconds in figures.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import contextlib
 import ctypes
 import gc
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 
-from benchmarks.load.fleet import Churn, Fleet
-from benchmarks.load.keys import KeyStream
-from benchmarks.load.pace import ClosedLoop, Lockstep, OpenLoop, Schedule
-from benchmarks.load.questions import Codec, Question
+from benchmarks.load.fleet import Fleet
+from benchmarks.load.pace import ClosedLoop, OpenLoop
+from benchmarks.load.questions import Question, Questions
 from benchmarks.load.tally import Tally
-from benchmarks.site.use import cpu_seconds, waited_seconds
-from vmaild.listening import Address
+from benchmarks.report.rows import Figures
+from benchmarks.site.use import Meter, waited_seconds
 
 SWEEP_SECONDS = 0.2
-"""How often timeouts and idle connections are looked for, and progress is shown."""
+"""How often timeouts and idle connections are looked for."""
 
-DRAIN_SECONDS = 0.01
-"""How often it is checked whether the last answers are in."""
+SAY_SECONDS = 5.0
+"""Between lines of progress."""
+
+POLL_SECONDS = 0.01
+"""How often it is checked whether all connections are open, and the last answers in."""
 
 MOST_TICKS = 5000
 """Ticks a second, at most: a tick costs 10 us of CPU, and at higher rates one tick asks several questions."""
-
-Shown = Callable[[float, Tally, bool], object]
-"""Is called often, with seconds, what is counted, and whether it is the warm-up."""
 
 
 class CannotConnect(Exception):
     """Not one connection could be opened, or the server stopped to answer before the measurement."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadSettings:
-    """What is asked of the server, and how fast.
-
-    ``rate`` is in questions a second, 0 for a closed loop, which ``lockstep`` runs in step; ``seconds`` and ``warm_up``
-    are its times. ``warm_keys`` are asked once each before anything else. ``pids`` are the server's processes by name.
-    """
-
-    address: Address
-    codec: Codec
-    connections: int
-    rate: float
-    lockstep: bool
-    seconds: float
-    warm_up: float
-    timeout: float
-    churn: Churn | None
-    seed: int
-    warm_keys: Sequence[Question] = ()
-    pids: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class LoadResult:
-    """What was measured. ``cpu`` and ``waited`` (ready, without a core) are seconds by name of the process."""
-
-    seconds: float
-    tally: Tally
-    cpu: dict[str, float]
-    waited: dict[str, float]
-    opened: int
-    reused: int
-    warm_up_errors: dict[str, int]
-
-    def figures(self) -> dict[str, float]:
-        """The figures that ``--fail-if`` knows: latencies and CPU for each answer in ms, counts, rate a second."""
-        tally, answers = self.tally, self.tally.answers
-        used = {name: 1e3 * seconds / max(1, answers) for name, seconds in self.cpu.items()}
-        client = used.pop("client")
-        return {
-            **{status.value.decode().lower(): number for status, number in tally.kinds.items()},
-            **tally.latency.summary(),
-            "answers": answers,
-            "rate": answers / self.seconds,
-            "checked": tally.checked,
-            "wrong": tally.wrong,
-            "errors": sum(tally.errors.values()),
-            **{f"cpu {name}": each for name, each in used.items()},
-            **({"cpu": sum(used.values())} if used and answers else {}),
-            "client_cpu": client,
-        }
-
-
 class Load:
-    """One load, to be run once. ``shown`` is told how it goes."""
+    """One load, to be run once, as the ``options`` of the command line say. ``say`` is told how it goes."""
 
-    def __init__(
-        self, settings: LoadSettings, stream: KeyStream[Question], shown: Shown,
-        clock: Callable[[], int] = time.monotonic_ns,
-    ) -> None:  # fmt: skip
-        self._settings, self._stream, self._shown, self._clock = settings, stream, shown, clock
-        self._pids = {**settings.pids, "client": os.getpid()}
-        on_demand = settings.churn is not None and settings.rate > 0
-        self._fleet = Fleet(
-            settings.address, settings.codec, settings.connections, Tally(clock()), clock,
-            churn=settings.churn, on_demand=on_demand, seed=settings.seed,
-        )  # fmt: skip
+    def __init__(self, options: argparse.Namespace, questions: Questions[Question], say: Callable[[str], None]) -> None:
+        self._options, self._questions, self._say = options, questions, say
+        self._fleet = Fleet(options)
+        self._pids = {**dict(options.pid), "client": os.getpid()}
 
-    async def run(self) -> LoadResult:
-        """Raises ``CannotConnect``."""
+    async def run(self) -> tuple[Figures, Tally]:
+        """The figures of ``--fail-if`` and more, and what they were made of. Raises ``CannotConnect``."""
         # A pause of the collector among a million questions would be measured as the server's.
-        gc.collect()
-        gc.freeze()
         gc.disable()
         try:
-            if not await self._fleet.open():
-                raise CannotConnect(f"cannot connect to {self._settings.address}")
-            if self._settings.warm_keys:
-                await self._ask_once()
-            return await self._measure()
+            await self._open()
+            await self._ask_once()
+            return await self._measure(), self._fleet.tally
         finally:
-            await self._fleet.close()
-            gc.enable()
-            gc.unfreeze()
+            self._fleet.close()
+            await asyncio.sleep(POLL_SECONDS)
 
-    async def _measure(self) -> LoadResult:
-        fleet, settings, warm_tally = self._fleet, self._settings, self._fleet.tally
-        pace, ticker = self._pace()
-        try:
-            self._start(pace)
-            await self._watch(settings.warm_up, True)
-            tally = fleet.tally = Tally(self._clock())
-            before = self._use()
-            await self._watch(settings.seconds, False)
-            cpu, waited = (
-                {name: now[name] - then[name] for name in now} for now, then in zip(self._use(), before, strict=True)
-            )
-            seconds = (self._clock() - tally.began) / 1e9
-            pace.stop(tally, self._clock())
-            await self._drain()
-        finally:
-            if ticker is not None:
-                ticker.close()
-        return LoadResult(seconds, tally, cpu, waited, fleet.opened, self._stream.reused, dict(warm_tally.errors))
-
-    def _use(self) -> tuple[dict[str, float], dict[str, float]]:
-        cpu, waited = ({name: read(pid) for name, pid in self._pids.items()} for read in (cpu_seconds, waited_seconds))
-        return cpu, waited
-
-    def _pace(self) -> tuple[ClosedLoop, Ticker | None]:
-        settings, following = self._settings, self._stream.next
-        if not settings.rate:
-            return Lockstep(following, settings.connections) if settings.lockstep else ClosedLoop(following), None
-        loop = OpenLoop(following, Schedule(settings.rate, self._clock()))
-
-        def tick() -> None:
-            loop.tick(self._clock())
-            if loop.wanted:
-                self._fleet.want(loop.wanted)
-
-        return loop, Ticker(1.0 / settings.rate, tick)
-
-    def _start(self, pace: ClosedLoop) -> None:
-        self._fleet.pace = pace
-        for connection in list(self._fleet.connections):
-            pace.ready(connection, self._clock())
-
-    async def _watch(self, seconds: float, warming: bool) -> None:
-        began, tally = self._clock(), self._fleet.tally
-        while (passed := (self._clock() - began) / 1e9) < seconds:
-            await asyncio.sleep(min(SWEEP_SECONDS, seconds - passed))
-            self._fleet.sweep(self._settings.timeout)
-            self._shown((self._clock() - began) / 1e9, tally, warming)
-
-    async def _drain(self) -> None:
-        for _ in range(int(self._settings.timeout / DRAIN_SECONDS)):
-            if self._fleet.in_flight:
-                await asyncio.sleep(DRAIN_SECONDS)
+    async def _open(self) -> None:
+        """In an open loop one connection, and the others on demand."""
+        fleet, options = self._fleet, self._options
+        first = options.connections if options.warm_keys or not options.rate else 1
+        fleet.want(first)
+        await self._watch(options.timeout, lambda: fleet.opened + fleet.tally.errors["connect"] >= first)
+        if not fleet.connections:
+            raise CannotConnect(f"cannot connect to {options.address}")
 
     async def _ask_once(self) -> None:
-        """Ask each of the warm keys once, as fast as it goes."""
-        keys, fleet = iter(self._settings.warm_keys), self._fleet
-        once = ClosedLoop(lambda: next(keys, None))
-        self._start(once)
-        answers, quiet = -1, 0.0
-        while fleet.in_flight or (not once.stopped and quiet < self._settings.timeout):
-            quiet = quiet + SWEEP_SECONDS if fleet.tally.answers == answers else 0.0
+        """Ask each of the hot keys once, as fast as it goes."""
+        hot = self._questions.hot if self._options.warm_keys else ()
+        fleet, pace, answers = self._fleet, ClosedLoop(iter(hot)), -1
+
+        def moves() -> bool:
+            return fleet.tally.answers > answers or (pace.stopped and fleet.quiet())
+
+        fleet.start(pace)
+        while not (pace.stopped and fleet.quiet()):
             answers = fleet.tally.answers
-            await asyncio.sleep(SWEEP_SECONDS)
-            fleet.sweep(self._settings.timeout)
-        if not once.stopped:
-            raise CannotConnect(f"{self._settings.address} answers no more")
+            await self._watch(self._options.timeout, moves)
+            if not moves():
+                raise CannotConnect(f"{self._options.address} answers no more")
+
+    async def _measure(self) -> Figures:
+        fleet, options, questions = self._fleet, self._options, iter(self._questions)
+        pace = ClosedLoop(questions, options.connections if options.lockstep else 1)
+        if options.rate:
+            pace = OpenLoop(questions, options.rate, fleet.clock())
+        fleet.start(pace)
+        with ticking(options.rate, lambda: fleet.want(pace.tick(fleet.clock()))):
+            await self._phase("warm-up", options.warm_up)
+            warm_up_errors = sum(fleet.tally.errors.values())
+            fleet.tally = tally = Tally(fleet.clock())
+            meter, before = Meter(self._pids), self._waited()
+            await self._phase("load", options.seconds)
+            cpu, seconds = meter.each(1), (fleet.clock() - tally.began) / 1e9
+            waited = {name: (now - before[name]) / seconds for name, now in self._waited().items()}
+            pace.stop(tally, fleet.clock())
+            await self._watch(options.timeout + SWEEP_SECONDS, fleet.quiet)
+        more = {"warm_up_errors": warm_up_errors, "opened": fleet.opened, "reused": self._questions.reused}
+        return {**tally.figures(seconds, cpu), **waited, **more}
+
+    def _waited(self) -> Figures:
+        return {f"waited {name}": waited_seconds(pid) for name, pid in self._pids.items()}
+
+    async def _phase(self, name: str, seconds: float) -> None:
+        began = self._fleet.clock()
+        while (passed := (self._fleet.clock() - began) / 1e9) < seconds:
+            self._say(f"{name}: {self._fleet.tally.line(passed)}")
+            await self._watch(min(SAY_SECONDS, seconds - passed))
+
+    async def _watch(self, seconds: float, over: Callable[[], bool] | None = None) -> None:
+        """Look after the connections for so many seconds, or until it is ``over``."""
+        end = self._fleet.clock() + int(seconds * 1e9)
+        while (left := (end - self._fleet.clock()) / 1e9) > 0 and not (over and over()):
+            await asyncio.sleep(min(POLL_SECONDS if over else SWEEP_SECONDS, left))
+            self._fleet.sweep()
 
 
-class Ticker:
-    """Calls ``tick`` every ``seconds`` from the running loop, until closed, by timerfd_create(2).
+@contextlib.contextmanager
+def ticking(rate: float, tick: Callable[[], object]) -> Iterator[None]:
+    """Call ``tick`` so many times a second from the running loop, by timerfd_create(2); never where ``rate`` is 0.
 
     An event loop's own timers count whole milliseconds, and an open loop's latencies count from the scheduled time: a
     timer that is late by up to a millisecond would be most of what it measures.
     """
-
-    def __init__(self, seconds: float, tick: Callable[[], None]) -> None:
-        self._tick = tick
-        self._loop = asyncio.get_running_loop()
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._descriptor = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
-        period = divmod(max(int(seconds * 1e9), 10**9 // MOST_TICKS), 10**9)
-        spec = (ctypes.c_long * 4)(*period, *period)
-        if self._descriptor < 0 or libc.timerfd_settime(self._descriptor, 0, ctypes.byref(spec), None) < 0:
-            raise OSError(ctypes.get_errno(), "there is no timerfd")
-        self._loop.add_reader(self._descriptor, self._fired)
-
-    def close(self) -> None:
-        """Stop ticking."""
-        self._loop.remove_reader(self._descriptor)
-        os.close(self._descriptor)
-
-    def _fired(self) -> None:
-        try:
-            os.read(self._descriptor, 8)
-        except BlockingIOError:
-            return
-        self._tick()
+    libc, loop = ctypes.CDLL(None), asyncio.get_running_loop()
+    timer = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+    period = divmod(int(1e9 / min(rate, MOST_TICKS)) if rate else 0, 10**9)
+    libc.timerfd_settime(timer, 0, (ctypes.c_long * 4)(*period, *period), None)
+    loop.add_reader(timer, lambda: os.read(timer, 8) and tick())
+    try:
+        yield
+    finally:
+        loop.remove_reader(timer)
+        os.close(timer)

@@ -191,7 +191,7 @@ def start_load(address: str, options: Sequence[object], pids: Mapping[str, int])
 
 
 def finish_load(process: subprocess.Popen[bytes]) -> Figures:
-    """Wait for a load; returns its figures, with ``waited NAME`` for each process. Raises ``MeasurementFailed``."""
+    """Wait for a load; returns its figures. Raises ``MeasurementFailed``."""
     try:
         output, errors = process.communicate()
     except BaseException:
@@ -202,8 +202,7 @@ def finish_load(process: subprocess.Popen[bytes]) -> Figures:
     if process.returncode:
         text = f"{errors.decode(errors='replace').strip()} {' '.join(result.get('wrong_answers', []))}"
         raise MeasurementFailed(f"load ended with {process.returncode}: {text}")
-    waited = {f"waited {name}": value for name, value in result["waited_for_a_core"].items()}
-    return {**result["figures"], **waited, "reused": result["cold_keys_asked_again"]}
+    return dict(result["figures"])
 
 
 def load(address: str, options: Sequence[object], pids: Mapping[str, int]) -> Figures:
