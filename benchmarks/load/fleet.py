@@ -3,7 +3,8 @@
 The generator shares the machine with the server it measures, so an expected answer costs it one comparison of
 bytes; only other answers are decoded. Postfix's clients close a connection that was idle for 10 s, or that is 100 s old
 (auto_clnt.c, and ipc_idle and ipc_ttl of postconf(5)). ``Churn`` does the same; the first lives are cut short at
-random, or else all connections of a run would be replaced in the same instant.
+random, or else all connections of a run would be replaced in the same instant. Times are nanoseconds of the monotonic
+clock inside, seconds in options.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import math
 import random
 import time
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, cast
 
 from benchmarks.load.pace import ClosedLoop
@@ -27,6 +29,16 @@ CONNECTING_AT_ONCE = 50
 
 RETRY_SECONDS = 0.2
 """Pause after a failed connect, or a connection that brought no answer, so that a dead server is not flooded."""
+
+SWEEP_SECONDS = 0.2
+"""How often timeouts and idle connections are looked for."""
+
+POLL_SECONDS = 0.01
+"""How often it is checked whether all connections are open, and the last answers in."""
+
+
+class CannotConnect(Exception):
+    """Not one connection could be opened, or the server stopped to answer before the measurement."""
 
 
 class Churn(NamedTuple):
@@ -161,7 +173,38 @@ class Fleet:
         self.connections.discard(connection)
         self._pace.gone(connection)
 
-    def sweep(self) -> None:
+    async def open(self, first: int) -> None:
+        """Open the first connections. Raises ``CannotConnect``."""
+        self.want(first)
+        await self.watch(self._options.timeout, lambda: self.opened + self.tally.errors["connect"] >= first)
+        if not self.connections:
+            raise CannotConnect(f"cannot connect to {self._options.address}")
+
+    async def ask_once(self, questions: Iterable[Question]) -> None:
+        """Ask each of them once, as fast as it goes. Raises ``CannotConnect``."""
+        pace = ClosedLoop(iter(questions))
+        self.start(pace)
+        await self.watch(math.inf, lambda: not self.connections or (pace.stopped and self.quiet()))
+        if not self.connections:
+            raise CannotConnect(f"{self._options.address} answers no more")
+
+    async def watch(self, seconds: float, over: Callable[[], bool] | None = None) -> None:
+        """Look after the connections for so many seconds, or until it is ``over``."""
+        end = self.clock() + seconds * 1e9
+        while (left := (end - self.clock()) / 1e9) > 0 and not (over and over()):
+            await asyncio.sleep(min(POLL_SECONDS if over else SWEEP_SECONDS, left))
+            self._sweep()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for slot in self._slots:
+            slot.cancel()
+        for connection in list(self.connections):
+            connection.fail("unanswered")
+        # They are gone in the loop's next turn.
+        await asyncio.sleep(POLL_SECONDS)
+
+    def _sweep(self) -> None:
         """Give up answers that are awaited for too long, and close what was idle too long."""
         churn, now = self._options.churn, self.clock()
         for connection in list(self.connections):
@@ -171,13 +214,6 @@ class Fleet:
             elif not connection.busy and churn and waited > churn.idle:
                 self._pace.gone(connection)
                 connection.fail("idle")
-
-    def close(self) -> None:
-        """Close all connections; they are gone some turns of the loop later."""
-        for slot in self._slots:
-            slot.cancel()
-        for connection in list(self.connections):
-            connection.fail("unanswered")
 
     async def _keep(self) -> None:
         """One connection, and in a closed loop those that replace it."""

@@ -7,22 +7,35 @@ Exit status: 0; 1 a ``--fail-if`` limit was broken; 2 the command line or a file
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
+import ctypes
+import gc
+import os
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
 import uvloop
 
-from benchmarks.load.fleet import Churn
+from benchmarks.load.fleet import SWEEP_SECONDS, CannotConnect, Churn, Fleet
+from benchmarks.load.pace import ClosedLoop, OpenLoop
 from benchmarks.load.questions import CODECS, Expectations, Question, Questions, read_keys, read_lines
-from benchmarks.load.run import CannotConnect, Load
 from benchmarks.load.tally import Tally, parse_limit
 from benchmarks.report.output import Progress, add_output, check_output, machine, new_parser, typed, write
 from benchmarks.report.rows import LATENCIES, Figures, Rows, Section, milliseconds
+from benchmarks.site.use import Meter, waited_seconds
 from vmaild.listening import parse_address
 
 EXIT_LIMIT, EXIT_USAGE, EXIT_WRONG, EXIT_UNREACHABLE = 1, 2, 3, 4
+
+SAY_SECONDS = 5.0
+"""Between lines of progress."""
+
+MOST_TICKS = 5000
+"""Ticks a second, at most: a tick costs 10 us of CPU, and at higher rates one tick asks several questions."""
 
 SECTION = Section("load", "Lookups", "connections", "percentiles", latencies=LATENCIES)
 
@@ -68,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         asked = questions(arguments)
         with Progress(not arguments.no_progress) as progress:
-            figures, tally = uvloop.run(Load(arguments, asked, progress.say).run())
+            figures, tally = uvloop.run(run(arguments, asked, progress.say))
     except (OSError, ValueError, CannotConnect) as error:
         print(f"load: {error}", file=sys.stderr)
         return EXIT_UNREACHABLE if isinstance(error, CannotConnect) else EXIT_USAGE
@@ -105,6 +118,72 @@ def questions(arguments: argparse.Namespace) -> Questions[Question]:
     expectations = Expectations(read_lines(arguments.expect) if arguments.expect else ())
     mix = {name: getattr(arguments, name) for name in ("unknown", "cold", "zipf", "hot", "seed")}
     return Questions(keys, lambda key: codec.question(map_name, key, expectations.of(map_name, key)), **mix)
+
+
+async def run(
+    arguments: argparse.Namespace, questions: Questions[Question], say: Callable[[str], None]
+) -> tuple[Figures, Tally]:
+    """Connect, warm up and measure; returns the figures of ``--fail-if`` and more. Raises ``CannotConnect``."""
+    # A pause of the collector among a million questions would be measured as the server's.
+    gc.disable()
+    fleet = Fleet(arguments)
+    try:
+        # In an open loop the others are opened on demand.
+        await fleet.open(arguments.connections if arguments.warm_keys or not arguments.rate else 1)
+        await fleet.ask_once(questions.hot if arguments.warm_keys else ())
+        return await _measure(fleet, arguments, questions, say), fleet.tally
+    finally:
+        await fleet.close()
+
+
+async def _measure(
+    fleet: Fleet, arguments: argparse.Namespace, questions: Questions[Question], say: Callable[[str], None]
+) -> Figures:
+    async def phase(name: str, seconds: float) -> None:
+        while (left := seconds - (passed := (fleet.clock() - fleet.tally.began) / 1e9)) > 0:
+            say(f"{name}: {fleet.tally.line(passed)}")
+            await fleet.watch(min(SAY_SECONDS, left))
+
+    def waited() -> Figures:
+        return {f"waited {name}": waited_seconds(pid) for name, pid in pids.items()}
+
+    pids = {**dict(arguments.pid), "client": os.getpid()}
+    pace = ClosedLoop(iter(questions), arguments.connections if arguments.lockstep else 1)
+    fleet.tally = Tally(fleet.clock())
+    if arguments.rate:
+        pace = OpenLoop(iter(questions), arguments.rate, fleet.clock())
+    fleet.start(pace)
+    with ticking(arguments.rate, lambda: fleet.want(pace.tick(fleet.clock()))):
+        await phase("warm-up", arguments.warm_up)
+        warm_up_errors = sum(fleet.tally.errors.values())
+        fleet.tally = tally = Tally(fleet.clock())
+        meter, before = Meter(pids), waited()
+        await phase("load", arguments.seconds)
+        cpu, seconds = meter.each(1), (fleet.clock() - tally.began) / 1e9
+        shares = {name: (now - before[name]) / seconds for name, now in waited().items()}
+        pace.stop(tally, fleet.clock())
+        await fleet.watch(arguments.timeout + SWEEP_SECONDS, fleet.quiet)
+    more = {"warm_up_errors": warm_up_errors, "opened": fleet.opened, "reused": questions.reused}
+    return {**tally.figures(seconds, cpu), **shares, **more}
+
+
+@contextlib.contextmanager
+def ticking(rate: float, tick: Callable[[], object]) -> Iterator[None]:
+    """Call ``tick`` so many times a second from the running loop, by timerfd_create(2); never where ``rate`` is 0.
+
+    An event loop's own timers count whole milliseconds, and an open loop's latencies count from the scheduled time: a
+    timer that is late by up to a millisecond would be most of what it measures.
+    """
+    libc, loop = ctypes.CDLL(None), asyncio.get_running_loop()
+    timer = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+    period = divmod(int(1e9 / min(rate, MOST_TICKS)) if rate else 0, 10**9)
+    libc.timerfd_settime(timer, 0, (ctypes.c_long * 4)(*period, *period), None)
+    loop.add_reader(timer, lambda: os.read(timer, 8) and tick())
+    try:
+        yield
+    finally:
+        loop.remove_reader(timer)
+        os.close(timer)
 
 
 def _notes(arguments: argparse.Namespace, figures: Figures, tally: Tally) -> Iterator[str]:
