@@ -74,7 +74,7 @@ def read_lines(path: Path) -> Iterator[Line]:
     """The lines of an expectation file. Raises ``ValueError`` that names file and line."""
     for number, fields in _fields(path):
         if len(fields) < 3 or fields[2] not in _KINDS or fields[2:] == [b"OK", b""]:
-            want = "map, key, one of OK, NOTFOUND, TEMP and PERM, and perhaps a value, separated by tabs"
+            want = "map, key, one of OK, NOTFOUND, TEMP and PERM, perhaps a value, not empty, separated by tabs"
             raise ValueError(f"{path}, line {number}: {b' '.join(fields)!r} is not {want}")
         yield Line(fields[0], fields[1], Expected(_KINDS[fields[2]], *fields[3:]))
 
