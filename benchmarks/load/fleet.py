@@ -1,4 +1,9 @@
-"""The connections of a load: one question in flight on each, replaced as Postfix does, given up without an answer.
+"""The connections of a load: when each asks its next question, and when it is replaced or given up.
+
+A closed loop measures how much a server can do: each connection asks again as soon as its answer is in. Its latencies
+flatter a server that stalls: while it does, nobody asks. An open loop asks at a fixed rate whatever comes back, and
+counts each latency from the time at which the question was due, so that a stall is charged to every question that it
+delayed. A closed loop in lockstep compares the CPU of servers: each finds as many requests waiting at a time.
 
 The generator shares the machine with the server it measures, so an expected answer costs it one comparison of
 bytes; only other answers are decoded. Postfix's clients close a connection that was idle for 10 s, or that is 100 s old
@@ -14,10 +19,9 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, cast
 
-from benchmarks.load.pace import ClosedLoop
 from benchmarks.load.questions import CODECS, Question
 from benchmarks.load.tally import Tally
 from vmaild.errors import ProtocolError
@@ -51,7 +55,7 @@ class Churn(NamedTuple):
 class Connection(asyncio.Protocol):
     """One connection. ``expires`` is when it is replaced, ``used`` when it was last given a question (nanoseconds).
 
-    ``proven`` says that it brought an answer; ``closed`` is set when it is closed.
+    ``question`` is the one in flight; ``proven`` says that it brought an answer; ``closed`` is set when it is closed.
     """
 
     _transport: asyncio.Transport
@@ -60,27 +64,22 @@ class Connection(asyncio.Protocol):
         self._fleet = fleet
         self._replies = CODECS[protocol].replies()
         self._partial = False
-        self._question: Question | None = None
+        self.question: Question | None = None
         self._since = 0
         self.expires = expires
         self.used = fleet.clock()
         self.proven = False
         self.closed = asyncio.Event()
 
-    @property
-    def busy(self) -> bool:
-        """True while an answer is awaited."""
-        return self._question is not None
-
     def ask(self, question: Question, since: int, now: int) -> None:
         """Send ``question``; its latency counts from ``since``."""
-        self._question, self._since, self.used = question, since, now
+        self.question, self._since, self.used = question, since, now
         self._transport.write(question.wire)
 
     def fail(self, kind: str) -> None:
         """Drop the connection, and count the question in flight, if there is one, as an error of ``kind``."""
-        if self._question is not None:
-            self._question = None
+        if self.question is not None:
+            self.question = None
             self._fleet.tally.error(kind, self._since, self._fleet.clock())
         self._transport.abort()
 
@@ -95,7 +94,7 @@ class Connection(asyncio.Protocol):
         self.closed.set()
 
     def data_received(self, data: bytes) -> None:
-        question = self._question
+        question = self.question
         if question is None:
             self._fleet.tally.errors["unasked"] += 1
             self.fail("unasked")
@@ -119,7 +118,7 @@ class Connection(asyncio.Protocol):
             self._answered(question, reply, False)
 
     def _answered(self, question: Question, reply: Reply, right: bool) -> None:
-        fleet, self._question, self.proven = self._fleet, None, True
+        fleet, self.question, self.proven = self._fleet, None, True
         now = fleet.clock()
         fleet.tally.answer(question, reply, self._since, now, right)
         fleet.ready(self, now)
@@ -128,37 +127,49 @@ class Connection(asyncio.Protocol):
 class Fleet:
     """The connections of a load, at most as many as ``options`` (of the command line) has.
 
-    In a closed loop each that is lost is replaced; in an open loop the pace asks for one when it lacks one.
+    In a closed loop each that is lost is replaced; in an open loop they are opened when they are needed.
     """
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.clock = time.monotonic_ns
         self.tally = Tally(self.clock())
+        self.connections: set[Connection] = set()
         self.opened = 0
         self._options = options
-        self.connections: set[Connection] = set()
-        # With nothing to ask until a pace is given.
-        self._pace = ClosedLoop(iter(()))
+        self._idle: list[Connection] = []
+        self.start(iter(()), 0)
         self._random = random.Random(options.seed)
         self._slots: set[asyncio.Task[None]] = set()
         self._connecting = asyncio.Semaphore(CONNECTING_AT_ONCE)
 
-    def quiet(self) -> bool:
-        """True when no answer is awaited."""
-        return not any(connection.busy for connection in self.connections)
+    def start(self, questions: Iterator[Question], now: int, rate: float = 0.0, together: int = 1) -> None:
+        """From now on ask these: ``rate`` a second, or when ``together`` connections have nothing in flight."""
+        self.questions, self._rate, self._together = questions, rate, together
+        self._began, self._asked, self.stopped = now, 0, False
+        self.tick(now)
 
-    def start(self, pace: ClosedLoop) -> None:
-        """From now on ask as ``pace`` says."""
-        self._pace = pace
-        for connection in [each for each in self.connections if not each.busy]:
-            pace.ready(connection, self.clock())
+    def tick(self, now: int) -> int:
+        """Ask what is due, on the connection that was used last; returns how many more would have work.
 
-    def want(self, more: int) -> None:
-        """Open up to ``more`` connections, as far as there may be more."""
-        for _ in range(min(more, self._options.connections - len(self._slots))):
-            slot = asyncio.get_running_loop().create_task(self._keep())
-            self._slots.add(slot)
-            slot.add_done_callback(self._slots.discard)
+        So idle ones stay idle in an open loop, as in Postfix.
+        """
+        while len(self._idle) >= self._together and not self.stopped and self._due(now) <= now:
+            for _ in range(self._together):
+                if (question := next(self.questions, None)) is None:
+                    self.stopped = True
+                    return 0
+                since, self._asked = self._due(now), self._asked + 1
+                self._idle.pop().ask(question, since, now)
+        late = now - self._due(now) if self._rate else -1
+        return 0 if self.stopped or late < 0 else 1 + int(late * self._rate / 1e9)
+
+    def stop(self, now: int) -> None:
+        """Ask no more, and count what was due and never asked."""
+        self.tick(now)
+        self.stopped = True
+        while self._rate and self._due(now) <= now:
+            self.tally.error("unasked-in-time", self._due(now), now)
+            self._asked += 1
 
     def ready(self, connection: Connection, now: int) -> None:
         """A connection has nothing in flight: it is new, or an answer is in (called by the connection)."""
@@ -166,12 +177,25 @@ class Fleet:
             connection.fail("old")
         else:
             self.connections.add(connection)
-            self._pace.ready(connection, now)
+            self._idle.append(connection)
+            self.tick(now)
 
     def lost(self, connection: Connection) -> None:
         """A connection is closed (called by the connection)."""
         self.connections.discard(connection)
-        self._pace.gone(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def quiet(self) -> bool:
+        """True when no answer is awaited."""
+        return len(self._idle) == len(self.connections)
+
+    def want(self, more: int) -> None:
+        """Open up to ``more`` connections, as far as there may be more."""
+        for _ in range(min(more, self._options.connections - len(self._slots))):
+            slot = asyncio.get_running_loop().create_task(self._keep())
+            self._slots.add(slot)
+            slot.add_done_callback(self._slots.discard)
 
     async def open(self, first: int) -> None:
         """Open the first connections. Raises ``CannotConnect``."""
@@ -182,9 +206,8 @@ class Fleet:
 
     async def ask_once(self, questions: Iterable[Question]) -> None:
         """Ask each of them once, as fast as it goes. Raises ``CannotConnect``."""
-        pace = ClosedLoop(iter(questions))
-        self.start(pace)
-        await self.watch(math.inf, lambda: not self.connections or (pace.stopped and self.quiet()))
+        self.start(iter(questions), self.clock())
+        await self.watch(math.inf, lambda: not self.connections or (self.stopped and self.quiet()))
         if not self.connections:
             raise CannotConnect(f"{self._options.address} answers no more")
 
@@ -209,11 +232,15 @@ class Fleet:
         churn, now = self._options.churn, self.clock()
         for connection in list(self.connections):
             waited = (now - connection.used) / 1e9
-            if connection.busy and waited > self._options.timeout:
+            if connection.question and waited > self._options.timeout:
                 connection.fail("timeout")
-            elif not connection.busy and churn and waited > churn.idle:
-                self._pace.gone(connection)
+            elif churn and not connection.question and waited > churn.idle:
+                self._idle.remove(connection)
                 connection.fail("idle")
+
+    def _due(self, now: int) -> int:
+        """When the next question is due: in a closed loop always now."""
+        return self._began + int(self._asked * 1e9 / self._rate) if self._rate else now
 
     async def _keep(self) -> None:
         """One connection, and in a closed loop those that replace it."""

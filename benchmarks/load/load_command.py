@@ -21,7 +21,6 @@ import psutil
 import uvloop
 
 from benchmarks.load.fleet import SWEEP_SECONDS, CannotConnect, Churn, Fleet
-from benchmarks.load.pace import ClosedLoop, OpenLoop
 from benchmarks.load.questions import CODECS, Expectations, Question, Questions, read_keys, read_lines
 from benchmarks.load.tally import Tally, parse_limit
 from benchmarks.report.output import Progress, add_output, check_output, machine, new_parser, typed, write
@@ -148,12 +147,10 @@ async def _measure(
         return {f"waited {name}": waited_seconds(pid) for name, pid in pids.items()}
 
     pids = {**dict(arguments.pid), "client": os.getpid()}
-    pace = ClosedLoop(iter(questions), arguments.connections if arguments.lockstep else 1)
+    together = arguments.connections if arguments.lockstep and not arguments.rate else 1
     fleet.tally = Tally(fleet.clock())
-    if arguments.rate:
-        pace = OpenLoop(iter(questions), arguments.rate, fleet.clock())
-    fleet.start(pace)
-    with ticking(arguments.rate, lambda: fleet.want(pace.tick(fleet.clock()))):
+    fleet.start(iter(questions), fleet.clock(), arguments.rate, together)
+    with ticking(arguments.rate, lambda: fleet.want(fleet.tick(fleet.clock()))):
         await phase("warm-up", arguments.warm_up)
         warm_up_errors = sum(fleet.tally.errors.values())
         fleet.tally = tally = Tally(fleet.clock())
@@ -161,7 +158,7 @@ async def _measure(
         await phase("load", arguments.seconds)
         cpu, seconds = meter.each(1), (fleet.clock() - tally.began) / 1e9
         shares = {name: (now - before[name]) / seconds for name, now in waited().items()}
-        pace.stop(tally, fleet.clock())
+        fleet.stop(fleet.clock())
         await fleet.watch(arguments.timeout + SWEEP_SECONDS, fleet.quiet)
     more = {"warm_up_errors": warm_up_errors, "opened": fleet.opened, "reused": questions.reused}
     return {**tally.figures(seconds, cpu), **shares, **more}

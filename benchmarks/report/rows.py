@@ -128,7 +128,7 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "most": ("most memory", _memory),
     "accounted": ("accounted for", _memory),
     "kept": ("records", _number),
-    "cpu in all": ("CPU in all", milliseconds),
+    "step cpu": ("CPU in all", milliseconds),
     "disk": ("on disk", _memory),
     "dropped": ("records dropped", _number),
     "lookups a message": ("lookups", "{:.1f}".format),
