@@ -223,7 +223,7 @@ class Fleet:
         for slot in self._slots:
             slot.cancel()
         for connection in list(self.connections):
-            connection.fail("unanswered")
+            connection.fail("closed")
         # They are gone in the loop's next turn.
         await asyncio.sleep(POLL_SECONDS)
 

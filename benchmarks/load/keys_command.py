@@ -22,7 +22,6 @@ PAGE = 1000
 """Entries for each page (RFC 2696), so that a limit on one answer is no limit on the whole."""
 
 CONNECT_SECONDS = 10.0
-EXIT_USAGE = 2
 
 
 def main(argv: Sequence[str]) -> int:
@@ -50,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.buffer.writelines(map(format_line, _lines(arguments)))
     except (LDAPError, OSError) as error:
         print(f"keys: {arguments.directory}: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return 2
     return 0
 
 

@@ -28,7 +28,7 @@ from benchmarks.report.rows import LATENCIES, Figures, Rows, Section, millisecon
 from benchmarks.site.use import Meter, waited_seconds
 from vmaild.listening import parse_address
 
-EXIT_LIMIT, EXIT_USAGE, EXIT_WRONG, EXIT_UNREACHABLE = 1, 2, 3, 4
+EXIT_LIMIT, EXIT_WRONG, EXIT_UNREACHABLE = 1, 3, 4
 
 SAY_SECONDS = 5.0
 """Between lines of progress."""
@@ -49,8 +49,8 @@ def parser() -> argparse.ArgumentParser:
     add("--keys", type=Path, required=True, metavar="FILE", help="one key on each line, or an expectation file")
     add("--expect", type=Path, metavar="FILE", help="check every answer against this file")
     add("--zipf", type=float, default=0.0, metavar="S", help="Zipf's law with this exponent; 0: uniform")
-    add("--unknown", type=_share, default=0.0, metavar="SHARE", help="made-up keys, 0.1 or 10%%")
-    add("--cold", type=_share, default=0.0, metavar="SHARE", help="keys that were not asked for before")
+    add("--unknown", type=typed(_share), default=0.0, metavar="SHARE", help="made-up keys, 0.1 or 10%%")
+    add("--cold", type=typed(_share), default=0.0, metavar="SHARE", help="keys that were not asked for before")
     add("--hot", type=int, default=0, metavar="N", help="the first N keys are not cold (default: half of them)")
     add("--seed", type=int, default=1, help="the same seed asks the same keys (default: 1)")
     add = parser.add_argument_group("pace").add_argument
@@ -79,11 +79,14 @@ def main(argv: Sequence[str]) -> int:
     check_output(options, arguments)
     try:
         asked = questions(arguments)
+    except (OSError, ValueError) as error:
+        options.error(str(error))
+    try:
         with Progress(not arguments.no_progress) as progress:
             figures, tally = uvloop.run(run(arguments, asked, progress.say))
-    except (OSError, ValueError, CannotConnect) as error:
+    except CannotConnect as error:
         print(f"load: {error}", file=sys.stderr)
-        return EXIT_UNREACHABLE if isinstance(error, CannotConnect) else EXIT_USAGE
+        return EXIT_UNREACHABLE
     broken = [limit.text for limit in arguments.fail_if if limit.broken(figures)]
     rows = Rows()
     rows.add("load", str(arguments.address), arguments.connections, figures)
