@@ -106,6 +106,10 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "hit ratio": ("hit ratio", "{:.4f}".format),
     "heard": ("changes heard", _number),
     "searches": ("searches", _number),
+    "dropped": ("records dropped", _number),
+    "lookups a message": ("lookups", "{:.1f}".format),
+    "cpu in all": ("CPU in all", milliseconds),
+    "disk": ("on disk", _memory),
     "longest turn": ("longest turn: CPU", milliseconds),
     "longest turn, clock": ("clock", milliseconds),
     "cpu server": ("CPU: server", milliseconds),
@@ -128,10 +132,6 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "most": ("most memory", _memory),
     "accounted": ("accounted for", _memory),
     "kept": ("records", _number),
-    "step cpu": ("CPU in all", milliseconds),
-    "disk": ("on disk", _memory),
-    "dropped": ("records dropped", _number),
-    "lookups a message": ("lookups", "{:.1f}".format),
     "bytes for each answer": ("bytes for each answer", _number),
 }
 """The figures that a table shows, in this order, where a section has them: heading and form. JSON has more."""

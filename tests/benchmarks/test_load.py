@@ -36,7 +36,7 @@ def serve(tmp_path: Path, table: Path) -> Iterator[Serve]:
     started: list[Server] = []
 
     def start(*arguments: str, address: str = "") -> str:
-        reference = Server.reference(tmp_path, arguments or ("dict", "--table", str(table)), address)
+        reference = Server(tmp_path, *(arguments or ("dict", "--table", str(table))), address=address)
         started.append(reference)
         reference.serve()
         return reference.address

@@ -18,16 +18,15 @@ Terms come from ``scale.json`` of ``python -m benchmarks scale`` (its last size)
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-RESULTS = Path(__file__).parents[1] / "results/scale.json"
+from benchmarks.report.output import ROOT, new_parser
+from benchmarks.report.rows import Result
 
 USE = 0.5
 """Share of a core, or of a host's cores, that is used at the rate that is planned for: the rest is for peaks."""
@@ -36,9 +35,10 @@ DAY = 86_400.0
 GROUPS_PER_DECADE = 20
 """Mailboxes of about the same rank are taken as one group."""
 
+MOST_HOSTS = 10_000
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+
+class Terms(NamedTuple):
     """What was measured. CPU in seconds, memory in bytes."""
 
     lookups: float
@@ -54,28 +54,30 @@ class Terms:
     entry: float
 
     @classmethod
-    def of(cls, sizes: Sequence[dict[str, float]]) -> Terms:
-        """From the figures of ``measure``: those that grow, from the largest and the smallest size."""
-        small, large = sizes[0], sizes[-1]
-        domains = large["domains"] - small["domains"]
-        grown = (large["memory at start MB"] - small["memory at start MB"]) * 1e6
+    def of(cls, result: Result) -> Terms:
+        """From the result of ``scale``: from its largest size, and what grows from its smallest one too."""
+        rows = {(row["clients"], row["section"], row["name"]): row["figures"] for row in result["rows"]}
+        small, large = (pick(size for size, _, _ in rows) for pick in (min, max))
+        start, first = (rows[size, "steps", "all domains known"] for size in (large, small))
+        grown, domains = start["resident"] - first["resident"], start["domains"] - first["domains"]
+        hit, miss, message = (rows[large, name, "vmaild"] for name in ("hit", "miss", "message"))
+        bulk, fill = (rows[large, "steps", name] for name in ("bulk change", "fill"))
         return cls(
-            lookups=large["message, lookups"],
-            hit=large["hit CPU us"] / 1e6,
-            miss=large["miss CPU us"] / 1e6,
-            search=large["miss slapd CPU us"] / 1e6,
-            postfix=large["message, Postfix CPU us"] / 1e6,
-            own_search=large["message, slapd CPU us"] / 1e6,
-            change=large["bulk, CPU s"] / large["bulk, changes heard"],
-            start=small["memory at start MB"] * 1e6,
+            lookups=message["lookups a message"],
+            hit=hit["cpu server"] / 1e3,
+            miss=miss["cpu server"] / 1e3,
+            search=miss["cpu slapd"] / 1e3,
+            postfix=message["cpu postfix"] / 1e3,
+            own_search=message["cpu slapd"] / 1e3,
+            change=bulk["cpu in all"] / 1e3 / bulk["heard"],
+            start=first["resident"],
             domain=grown / domains if domains else 0.0,
-            record=(large["memory warm MB"] - large["memory at start MB"]) * 1e6 / large["records"],
-            entry=large["database MB"] * 1e6 / large["accounts"],
+            record=(fill["resident"] - start["resident"]) / fill["kept"],
+            entry=rows[large, "steps", "load into slapd"]["disk"] / large,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """What is asked of the site. ``records``: most records of each vmaild (``[cache] max_entries``)."""
 
     mailboxes: float
@@ -88,15 +90,12 @@ class Load:
     records: float
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """Of each host, unless it says otherwise."""
+class Needs(NamedTuple):
+    """Of each host: ``kept`` records in the cache, each for ``age`` seconds, and what it uses."""
 
     hit_ratio: float
     kept: float
-    """Records in the cache."""
     age: float
-    """Seconds for which a record stays."""
     lookups: float
     searches: float
     vmaild_cores: float
@@ -141,9 +140,8 @@ def ranks(mailboxes: float, skew: float) -> Iterator[tuple[float, float]]:
     edges = sorted({float(math.floor(bound)) for bound in bounds if bound < mailboxes} | {float(mailboxes)})
     pairs = list(itertools.pairwise(edges))
     weights = [_weight(low, high, skew) for low, high in pairs]
-    total = sum(weights)
     for (low, high), weight in zip(pairs, weights, strict=True):
-        yield high - low, weight / total / (high - low)
+        yield high - low, weight / sum(weights) / (high - low)
 
 
 def _weight(low: float, high: float, skew: float) -> float:
@@ -162,89 +160,71 @@ def _age(groups: Sequence[tuple[float, float]], records: float) -> float:
     low, high = 0.0, DAY
     for _ in range(60):
         middle = (low + high) / 2
-        if sum(count * _kept(rate, middle) for count, rate in groups) > records:
-            high = middle
-        else:
-            low = middle
+        full = sum(count * _kept(rate, middle) for count, rate in groups) > records
+        low, high = (low, middle) if full else (middle, high)
     return low
 
 
 def hosts_for(terms: Terms, load: Load) -> int:
     """The least number of hosts at which no vmaild uses more than ``USE`` of a core, and no host more of its cores."""
-    for hosts in range(1, 10_000):
-        one = needs(terms, dataclasses.replace(load, hosts=hosts))
+    for hosts in range(1, MOST_HOSTS):
+        one = needs(terms, load._replace(hosts=hosts))
         if one.vmaild_cores <= USE and one.cores <= USE * load.cores:
             return hosts
-    raise ValueError("more than 10,000 hosts")
+    raise ValueError(f"{MOST_HOSTS:,} hosts would be too few")
 
 
 def page(terms: Terms, load: Load) -> str:
     """The terms, the sums and what follows."""
     one = needs(terms, load)
-    rows = (
-        ("lookups of a message", f"{terms.lookups:.1f}"),
-        ("CPU of vmaild for a lookup that is cached, and one that is not", _us(terms.hit) + ", " + _us(terms.miss)),
-        ("CPU of slapd for a search", _us(terms.search)),
-        ("CPU of Postfix for a message", _us(terms.postfix)),
-        ("CPU of slapd for what virtual(8) asks itself", _us(terms.own_search)),
-        ("CPU of vmaild for a change", _us(terms.change)),
-        ("memory of vmaild: start", f"{terms.start / 1e6:.0f} MB"),
-        ("memory of vmaild: a domain, a record", f"{terms.domain:.0f}, {terms.record:.0f} bytes"),
-        ("database of a consumer, for each account", f"{terms.entry:.0f} bytes"),
-        ("", ""),
-        ("mailboxes, domains", f"{load.mailboxes:,.0f}, {load.domains:,.0f}"),
-        ("messages a second, changes a second", f"{load.messages:,.0f}, {load.changes:,.0f}"),
-        ("skew", f"{load.skew}"),
-        (f"mail hosts of {load.cores} cores", f"{load.hosts}"),
-        ("of each: lookups a second", f"{one.lookups:,.0f}"),
-        ("of each: records in the cache, for how long", f"{one.kept:,.0f}, {one.age / 3600:.1f} h"),
-        ("of each: lookups without a search", f"{one.hit_ratio:.1%}"),
-        ("of each: searches a second", f"{one.searches:,.0f}"),
-        (
-            "of each: cores for vmaild, slapd, Postfix",
-            f"{one.vmaild_cores:.2f}, {one.slapd_cores:.2f}, {one.postfix_cores:.2f}",
-        ),
-        ("of each: memory of vmaild", f"{one.vmaild_bytes / 1e9:.2f} GB"),
-        ("of each: database of the consumer", f"{one.database_bytes / 1e9:.1f} GB"),
-    )
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:{width}}  {value}".rstrip() for name, value in rows)
+    hit, miss, search, postfix, own_search, change = (f"{seconds * 1e6:,.0f} us" for seconds in terms[1:7])
+    rows = {
+        "lookups of a message": f"{terms.lookups:.1f}",
+        "CPU of vmaild for a lookup that is cached, and one that is not": f"{hit}, {miss}",
+        "CPU of slapd for a search": search,
+        "CPU of Postfix for a message": postfix,
+        "CPU of slapd for what virtual(8) asks itself": own_search,
+        "CPU of vmaild for a change": change,
+        "memory of vmaild: start": f"{terms.start / 1e6:.0f} MB",
+        "memory of vmaild: a domain, a record": f"{terms.domain:.0f}, {terms.record:.0f} bytes",
+        "database of a consumer, for each account": f"{terms.entry:.0f} bytes",
+        "": "",
+        "mailboxes, domains": f"{load.mailboxes:,.0f}, {load.domains:,.0f}",
+        "messages a second, changes a second": f"{load.messages:,.0f}, {load.changes:,.0f}",
+        "skew": f"{load.skew}",
+        f"mail hosts of {load.cores} cores": f"{load.hosts}",
+        "of each: lookups a second": f"{one.lookups:,.0f}",
+        "of each: records in the cache, for how long": f"{one.kept:,.0f}, {one.age / 3600:.1f} h",
+        "of each: lookups without a search": f"{one.hit_ratio:.1%}",
+        "of each: searches a second": f"{one.searches:,.0f}",
+        "of each: cores for vmaild, slapd, Postfix": ", ".join(f"{cores:.2f}" for cores in one[5:8]),
+        "of each: memory of vmaild": f"{one.vmaild_bytes / 1e9:.2f} GB",
+        "of each: database of the consumer": f"{one.database_bytes / 1e9:.1f} GB",
+    }
+    width = max(map(len, rows))
+    return "\n".join(f"{name:{width}}  {value}".rstrip() for name, value in rows.items())
 
 
-def _us(seconds: float) -> str:
-    return f"{seconds * 1e6:,.0f} us"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command line; returns the exit status."""
-    summary = (__doc__ or "").partition("\n\n")[2]
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks model",
-        description=summary,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS, help="(default: %(default)s)")
-    parser.add_argument("--mailboxes", type=float, default=10e6)
-    parser.add_argument("--messages", type=float, default=10e3, help="a second (default: %(default)s)")
-    parser.add_argument("--per-domain", type=float, default=20.0, help="mailboxes (default: %(default)s)")
-    parser.add_argument("--changes", type=float, default=100.0, help="a second (default: %(default)s)")
-    parser.add_argument("--skew", type=float, default=0.8, help="(default: %(default)s)")
-    parser.add_argument("--cores", type=int, default=8, help="of a host (default: %(default)s)")
-    parser.add_argument("--records", type=float, default=0.0, help="of each vmaild (default: as many as are asked for)")
-    parser.add_argument("--hosts", type=int, default=0, help="(default: the least number that will do)")
+    parser = new_parser("model", __doc__)
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results/scale.json")
+    for name, default, text in (
+        ("mailboxes", 10e6, ""),
+        ("messages", 10e3, "a second"),
+        ("per-domain", 20.0, "mailboxes"),
+        ("changes", 100.0, "a second"),
+        ("skew", 0.8, ""),
+        ("cores", 8, "of a host"),
+        ("records", 0.0, "of each vmaild; 0: as many as are asked for"),
+        ("hosts", 0, "0: the least number that will do"),
+    ):
+        text = f"{text} (default: {default:g})"
+        parser.add_argument(f"--{name}", type=type(default), default=default, metavar="N", help=text)
     options = parser.parse_args(argv)
+    given = {name: getattr(options, name) for name in ("mailboxes", "messages", "changes", "skew", "cores")}
+    domains, records = options.mailboxes / options.per_domain, options.records or options.mailboxes
+    load = Load(**given, domains=domains, hosts=options.hosts, records=records)
     terms = Terms.of(json.loads(options.results.read_text()))
-    load = Load(
-        mailboxes=options.mailboxes,
-        messages=options.messages,
-        domains=options.mailboxes / options.per_domain,
-        changes=options.changes,
-        skew=options.skew,
-        hosts=options.hosts or 1,
-        cores=options.cores,
-        records=options.records or options.mailboxes,
-    )
-    if not options.hosts:
-        load = dataclasses.replace(load, hosts=hosts_for(terms, load))
-    print(page(terms, load))
+    print(page(terms, load if load.hosts else load._replace(hosts=hosts_for(terms, load))))
     return 0
