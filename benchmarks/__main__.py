@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 
 EXIT_INTERRUPTED = 130
@@ -16,9 +15,6 @@ EXIT_INTERRUPTED = 130
 
 EXIT_TERMINATED = 143
 """The same for SIGTERM."""
-
-MOST_SECONDS = 600.0
-"""An experiment of ``measure`` that takes longer has failed."""
 
 EXPERIMENTS = {
     "startup": ("the time from start to first answer, without and with a snapshot", "--rounds 10"),
@@ -35,17 +31,15 @@ EXPERIMENTS = {
 }
 """Modules of ``benchmarks.experiments``: what they do, and the options with which they are published."""
 
-SCALE = {"model": ("benchmarks.experiments.model", "what a site of any size needs, by the figures of scale")}
-"""Modules with a ``main``, and what they do. They take too long for ``measure``, or measure nothing."""
-
 PROGRAMS = {
-    "load": "put a server under load, yours or another one",
-    "keys": "write the keys of your directory, with the right answers",
-    "figures": "make tables and pictures again from JSON files",
-    "measure": "all experiments in order, as they are published",
-    **{name: about for name, (about, _) in EXPERIMENTS.items()},
-    **{name: about for name, (_, about) in SCALE.items()},
+    "load": ("benchmarks.load.load_command", "put a server under load, yours or another one"),
+    "keys": ("benchmarks.load.keys_command", "write the keys of your directory, with the right answers"),
+    "figures": ("benchmarks.report.output", "make tables and pictures again from JSON files"),
+    "measure": ("benchmarks.__main__", "all experiments in order, as they are published"),
+    **{name: (f"benchmarks.experiments.{name}", about) for name, (about, _) in EXPERIMENTS.items()},
+    "model": ("benchmarks.experiments.model", "what a site of any size needs, by the figures of scale"),
 }
+"""Modules, of which all but the experiments have a ``main`` of arguments, and what they do."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,63 +48,46 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="programs:\n" + "\n".join(f"  {name:14}{text}" for name, text in PROGRAMS.items()),
+        epilog="programs:\n" + "\n".join(f"  {name:14}{about}" for name, (_, about) in PROGRAMS.items()),
     )
     parser.add_argument("program", choices=PROGRAMS, metavar="PROGRAM")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the program")
     arguments = parser.parse_args(argv)
+    name, rest = arguments.program, arguments.arguments
     try:
-        return _run(arguments.program, arguments.arguments)
+        if name == "measure":
+            return measure(rest)
+        # Only what is asked for is imported: vmaild.directory changes what bonsai makes of an entry.
+        module = importlib.import_module(PROGRAMS[name][0])
+        if name in EXPERIMENTS:
+            from benchmarks.experiments.experiment import run_experiment
+
+            return run_experiment(name, module, rest)
+        return int(module.main(rest))
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except ModuleNotFoundError as error:
         parser.error(f"{error.name} is missing: pip install 'vmaild[bench]'")
 
 
-def _run(name: str, argv: Sequence[str]) -> int:
-    # Only what is asked for is imported: vmaild.directory changes what bonsai makes of an entry.
-    if name in EXPERIMENTS:
-        from benchmarks.experiments.experiment import run_experiment
-
-        return run_experiment(name, importlib.import_module(f"benchmarks.experiments.{name}"), argv)
-    if name in SCALE:
-        return int(importlib.import_module(SCALE[name][0]).main(argv))
-    if name == "measure":
-        return measure(argv)
-    module = "report.output" if name == "figures" else f"load.{name}_command"
-    return int(importlib.import_module(f"benchmarks.{module}").main(argv))
-
-
 def measure(argv: Sequence[str]) -> int:
-    """All experiments, each in a process of its own, on a machine that does nothing else; 1 when one failed."""
-    from benchmarks.report import output
+    """The experiments, each in a process of its own, on a machine that does nothing else; 1 when one failed."""
+    from benchmarks.report.output import ROOT, new_parser
 
-    parser = output.new_parser("measure", measure.__doc__)
-    parser.add_argument(
-        "--output", default=output.ROOT / "benchmarks/results", metavar="DIR", help="(default: %(default)s)"
-    )
-    parser.add_argument(
-        "--only",
-        nargs="+",
-        choices=EXPERIMENTS,
-        default=[one for one in EXPERIMENTS if one != "scale"],
-        metavar="EXPERIMENT",
-    )
+    parser = new_parser("measure", measure.__doc__)
+    parser.add_argument("--output", default=ROOT / "benchmarks/results", metavar="DIR", help="(default: %(default)s)")
+    usual = [name for name in EXPERIMENTS if name != "scale"]
+    text = "(default: all but scale, which takes half an hour)"
+    parser.add_argument("--only", nargs="+", choices=EXPERIMENTS, default=usual, metavar="EXPERIMENT", help=text)
     arguments = parser.parse_args(argv)
-    print(*(f"{name}: {value}" for name, value in output.machine().items()), sep="\n")
-    failed, began = [], time.monotonic()
+    failed = []
     for name in arguments.only:
         print(f"== {name}, load average {os.getloadavg()[0]:.2f}", flush=True)
         options = [*EXPERIMENTS[name][1].split(), "--output", str(arguments.output)]
-        started = time.monotonic()
-        try:
-            command = [sys.executable, "-m", "benchmarks", name, *options]
-            status = subprocess.run(command, cwd=output.ROOT, check=False, timeout=MOST_SECONDS).returncode
-        except subprocess.TimeoutExpired:
-            status = 1
-        failed += [name] if status else []
-        print(f"== {name} took {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
-    print(f"== {(time.monotonic() - began) / 60:.1f} minutes in all; failed: {', '.join(failed) or 'none'}")
+        command = [sys.executable, "-m", "benchmarks", name, *options]
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            failed.append(name)
+    print(f"== failed: {', '.join(failed) or 'none'}")
     return 1 if failed else 0
 
 
