@@ -59,7 +59,7 @@ class Meter:
 
 
 def resident(pid: int) -> int:
-    """Memory of a process that is its own and in RAM, in bytes: libraries and other files that are mapped do not count."""
+    """Memory of a process that is its own and in RAM, in bytes: files that are mapped do not count."""
     memory = psutil.Process(pid).memory_info()
     return int(memory.rss - memory.shared)
 
