@@ -13,7 +13,7 @@ import itertools
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Aim, Section
-from benchmarks.site.site import Server, Site, load
+from benchmarks.site.site import Server, Site, Vmaild
 
 ECHO, BARE, VMAILD = "echo", "bare", "vmaild"
 WAYS = list(itertools.product(("socketmap", "tcp_table"), ("tcp", "unix")))
@@ -38,14 +38,14 @@ def measure(run: Run) -> None:
                 wanted = ["--keys", site.addresses, "--connections", count, "--lockstep", "--warm-up", 0.5]
                 wanted += ["--seconds", run.arguments.seconds]
                 (echo, bare), checked = servers[way], ["--protocol", way[0], "--expect", site.table]
-                rivals: list[tuple[str, str, int, list[object]]] = [
-                    (ECHO, echo.address, echo.pid, ["--protocol", "echo"]),
-                    (BARE, bare.address, bare.pid, checked),
-                    (VMAILD, vmaild.listens[way], vmaild.pid, checked),
+                rivals: list[tuple[str, Vmaild | Server, str, list[object]]] = [
+                    (ECHO, echo, echo.address, ["--protocol", "echo"]),
+                    (BARE, bare, bare.address, checked),
+                    (VMAILD, vmaild, vmaild.listens[way], checked),
                 ]
                 # Neither is always the one that comes second.
-                for name, where, pid, own in rivals[::-1] if number % 2 else rivals:
-                    run.rows.add(" ".join(way), name, count, load(where, [*wanted, *own], {"server": pid}))
+                for name, server, at, own in rivals[::-1] if number % 2 else rivals:
+                    run.rows.add(" ".join(way), name, count, site.load(server, *wanted, *own, at=at))
 
 
 def _server(site: Site, way: tuple[str, str], name: str) -> Server:

@@ -191,14 +191,20 @@ class Site(ExitStack):
         self.callback(server.stop)
         return server
 
-    def load(self, server: Vmaild | Server, *options: object, **pids: int) -> Figures:
-        """Run a load on a server's first address; returns its figures, with CPU of it, of slapd and of ``pids``."""
-        return finish_load(self.start_load(server, *options, **pids))
+    def load(self, server: Vmaild | Server, *options: object, at: str = "", **pids: int) -> Figures:
+        """Run a load on a server, at its first address or ``at``; returns its figures, with CPU of both and slapd."""
+        return finish_load(self.start_load(server, *options, at=at, **pids))
 
-    def start_load(self, server: Vmaild | Server, *options: object, **pids: int) -> subprocess.Popen[bytes]:
-        """Begin one, for ``finish_load``."""
-        where = server.socketmap if isinstance(server, Vmaild) else server.address
-        return start_load(where, options, {"server": server.pid, "slapd": self.slapd.pid, **pids})
+    def start_load(
+        self, server: Vmaild | Server, *options: object, at: str = "", **pids: int
+    ) -> subprocess.Popen[bytes]:
+        """Begin one in a process of its own, so that nothing else happens in its loop; for ``finish_load``."""
+        where = at or (server.socketmap if isinstance(server, Vmaild) else server.address)
+        words = ["load", where, "--json", "--no-progress", *options]
+        for name, pid in {"server": server.pid, "slapd": self.slapd.pid, **pids}.items():
+            words += ["--pid", f"{name}={pid}"]
+        command = [sys.executable, "-m", "benchmarks", *map(str, words)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_ENVIRONMENT)
 
     def log_searches(self) -> None:
         """Restart slapd with its log of operations on; it is slower so."""
@@ -227,14 +233,6 @@ class Site(ExitStack):
         return self.write(name, map(format_line, lines))
 
 
-def start_load(address: str, options: Sequence[object], pids: Mapping[str, int]) -> subprocess.Popen[bytes]:
-    """Start a load in a process of its own, so that nothing else happens in its loop; for ``finish_load``."""
-    words = ["load", address, "--json", "--no-progress", *options]
-    words += [word for name, pid in pids.items() for word in ("--pid", f"{name}={pid}")]
-    command = [sys.executable, "-m", "benchmarks", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_ENVIRONMENT)
-
-
 def finish_load(process: subprocess.Popen[bytes]) -> Figures:
     """Wait for a load; returns its figures. Raises ``MeasurementFailed``."""
     try:
@@ -248,11 +246,6 @@ def finish_load(process: subprocess.Popen[bytes]) -> Figures:
         text = f"{errors.decode(errors='replace').strip()} {' '.join(result.get('wrong_answers', []))}"
         raise MeasurementFailed(f"load ended with {process.returncode}: {text}")
     return dict(result["figures"])
-
-
-def load(address: str, options: Sequence[object], pids: Mapping[str, int]) -> Figures:
-    """Run a load; returns its figures."""
-    return finish_load(start_load(address, options, pids))
 
 
 def _accepts(address: str) -> bool:
