@@ -41,7 +41,7 @@ POOL_SIZE = 8
 LIFE = 86_400
 """Seconds that answers live here: a cached answer that expires in the middle of a run is no cached answer."""
 
-ONCE = ["--warm-keys", "--connections", 32, "--warm-up", 0, "--seconds", 0.2]
+ONCE = ["--warm-keys", "--connections", 32, "--warm-up", 0, "--seconds", 1]
 """Options of a load that asks each key once, and hardly more."""
 
 CACHE = {"ttl": LIFE, "negative_ttl": LIFE, "max_entries": 200_000}
