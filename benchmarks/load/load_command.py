@@ -142,9 +142,11 @@ async def _measure(
     fleet: Fleet, arguments: argparse.Namespace, questions: Questions[Question], say: Callable[[str], None]
 ) -> Figures:
     async def phase(name: str, seconds: float) -> None:
-        while (left := seconds - (passed := (fleet.clock() - fleet.tally.began) / 1e9)) > 0:
-            say(f"{name}: {fleet.tally.line(passed)}")
-            await fleet.watch(min(SAY_SECONDS, left))
+        say(name)
+        while (left := seconds - (fleet.clock() - fleet.tally.began) / 1e9) > SAY_SECONDS:
+            await fleet.watch(SAY_SECONDS)
+            say(f"{name}: {fleet.tally.line(fleet.clock())}")
+        await fleet.watch(left)
 
     def waited() -> Figures:
         return {f"waited {name}": waited_seconds(pid) for name, pid in pids.items()}
