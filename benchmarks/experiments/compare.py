@@ -15,7 +15,7 @@ from benchmarks.experiments.rivals import DICT, LDAP, MEMCACHE, PROXY, VMAILD, R
 from benchmarks.report.rows import Aim, Section
 from benchmarks.site.clients import send_messages
 from benchmarks.site.population import PER_DOMAIN, address, domain_of
-from benchmarks.site.site import Site, load
+from benchmarks.site.site import Server, Site, Vmaild
 from benchmarks.site.use import seen
 from vmaild.demo.postfix import Postfix
 
@@ -74,23 +74,23 @@ def _load(rivals: Rivals) -> None:
     times = ["--seconds", run.arguments.seconds, "--warm-up", 0.5, "--connections", CONNECTIONS]
     hot = [*site.keys, *times, "--hot", run.arguments.hot]
     echo, other = site.server("echo"), peer(site)
-    servers = [
-        (ECHO, echo.address, [*hot, "--protocol", "echo"], echo.pid),
-        (DICT, rivals.dictionary.address, hot, rivals.dictionary.pid),
-        (CACHED, vmaild.socketmap, [*hot, "--warm-keys"], vmaild.pid),
-        (MISSES, vmaild.socketmap, [*site.keys, *times, "--cold", 1], vmaild.pid),
+    servers: list[tuple[str, Vmaild | Server, list[object]]] = [
+        (ECHO, echo, [*hot, "--protocol", "echo"]),
+        (DICT, rivals.dictionary, hot),
+        (CACHED, vmaild, [*hot, "--warm-keys"]),
+        (MISSES, vmaild, [*site.keys, *times, "--cold", 1]),
     ]
     if other is not None:
         numbers = site.write("numbers", (b"10.0.%d.%d\n" % divmod(number, 250) for number in range(run.arguments.hot)))
-        servers.append(("mta-sts-daemon, protocol alone", other.address, ["--keys", numbers, *times], other.pid))
-    for name, where, wanted, pid in servers:
+        servers.append(("mta-sts-daemon, protocol alone", other, ["--keys", numbers, *times]))
+    for name, server, wanted in servers:
         run.say(f"load: {name}")
         if name == MISSES:
             vmaild.flush()
-        run.rows.add("load", name, CONNECTIONS, load(where, wanted, {"server": pid, "slapd": site.slapd.pid}))
-    for server in (echo, other):
-        if server is not None:
-            server.stop()
+        run.rows.add("load", name, CONNECTIONS, site.load(server, *wanted))
+    echo.stop()
+    if other is not None:
+        other.stop()
 
 
 def _postmap(rivals: Rivals) -> None:

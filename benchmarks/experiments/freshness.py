@@ -53,12 +53,12 @@ class Case(NamedTuple):
     asked: bool = True
 
 
-def _account(mail: str, domain: str = "d{n}.example") -> str:
-    return account_entry(domain, mail, f"{domain}/x/")
+def _account(mail: str) -> str:
+    return account_entry(D, mail, f"{D}/x/")
 
 
-def _alias(mail: str, drop: str = "x@x.example", domain: str = "d{n}.example") -> str:
-    return alias_entry(domain, mail, drop)
+def _alias(mail: str) -> str:
+    return alias_entry(D, mail, "x@x.example")
 
 
 def _role(*occupants: str) -> str:
@@ -142,12 +142,9 @@ def _milliseconds(run: Run, site: Site, vmaild: Vmaild, case: Case, number: int)
 
     domain = f"k{number}.example"
     others = [f"k{i}{'.' if case.map == DOMAIN else '@'}{domain}" for i in range(OTHERS)]
-    if case.map == DOMAIN:
-        beside = "".join(map(domain_entry, others))
-    else:
-        entry = _account if case.map == MAILBOX else _alias
-        beside = domain_entry(domain) + "".join(entry(key, domain=domain) for key in others)
-    site.slapd.add((domain_entry(D) + case.before).format(n=number) + beside)
+    entry = {MAILBOX: _account, ALIAS: _alias, DOMAIN: domain_entry}[case.map]
+    beside = "".join(map(entry, others)).replace(D, domain)
+    site.slapd.add((domain_entry(D) + case.before).format(n=number) + domain_entry(domain) + beside)
     before = NOT_FOUND
     if case.asked:
         time.sleep(HEARD_SECONDS[run.arguments.mode])

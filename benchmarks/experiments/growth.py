@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Figures, Section
-from benchmarks.site.site import Site, Vmaild, load
+from benchmarks.site.site import Site, Vmaild
 from benchmarks.site.use import resident
 
 HOT = 10_000
@@ -69,4 +69,4 @@ def _answers(run: Run, site: Site, sizes: list[int]) -> None:
 def _load(run: Run, site: Site, vmaild: Vmaild, connections: int, *options: object) -> Figures:
     run.say(f"{site.accounts:,} accounts, {connections:,} connections")
     wanted = [*site.keys, *options, "--connections", connections, "--seconds", run.arguments.seconds, "--warm-up", 1]
-    return load(vmaild.socketmap, wanted, {"server": vmaild.pid, "slapd": site.slapd.pid})
+    return site.load(vmaild, *wanted)

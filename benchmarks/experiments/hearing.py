@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import LATENCIES, Figures, Section
 from benchmarks.site.population import account_entry, dn, domain_entry
-from benchmarks.site.site import Site, finish_load, load, start_load
+from benchmarks.site.site import Site, finish_load
 
 STEP = 0.1
 """Seconds between the logins that are recorded together."""
@@ -53,9 +53,9 @@ def _measure(run: Run, site: Site, mode: str, entries: int = 0) -> Figures:
     vmaild = site.vmaild(changes=mode)
     vmaild.await_mode(mode)
     wanted = [*site.keys, "--zipf", 1, "--rate", run.arguments.lookups, "--seconds", run.arguments.seconds]
-    load(vmaild.socketmap, [*wanted, "--warm-up", 0], {})
+    site.load(vmaild, *wanted, "--warm-up", 0)
     before = vmaild.metrics()
-    asking = start_load(vmaild.socketmap, [*wanted, "--warm-up", 0], {"server": vmaild.pid, "slapd": site.slapd.pid})
+    asking = site.start_load(vmaild, *wanted, "--warm-up", 0)
     if entries:
         domain = f"{vmaild.home.name}.example"
         mails = (f"b{number}@{domain}" for number in range(entries))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import LATENCIES, Aim, Figures, Section
-from benchmarks.site.site import MeasurementFailed, Site, finish_load, load, start_load
+from benchmarks.site.site import MeasurementFailed, Site, finish_load
 
 POOL_MARGIN = 1.28
 """More connections than rate times delay, so that a miss does not wait for one: 128 for 1,000/s and 100 ms."""
@@ -47,7 +47,6 @@ def measure(run: Run) -> None:
         uri = f"ldap://{relay.address.removeprefix('inet:')}"
         vmaild, other = (site.vmaild(uri, pool_size=max(4, int(missing * POOL_MARGIN))) for _ in range(2))
         site.warm(vmaild)
-        pids = {"server": vmaild.pid, "slapd": site.slapd.pid, "relay": relay.pid}
         times = ["--seconds", run.arguments.seconds, "--warm-up", 2]
         wanted = [*site.keys, "--connections", CONNECTIONS, "--rate", run.arguments.rate, *times]
         # The misses begin before the measured time of the cached answers and end after it.
@@ -55,13 +54,13 @@ def measure(run: Run) -> None:
         storm += ["--seconds", run.arguments.seconds + 4, "--warm-up", 1]
         for number in run.rounds():
             run.say(WITHOUT)
-            run.rows.add("cached", WITHOUT, 0, load(vmaild.socketmap, wanted, pids))
+            run.rows.add("cached", WITHOUT, 0, site.load(vmaild, *wanted, relay=relay.pid))
             for name, where in ((WITH, vmaild), (ELSEWHERE, other)):
                 run.say(name)
                 # Each round has keys of its own: those of the round before are in the cache.
-                misses = start_load(where.socketmap, [*storm, "--seed", number + 1], {})
+                misses = site.start_load(where, *storm, "--seed", number + 1)
                 site.callback(misses.kill)
-                run.rows.add("cached", name, 0, load(vmaild.socketmap, wanted, pids))
+                run.rows.add("cached", name, 0, site.load(vmaild, *wanted, relay=relay.pid))
                 run.rows.add("misses", name, 0, _missed(finish_load(misses), delay))
     run.notes.append("\n".join(_note(name, run.rows.figures("cached", name, 0)) for name in (WITHOUT, WITH)))
 

@@ -12,7 +12,7 @@ import time
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Figures, Section
 from benchmarks.site.population import address, domain_of
-from benchmarks.site.site import ONCE, MeasurementFailed, Site, Vmaild, finish_load, start_load
+from benchmarks.site.site import ONCE, MeasurementFailed, Site, Vmaild, finish_load
 from benchmarks.site.use import resident
 
 MIB = 1 << 20
@@ -76,7 +76,7 @@ def _flood(site: Site, kind: str, mib: int) -> Figures:
     vmaild = site.vmaild(changes="sync", cache={"max_size": mib * MIB, **UNBOUNDED})
     vmaild.await_mode("sync")
     before, most = resident(vmaild.pid), 0
-    asking = start_load(vmaild.socketmap, ["--keys", asked, *ONCE], {})
+    asking = site.start_load(vmaild, "--keys", asked, *ONCE)
     while asking.poll() is None:
         most = max(most, resident(vmaild.pid))
         _within(vmaild, mib)

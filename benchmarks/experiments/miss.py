@@ -19,7 +19,7 @@ from benchmarks.experiments.lines import search_in_lines
 from benchmarks.experiments.rivals import LDAP, VMAILD, Rivals
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import PER_DOMAIN, address
-from benchmarks.site.site import MeasurementFailed, Site, load
+from benchmarks.site.site import MeasurementFailed, Site
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
 from vmaild.demo.tree import SEARCH_BASE
@@ -72,7 +72,7 @@ def _cpu(rivals: Rivals) -> None:
     run.say("load: vmaild, all misses")
     vmaild.flush()
     wanted = [*site.keys, "--seconds", run.arguments.seconds, "--warm-up", 0.5, "--connections", CLIENTS, "--cold", 1]
-    figures = load(vmaild.socketmap, wanted, {"server": vmaild.pid, "slapd": site.slapd.pid})
+    figures = site.load(vmaild, *wanted)
     if figures["reused"]:
         raise MeasurementFailed("there are too few accounts: some were asked for twice")
     run.rows.add("cpu", VMAILD, CLIENTS, figures)

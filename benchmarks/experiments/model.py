@@ -78,16 +78,24 @@ class Terms(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What is asked of the site. ``records``: most records of each vmaild (``[cache] max_entries``)."""
+    """What is asked of the site: mailboxes, and how many of them in each domain; messages and changes a second.
 
-    mailboxes: float
-    messages: float
-    domains: float
-    changes: float
-    skew: float
-    hosts: int
-    cores: int
-    records: float
+    Mail hosts and the cores of each; the most records of each vmaild (``[cache] max_entries``), 0 for no bound.
+    """
+
+    mailboxes: float = 10e6
+    per_domain: float = 20.0
+    messages: float = 10e3
+    changes: float = 100.0
+    skew: float = 0.8
+    hosts: int = 0
+    cores: int = 8
+    records: float = 0.0
+
+    @property
+    def domains(self) -> float:
+        """How many there are."""
+        return self.mailboxes / self.per_domain
 
 
 class Needs(NamedTuple):
@@ -114,7 +122,7 @@ def needs(terms: Terms, load: Load) -> Needs:
     """What each host needs."""
     per_host = load.messages / load.hosts
     groups = [(count, per_host * share) for count, share in ranks(load.mailboxes, load.skew)]
-    age = _age(groups, load.records)
+    age = _age(groups, load.records or load.mailboxes)
     hits = sum(count * rate * _kept(rate, age) for count, rate in groups) / per_host
     kept = sum(count * _kept(rate, age) for count, rate in groups)
     lookups = per_host * terms.lookups
@@ -209,22 +217,11 @@ def main(argv: Sequence[str]) -> int:
     """The command line; returns the exit status."""
     parser = new_parser("model", __doc__)
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results/scale.json")
-    for name, default, text in (
-        ("mailboxes", 10e6, ""),
-        ("messages", 10e3, "a second"),
-        ("per-domain", 20.0, "mailboxes"),
-        ("changes", 100.0, "a second"),
-        ("skew", 0.8, ""),
-        ("cores", 8, "of a host"),
-        ("records", 0.0, "of each vmaild; 0: as many as are asked for"),
-        ("hosts", 0, "0: the least number that will do"),
-    ):
-        text = f"{text} (default: {default:g})"
-        parser.add_argument(f"--{name}", type=type(default), default=default, metavar="N", help=text)
-    options = parser.parse_args(argv)
-    given = {name: getattr(options, name) for name in ("mailboxes", "messages", "changes", "skew", "cores")}
-    domains, records = options.mailboxes / options.per_domain, options.records or options.mailboxes
-    load = Load(**given, domains=domains, hosts=options.hosts, records=records)
-    terms = Terms.of(json.loads(options.results.read_text()))
+    for name, default in Load()._asdict().items():
+        text = f"(default: {default:g}{', the least number that will do' if name == 'hosts' else ''})"
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, metavar="N", help=text)
+    options = vars(parser.parse_args(argv))
+    terms = Terms.of(json.loads(options.pop("results").read_text()))
+    load = Load(**options)
     print(page(terms, load if load.hosts else load._replace(hosts=hosts_for(terms, load))))
     return 0

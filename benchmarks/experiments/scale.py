@@ -22,7 +22,7 @@ from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Figures, Section
 from benchmarks.site.clients import master_pid, send_messages
 from benchmarks.site.population import MAILBOXES, address, bulk_address, dn, found, mailbox
-from benchmarks.site.site import ONCE, MeasurementFailed, Site, load, seconds_of, wait_until
+from benchmarks.site.site import ONCE, MeasurementFailed, Site, seconds_of, wait_until
 from benchmarks.site.use import Meter, cpu_seconds, resident
 from vmaild.demo.ask import ask
 from vmaild.demo.mail import postfix
@@ -58,11 +58,9 @@ OPTIONS = {"accounts": ([10_000, 100_000, 1_000_000], ""), "seconds": (5.0, "")}
 def measure(run: Run) -> None:
     """All sizes."""
     for accounts in sorted(run.arguments.accounts):
-        site = Site(accounts, run.say, bulk=MESSAGES, per_domain=PER_DOMAIN, syncprov=True)
-        loaded = seconds_of(site.slapd.start)
-        with site:
+        with Site(accounts, run.say, bulk=MESSAGES, per_domain=PER_DOMAIN, syncprov=True) as site:
             trial = _Trial(run, site)
-            trial.row("load into slapd", loaded, disk=(site.home / "slapd/data/data.mdb").stat().st_blocks * 512)
+            trial.row("load into slapd", site.loaded, disk=(site.home / "slapd/data/data.mdb").stat().st_blocks * 512)
             for step in ("start", "misses", "hits", "bulk", "missed", "restart", "audit", "messages"):
                 run.say(f"{accounts:,} accounts: {step}")
                 getattr(trial, step)()
@@ -89,7 +87,7 @@ class _Trial:
     def misses(self) -> None:
         seconds = min(self._run.arguments.seconds, self._accounts / MOST_MISSES)
         options = ["--cold", 1, "--connections", 16, "--seconds", seconds, "--warm-up", 0]
-        figures = self._load(range(self._accounts)[-60_000:], *options, slapd=self._site.slapd.pid)
+        figures = self._load(range(self._accounts)[-60_000:], *options)
         if figures["reused"]:
             raise MeasurementFailed("some accounts were asked for twice while misses were measured")
         self._run.rows.add("miss", "vmaild", self._accounts, figures)
@@ -100,7 +98,7 @@ class _Trial:
         self.row("fill", filled, kept=self._vmaild.metrics()["cache_records"], **self._use())
         # Those asked for last are in the cache, however large it is.
         options = ["--warm-keys", "--connections", 50, "--seconds", self._run.arguments.seconds]
-        figures = self._load(numbers[-HOT:], *options, slapd=self._site.slapd.pid)
+        figures = self._load(numbers[-HOT:], *options)
         self._run.rows.add("hit", "vmaild", self._accounts, figures)
 
     def bulk(self) -> None:
@@ -159,11 +157,10 @@ class _Trial:
     def _use(self) -> Figures:
         return {"cpu in all": 1e3 * cpu_seconds(self._vmaild.pid), "resident": resident(self._vmaild.pid)}
 
-    def _load(self, numbers: Iterable[int], *options: object, **pids: int) -> Figures:
+    def _load(self, numbers: Iterable[int], *options: object) -> Figures:
         pairs = ((address(number, PER_DOMAIN), _mailbox(number, "/")) for number in numbers)
         keys = self._site.write_expected("asked", (found(MAILBOXES, *pair) for pair in pairs))
-        pids["server"] = self._vmaild.pid
-        return load(self._vmaild.socketmap, ["--keys", keys, "--expect", keys, *options], pids)
+        return self._site.load(self._vmaild, "--keys", keys, "--expect", keys, *options)
 
     def _beside(self, name: str, work: Callable[[], object]) -> None:
         """Cached lookups until the work is done: of accounts that the bulk change leaves alone."""

@@ -95,13 +95,9 @@ class Vmaild(DaemonProcess):
         settings = "".join(f"{name} = {value}\n" for name, value in {**CACHE, **cache}.items())
         tables = f'[cache]\n{settings}\n[http]\naddress = "inet:{self._page}"\n'
         super().__init__(home, [uri], listens, directory=directory, tables=tables)
-        self.run_by("vmaild", "serve", "-c")
-
-    def run_by(self, *module: str) -> None:
-        """Have a module run it from now on; the configuration file comes after its arguments."""
-        command = [sys.executable, "-m", *module, str(self.configuration)]
-        environment = {**_ENVIRONMENT, "STATE_DIRECTORY": f"{self.home}/state", "TMPDIR": str(self.home)}
-        self._process = Process(command, self.home / "vmaild.log", environment=environment)
+        command = [sys.executable, "-m", "vmaild", "serve", "-c", str(self.configuration)]
+        environment = {**_ENVIRONMENT, "STATE_DIRECTORY": f"{home}/state", "TMPDIR": str(home)}
+        self._process = Process(command, home / "vmaild.log", environment=environment)
 
     def begin(self) -> None:
         """Start the process again, and wait for nothing."""
@@ -127,7 +123,7 @@ class Vmaild(DaemonProcess):
 
 
 class Server(Process):
-    """A server that is no vmaild: one of ``benchmarks.site.references``, by its arguments, or another's ``command``."""
+    """A running server that is no vmaild: of ``benchmarks.site.references``, by its arguments, or by a ``command``."""
 
     def __init__(self, home: Path, *arguments: str, address: str = "", command: Sequence[str] = ()) -> None:
         self.address = address or f"inet:127.0.0.1:{free_port()}"
@@ -135,9 +131,6 @@ class Server(Process):
         reference = [sys.executable, "-m", "benchmarks.site.references", name, self.address, *options]
         log = home / f"server-{self.address.rpartition(':')[2].replace('/', '-')}.log"
         super().__init__(command or reference, log, environment=_ENVIRONMENT)
-
-    def serve(self) -> None:
-        """Start it, and wait until it accepts connections."""
         self.start(lambda: _accepts(self.address), START_SECONDS)
 
 
@@ -145,7 +138,7 @@ class Site(ExitStack):
     """A directory of ``accounts`` accounts and files of its keys, to be used in a ``with`` statement.
 
     ``addresses`` is a file of the accounts' addresses, ``bulk_addresses`` of the ``bulk`` ones (see ``population``),
-    ``table`` the expectation file of all maps. ``say`` shows progress.
+    ``table`` the expectation file of all maps. ``say`` shows progress; ``loaded`` is how many seconds slapd took.
     """
 
     def __init__(
@@ -165,17 +158,16 @@ class Site(ExitStack):
         self.table = self.write_expected("table.tsv", answers(accounts, bulk, per_domain))
         self.keys = ["--keys", self.addresses, "--expect", self.table]
         """Options of a load on the accounts' addresses with every answer checked."""
-        self.ldif = self.home / "directory.ldif"
-        write_ldif(self.ldif, accounts, bulk, per_domain)
+        ldif = self.home / "directory.ldif"
+        write_ldif(ldif, accounts, bulk, per_domain)
         certificate = _certificate(self.home) if tls else None
-        self.slapd = Slapd(
-            self.home / "slapd", ldif=self.ldif, tls=certificate, syncprov=syncprov, access=ACCESS, port=free_port()
-        )
+        self.slapd = Slapd(self.home / "slapd", ldif=ldif, tls=certificate, syncprov=syncprov, access=ACCESS)
         self.callback(lambda: self.slapd.stop())
+        self.loaded = 0.0
 
     def __enter__(self) -> Site:
         try:
-            self.slapd.start()
+            self.loaded = seconds_of(self.slapd.start)
         except BaseException:
             self.close()
             raise
@@ -197,8 +189,16 @@ class Site(ExitStack):
         """A running server."""
         server = Server(self.home, *arguments, address=address, command=command)
         self.callback(server.stop)
-        server.serve()
         return server
+
+    def load(self, server: Vmaild | Server, *options: object, **pids: int) -> Figures:
+        """Run a load on a server's first address; returns its figures, with CPU of it, of slapd and of ``pids``."""
+        return finish_load(self.start_load(server, *options, **pids))
+
+    def start_load(self, server: Vmaild | Server, *options: object, **pids: int) -> subprocess.Popen[bytes]:
+        """Begin one, for ``finish_load``."""
+        where = server.socketmap if isinstance(server, Vmaild) else server.address
+        return start_load(where, options, {"server": server.pid, "slapd": self.slapd.pid, **pids})
 
     def log_searches(self) -> None:
         """Restart slapd with its log of operations on; it is slower so."""
@@ -213,7 +213,7 @@ class Site(ExitStack):
 
     def warm(self, vmaild: Vmaild, *options: object) -> None:
         """Ask vmaild once for every key of these options of a load, by default for all accounts."""
-        load(vmaild.socketmap, [*(options or ("--keys", self.addresses)), "--expect", self.table, *ONCE], {})
+        self.load(vmaild, *(options or ("--keys", self.addresses)), "--expect", self.table, *ONCE)
 
     def write(self, name: str, lines: Iterable[bytes]) -> Path:
         """A file below the site's directory."""

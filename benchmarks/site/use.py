@@ -59,8 +59,9 @@ class Meter:
 
 
 def resident(pid: int) -> int:
-    """Memory of a process that is in RAM now, in bytes."""
-    return int(psutil.Process(pid).memory_info().rss)
+    """Memory of a process that is its own and in RAM, in bytes: files that are mapped do not count."""
+    memory = psutil.Process(pid).memory_info()
+    return int(memory.rss - memory.shared)
 
 
 def waited_seconds(pid: int) -> float:

@@ -38,7 +38,6 @@ def serve(tmp_path: Path, table: Path) -> Iterator[Serve]:
     def start(*arguments: str, address: str = "") -> str:
         reference = Server(tmp_path, *(arguments or ("dict", "--table", str(table))), address=address)
         started.append(reference)
-        reference.serve()
         return reference.address
 
     yield start

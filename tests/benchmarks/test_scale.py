@@ -20,9 +20,7 @@ TERMS = Terms(
     record=600.0,
     entry=1500.0,
 )
-LOAD = Load(
-    mailboxes=1e6, messages=1000.0, domains=5e4, changes=10.0, skew=0.8, hosts=4, cores=8, records=1e6
-)  # fmt: skip
+LOAD = Load(mailboxes=1e6, per_domain=20.0, messages=1000.0, changes=10.0, hosts=4, records=1e6)
 
 
 def test_each_account_stands_in_its_domain_which_comes_first() -> None:
