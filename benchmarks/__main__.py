@@ -10,11 +10,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-EXIT_INTERRUPTED = 130
-"""As a shell reports a process that ended by SIGINT."""
-
-EXIT_TERMINATED = 143
-"""The same for SIGTERM."""
+EXIT_INTERRUPTED, EXIT_TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+"""As a shell reports a process that ended by a signal."""
 
 EXPERIMENTS = {
     "startup": ("the time from start to first answer, without and with a snapshot", "--rounds 10"),

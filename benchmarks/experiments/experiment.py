@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from benchmarks.report.output import Progress, add_output, check_output, machine, new_parser, write
+from benchmarks.report.output import Progress, new_parser, parse, write
 from benchmarks.report.rows import Rows
 from benchmarks.site.site import MeasurementFailed
 from vmaild.admin import ControlError
@@ -57,10 +57,8 @@ def run_experiment(name: str, experiment: ModuleType, argv: Sequence[str]) -> in
     parser = new_parser(name, experiment.__doc__)
     for option, (default, text) in experiment.OPTIONS.items():
         _add(parser, option, default, text or COMMON[option])
-    add_output(parser)
     parser.add_argument("--fail-if-missed", action="store_true", help="exit 1 when a ratio misses its aim")
-    arguments = parser.parse_args(argv)
-    check_output(parser, arguments)
+    arguments = parse(parser, argv)
     began = time.monotonic()
     try:
         with Progress(not arguments.no_progress) as progress:
@@ -70,17 +68,8 @@ def run_experiment(name: str, experiment: ModuleType, argv: Sequence[str]) -> in
         print(f"{name}: {error}", file=sys.stderr)
         return EXIT_FAILED
     ratios = run.rows.ratios(getattr(experiment, "AIMS", ()))
-    result = {
-        "experiment": name,
-        "machine": machine(),
-        "settings": {option: getattr(arguments, option) for option in experiment.OPTIONS},
-        "minutes": (time.monotonic() - began) / 60,
-        "sections": [section._asdict() for section in experiment.SECTIONS],
-        "rows": run.rows.as_json(),
-        "ratios": ratios,
-        "notes": run.notes,
-    }
-    write(arguments, name, result)
+    more = {"minutes": (time.monotonic() - began) / 60, "ratios": ratios, "notes": run.notes}
+    write(arguments, name, experiment.SECTIONS, run.rows, settings=experiment.OPTIONS, **more)
     missed = [f"{ratio['title']}: {ratio['ratio']:.2f}, aim {ratio['aim']}" for ratio in ratios if ratio["missed"]]
     if missed and arguments.fail_if_missed:
         print(*missed, sep="\n", file=sys.stderr)

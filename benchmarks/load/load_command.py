@@ -23,7 +23,7 @@ import uvloop
 from benchmarks.load.fleet import SWEEP_SECONDS, CannotConnect, Churn, Fleet
 from benchmarks.load.questions import CODECS, Expectations, Question, Questions, read_keys, read_lines
 from benchmarks.load.tally import Tally, parse_limit
-from benchmarks.report.output import Progress, add_output, check_output, machine, new_parser, typed, write
+from benchmarks.report.output import Progress, new_parser, parse, typed, write
 from benchmarks.report.rows import LATENCIES, Figures, Rows, Section, milliseconds
 from benchmarks.site.use import Meter, waited_seconds
 from vmaild.listening import parse_address
@@ -36,6 +36,7 @@ SAY_SECONDS = 5.0
 MOST_TICKS = 5000
 """Ticks a second, at most: a tick costs 10 us of CPU, and at higher rates one tick asks several questions."""
 
+SETTINGS = ("rate", "lockstep", "warm_up", "churn", "seed")
 SECTION = Section("load", "Lookups", "connections", "percentiles", latencies=LATENCIES)
 
 
@@ -68,15 +69,13 @@ def parser() -> argparse.ArgumentParser:
     add("--pid", type=typed(_process), action="append", default=[], metavar="[NAME=]PID", help=text)
     text = "'p99>5ms', 'rate<10000', 'temp>1%%'; repeatable"
     add("--fail-if", type=typed(parse_limit), action="append", default=[], metavar="LIMIT", help=text)
-    add_output(parser)
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the load and print its result; returns the exit status."""
     options = parser()
-    arguments = options.parse_args(argv)
-    check_output(options, arguments)
+    arguments = parse(options, argv)
     try:
         asked = questions(arguments)
     except (OSError, ValueError) as error:
@@ -90,20 +89,10 @@ def main(argv: Sequence[str]) -> int:
     broken = [limit.text for limit in arguments.fail_if if limit.broken(figures)]
     rows = Rows()
     rows.add("load", str(arguments.address), arguments.connections, figures)
-    result = {
-        "experiment": "load",
-        "machine": machine(),
-        "settings": {name: getattr(arguments, name) for name in ("rate", "lockstep", "warm_up", "churn", "seed")},
-        "figures": figures,
-        "errors": tally.errors,
-        "wrong_answers": tally.examples,
-        "broken_limits": broken,
-        "sections": [SECTION._asdict()],
-        "rows": [{**row, "percentiles": tally.latency.curve()} for row in rows.as_json()],
-        "ratios": [],
-        "notes": ["\n".join(f"- {note}" for note in _notes(arguments, figures, tally))],
-    }
-    write(arguments, "load", result)
+    more = {"figures": figures, "errors": tally.errors, "wrong_answers": tally.examples, "broken_limits": broken}
+    more |= {"percentiles": tally.latency.curve()}
+    notes = ["\n".join(f"- {note}" for note in _notes(arguments, figures, tally))]
+    write(arguments, "load", [SECTION], rows, settings=SETTINGS, notes=notes, **more)
     for text in broken:
         print(f"load: {text}: this limit is broken", file=sys.stderr)
     # A wrong answer weighs more than a slow one.
@@ -142,9 +131,11 @@ async def _measure(
     fleet: Fleet, arguments: argparse.Namespace, questions: Questions[Question], say: Callable[[str], None]
 ) -> Figures:
     async def phase(name: str, seconds: float) -> None:
-        while (left := seconds - (passed := (fleet.clock() - fleet.tally.began) / 1e9)) > 0:
-            say(f"{name}: {fleet.tally.line(passed)}")
-            await fleet.watch(min(SAY_SECONDS, left))
+        say(name)
+        while (left := seconds - (fleet.clock() - fleet.tally.began) / 1e9) > SAY_SECONDS:
+            await fleet.watch(SAY_SECONDS)
+            say(f"{name}: {fleet.tally.line(fleet.clock())}")
+        await fleet.watch(left)
 
     def waited() -> Figures:
         return {f"waited {name}": waited_seconds(pid) for name, pid in pids.items()}

@@ -99,9 +99,10 @@ class Tally:
         """All answers, of every kind."""
         return sum(self.kinds.values())
 
-    def line(self, seconds: float) -> str:
+    def line(self, now: int) -> str:
         """Answers a second and p99 so far, errors and wrong answers, for people."""
-        line = f"{self.answers / max(seconds, 1e-9):,.0f}/s, p99 {milliseconds(self.latency.percentile(99))}"
+        rate = self.answers * 1e9 / max(1, now - self.began)
+        line = f"{rate:,.0f}/s, p99 {milliseconds(self.latency.percentile(99))}"
         line += f", {sum(self.errors.values())} errors" if self.errors else ""
         return line + (f", {self.wrong} WRONG" if self.wrong else "")
 

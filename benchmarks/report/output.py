@@ -14,17 +14,17 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks.report.rows import Result, report
+from benchmarks.report.rows import Result, Rows, Section, report
 
 T = TypeVar("T")
 
@@ -49,18 +49,18 @@ def new_parser(name: str, about: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=about, formatter_class=formatter)
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Options of every program."""
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments, with the options that every program has that measures.
+
+    Ends with a usage error now, and not after the measurement, when the result could not be written.
+    """
     add = parser.add_argument_group("result").add_argument
     text = f"directory for JSON, tables and picture (default: {DEFAULT}, and none with --json)"
     add("--output", type=Path, metavar="DIR", help=text)
     add("--json", action="store_true", help="JSON on standard output in place of the tables")
     add("--no-picture", action="store_true", help="no PNG, and so no need of matplotlib")
     add("--no-progress", action="store_true", help="nothing on standard error while it runs")
-
-
-def check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """End with a usage error now, and not after the measurement, when the result could not be written."""
+    arguments = parser.parse_args(argv)
     if arguments.output is None and not arguments.json:
         arguments.output = DEFAULT
     if arguments.output is not None:
@@ -70,6 +70,7 @@ def check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
             arguments.output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             parser.error(f"--output: {error}")
+    return arguments
 
 
 def typed(parse: Callable[[str], T]) -> Callable[[str], T]:
@@ -84,8 +85,20 @@ def typed(parse: Callable[[str], T]) -> Callable[[str], T]:
     return convert
 
 
-def write(arguments: argparse.Namespace, name: str, result: Result) -> None:
-    """Print a result, and write its files."""
+def write(
+    arguments: argparse.Namespace, name: str, sections: Iterable[Section], rows: Rows, *, settings: Iterable[str],
+    **more: Any,
+) -> None:  # fmt: skip
+    """Print what was measured with these ``settings``, and write its files. JSON has ``more``, as ``Result`` says."""
+    result: Result = {
+        "experiment": name,
+        "machine": machine(),
+        "settings": {option: getattr(arguments, option) for option in settings},
+        "sections": [section._asdict() for section in sections],
+        "rows": rows.as_json(),
+        "ratios": [],
+        **more,
+    }
     text = json.dumps(result, indent=1)
     print(text if arguments.json else report(result))
     if arguments.output is not None:

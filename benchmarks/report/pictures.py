@@ -48,7 +48,7 @@ def _panels(result: Result) -> Iterator[tuple[Section, Rows]]:
             sizes = dict.fromkeys(row["clients"] for row in rows)
             yield from ((section, [row for row in rows if row["clients"] == size]) for size in sizes)
         elif rows:
-            yield section, rows
+            yield section, rows if section.picture == "lines" else [result]
 
 
 def _bars(axis: Any, section: Section, rows: Rows) -> None:
@@ -82,9 +82,9 @@ def _lines(axis: Any, section: Section, rows: Rows) -> None:
     axis.legend(handles=handles, loc="lower right", fontsize=8)
 
 
-def _percentiles(axis: Any, section: Section, rows: Rows) -> None:
-    for row in rows:
-        points = [(1 / (1 - percent / 100), value) for percent, value in row["percentiles"] if percent < 100]
+def _percentiles(axis: Any, section: Section, results: Rows) -> None:
+    for result in results:
+        points = [(1 / (1 - percent / 100), value) for percent, value in result["percentiles"] if percent < 100]
         axis.plot(*zip(*points, strict=True), color=OWN)
     axis.set(xscale="log", yscale="log", title=section.title, ylabel="latency, ms", xlabel="percentile")
     axis.set_xticks([1, 2, 10, 100, 1000, 10_000], ["0", "50", "90", "99", "99.9", "99.99"])

@@ -11,7 +11,7 @@ Figures = dict[str, float]
 """Figures of one measurement by name. Latencies and CPU are milliseconds, rates a second, memory bytes."""
 
 Result = dict[str, Any]
-"""What a JSON file holds: experiment, machine, settings, minutes, sections, rows, ratios, notes."""
+"""What a JSON file holds: experiment, machine, settings, minutes, sections, rows, ratios, notes; or more."""
 
 
 class Section(NamedTuple):

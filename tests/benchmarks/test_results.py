@@ -178,7 +178,8 @@ def a_result() -> Result:
     return {
         "machine": MACHINE,
         "sections": [section._asdict() for section in sections],
-        "rows": [{**row, "percentiles": [(0.0, 0.1), (99.0, 1.0)]} for row in rows.as_json()],
+        "rows": rows.as_json(),
+        "percentiles": [(0.0, 0.1), (99.0, 1.0)],
         "ratios": rows.ratios([aim, Aim("", "unmeasured", 1, "a", "b")]),
         "notes": ["- a note"],
     }
@@ -218,8 +219,8 @@ def test_the_progress_line_shows_what_goes_wrong() -> None:
     tally = Tally(0)
     question = Question(b"wire", b"key", Expected(Status.NOT_FOUND))
     tally.answer(question, NOT_FOUND, 0, 2_000_000)
-    assert tally.line(2) == "0/s, p99 2.00 ms"
+    assert tally.line(10**9) == "1/s, p99 2.00 ms"
     tally.error("timeout", 0, 5_000_000)
     tally.answer(question, found(b"x"), 0, 2_000_000)
-    assert tally.line(2).endswith("1 errors, 1 WRONG")
+    assert tally.line(10**9).endswith("1 errors, 1 WRONG")
     assert tally.examples == ["key: OK x, but NOTFOUND is right"]
