@@ -14,9 +14,8 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
+from unittest.mock import patch
 
 import uvloop
 
@@ -64,7 +63,8 @@ def measure(run: Run) -> None:
                 run.say(f"{count} connections")
                 clear = replace(settings, pool_size=count)
                 figures = {DIRECT: uvloop.run(_searches(clear, site, seconds))}
-                with _relay_for_all():
+                # Loopback goes through the relay too, as a server elsewhere would.
+                with patch.object(Transport, "is_direct", False):
                     figures[RELAY] = uvloop.run(_searches(clear, site, seconds))
                 figures[TLS] = uvloop.run(_searches(replace(clear, uri=(site.slapd.ldaps_uri,)), site, seconds))
                 figures[SLOW_LOOP] = asyncio.run(_searches(clear, site, seconds))
@@ -138,14 +138,3 @@ def _ldapsearch(site: Site, seconds: float) -> Figures:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     rate = count / (time.monotonic() - began)
     return {"rate": rate, "client_cpu": 1e3 * (children_cpu() - cpu) / count, **meter.each(count)}
-
-
-@contextmanager
-def _relay_for_all() -> Iterator[None]:
-    """Sends loopback through the relay too, as a server elsewhere would be."""
-    direct = Transport.is_direct
-    Transport.is_direct = property(lambda self: False)  # type: ignore[assignment,method-assign]
-    try:
-        yield
-    finally:
-        Transport.is_direct = direct  # type: ignore[method-assign]
