@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import os
 import time
-from itertools import cycle, islice
 
 from benchmarks.experiments.experiment import Run
+from benchmarks.experiments.rivals import DICT, LDAP, MEMCACHE, PROXY, VMAILD, Rivals, peer
 from benchmarks.report.rows import Aim, Section
-from benchmarks.site.clients import NO_DATA, send_message
+from benchmarks.site.clients import send_messages
 from benchmarks.site.population import PER_DOMAIN, address, domain_of
-from benchmarks.site.rivals import DICT, LDAP, MEMCACHE, PROXY, VMAILD, Keys, Rival, Rivals, peer
-from benchmarks.site.site import MeasurementFailed, Site, load
+from benchmarks.site.site import Server, Site, Vmaild
 from benchmarks.site.use import seen
 from vmaild.demo.postfix import Postfix
 
 CONNECTIONS = 16
 """Connections of the load generator, and processes of postmap: as many as a small Postfix has smtpd processes."""
 
-CALIBRATION_KEYS = 1000
 MISSES = "vmaild, all misses"
 ECHO, CACHED = "bare uvloop echo", "vmaild, cached"
-DELIVERED_SECONDS = 30.0
 SETTLE_SECONDS = 0.3
 """For background searches that may follow a message; they belong to it."""
 
@@ -63,70 +60,57 @@ def measure(run: Run) -> None:
     """All rounds, and once the messages."""
     arguments = run.arguments
     with Site(max(arguments.accounts, 3 * PER_DOMAIN), run.say, bulk=2 * arguments.hot) as site:
-        rivals = Rivals(site, run.say)
+        rivals = Rivals(run, site)
         for _ in run.rounds():
             for part in arguments.parts:
                 if part != "messages":
-                    {"load": _load, "postmap": _postmap, "rcpt": _rcpt}[part](run, rivals)
+                    {"load": _load, "postmap": _postmap, "rcpt": _rcpt}[part](rivals)
         if "messages" in arguments.parts:
-            count_messages(run, rivals)
+            count_messages(rivals)
 
 
-def _load(run: Run, rivals: Rivals) -> None:
-    site, vmaild, arguments = rivals.site, rivals.vmaild, run.arguments
-    times = ["--seconds", arguments.seconds, "--warm-up", 0.5, "--connections", CONNECTIONS]
-    hot = [*site.keys, *times, "--hot", arguments.hot]
-    echo, other = site.reference("echo"), peer(site)
-    servers = [
-        (ECHO, echo.address, [*hot, "--protocol", "echo"], echo.pid),
-        (DICT, rivals.dictionary.address, hot, rivals.dictionary.pid),
-        (CACHED, vmaild.socketmap, [*hot, "--warm-keys"], vmaild.pid),
-        (MISSES, vmaild.socketmap, [*site.keys, *times, "--cold", 1], vmaild.pid),
+def _load(rivals: Rivals) -> None:
+    run, site, vmaild = rivals.run, rivals.site, rivals.vmaild
+    times = ["--seconds", run.arguments.seconds, "--warm-up", 0.5, "--connections", CONNECTIONS]
+    hot = [*site.keys, *times, "--hot", run.arguments.hot]
+    echo, other = site.server("echo"), peer(site)
+    servers: list[tuple[str, Vmaild | Server, list[object]]] = [
+        (ECHO, echo, [*hot, "--protocol", "echo"]),
+        (DICT, rivals.dictionary, hot),
+        (CACHED, vmaild, [*hot, "--warm-keys"]),
+        (MISSES, vmaild, [*site.keys, *times, "--cold", 1]),
     ]
     if other is not None:
-        numbers = site.home / "numbers"
-        numbers.write_text("".join(f"10.0.{number // 250}.{number % 250}\n" for number in range(arguments.hot)))
-        servers.append(("mta-sts-daemon, protocol alone", other.address, ["--keys", numbers, *times], other.pid))
-    for name, where, wanted, pid in servers:
+        numbers = site.write("numbers", (b"10.0.%d.%d\n" % divmod(number, 250) for number in range(run.arguments.hot)))
+        servers.append(("mta-sts-daemon, protocol alone", other, ["--keys", numbers, *times]))
+    for name, server, wanted in servers:
         run.say(f"load: {name}")
         if name == MISSES:
             vmaild.flush()
-        run.rows.add("load", name, CONNECTIONS, load(where, wanted, {"server": pid, "slapd": site.slapd.pid}))
-    for server in (echo, other):
-        if server is not None:
-            server.stop()
+        run.rows.add("load", name, CONNECTIONS, site.load(server, *wanted))
+    echo.stop()
+    if other is not None:
+        other.stop()
 
 
-def _postmap(run: Run, rivals: Rivals) -> None:
-    everything = list(rivals.right)
-    hot = everything[: run.arguments.hot]
-    cached = Keys(hot, lambda count: islice(cycle(hot), count))
-    fresh = Keys(everything[-CALIBRATION_KEYS:], lambda count: everything[:count], misses=True)
-    vmaild = rivals.named(VMAILD)
-    names = [(CACHED if rival is vmaild else rival.name, rival, cached) for rival in rivals.all]
+def _postmap(rivals: Rivals) -> None:
+    everything, vmaild = list(rivals.right), rivals.named(VMAILD)
     # One Postfix serves all: proxymap(8) for proxy:ldap: and for the backup of memcache:.
     with rivals.postfix(rivals.named(PROXY)) as postfix:
         for clients in (1, CONNECTIONS):
-            for name, rival, keys in [*names, (MISSES, vmaild, fresh)]:
-                run.say(f"postmap -q -, {clients} clients: {name}")
-                figures = rivals.measure_postmap(postfix, rival, clients, keys, run.arguments.seconds)
-                run.rows.add("postmap", name, clients, figures)
+            for rival in rivals.all:
+                name = CACHED if rival is vmaild else rival.name
+                rivals.postmap(postfix, name, rival, clients, everything[: rivals.run.arguments.hot])
+            rivals.postmap(postfix, MISSES, vmaild, clients, everything, misses=True)
 
 
-def _rcpt(run: Run, rivals: Rivals) -> None:
-    site = rivals.site
-    for rival in rivals.all:
-        if rival.name == VMAILD:
-            for map_name in ("virtual_mailbox_maps", "virtual_alias_maps"):
-                site.warm(rivals.vmaild, "--map", map_name, "--keys", site.bulk_addresses)
-        with rivals.postfix(rival, NO_DATA) as postfix:
-            for sessions in run.arguments.sessions:
-                run.say(f"RCPT TO, sessions: {sessions}, {rival.name}")
-                figures = rivals.measure_rcpt(postfix, rival, sessions, run.arguments.seconds)
-                run.rows.add("rcpt", rival.name, sessions, figures)
+def _rcpt(rivals: Rivals) -> None:
+    for map_name in ("virtual_mailbox_maps", "virtual_alias_maps"):
+        rivals.site.warm(rivals.vmaild, "--map", map_name, "--keys", rivals.site.bulk_addresses)
+    rivals.rcpt()
 
 
-def count_messages(run: Run, rivals: Rivals) -> None:
+def count_messages(rivals: Rivals) -> None:
     """Send each kind of message through each rival twice: to a cold cache, and once more."""
     rivals.site.log_searches()
     # It has lost its connections when slapd was restarted, and must not look for them while others are counted.
@@ -134,21 +118,21 @@ def count_messages(run: Run, rivals: Rivals) -> None:
     rivals.vmaild.start()
     for rival in rivals.all:
         if rival.asks_directory:
-            run.say(f"searches for a message: {rival.name}")
+            rivals.run.say(f"searches for a message: {rival.name}")
             for number, kind in enumerate(KINDS):
                 rival.forget()
                 # Postfix's own processes remember a little, so each kind gets new ones.
                 with rivals.postfix(rival) as postfix:
-                    run.rows.add("messages", f"{rival.name}, {kind}", 0, _count(rivals, rival, postfix, number))
+                    rivals.run.rows.add("messages", f"{rival.name}, {kind}", 0, _count(rivals, postfix, number))
 
 
-def _count(rivals: Rivals, rival: Rival, postfix: Postfix, kind: int) -> dict[str, float]:
+def _count(rivals: Rivals, postfix: Postfix, kind: int) -> dict[str, float]:
     figures: dict[str, float] = {}
-    for number, state in enumerate(("cold", "warm"), 1):
+    for state in ("cold", "warm"):
         with rivals.site.slapd.log.open(errors="replace") as log:
             log.seek(0, os.SEEK_END)
-            send_message(postfix.port, recipient(kind))
-            _wait_until_removed(postfix, rival, number)
+            send_messages(postfix, recipient(kind))
+            time.sleep(SETTLE_SECONDS)
             searches, connections = seen(log)
         figures |= {f"{state} searches": searches, f"{state} connections": connections}
     return figures
@@ -159,13 +143,3 @@ def recipient(kind: int) -> str:
     number = kind * PER_DOMAIN + 2
     domain = domain_of(number)
     return (address(number), f"user{number}+extension@{domain}", f"postmaster@{domain}")[kind]
-
-
-def _wait_until_removed(postfix: Postfix, rival: Rival, messages: int) -> None:
-    # By the log and not by the queue: a message that moves between directories can be in none of them for a moment.
-    give_up = time.monotonic() + DELIVERED_SECONDS
-    while postfix.log_text().count(": removed\n") < messages:
-        if time.monotonic() > give_up:
-            raise MeasurementFailed(f"{rival.name}: a message was not delivered: {postfix.log_text()[-500:]}")
-        time.sleep(0.05)
-    time.sleep(SETTLE_SECONDS)

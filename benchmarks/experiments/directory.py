@@ -9,15 +9,13 @@ note is the CPU that the process uses while searches hang. Needs slapd, ldap-uti
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import random
-import resource
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from dataclasses import replace
+from unittest.mock import patch
 
 import uvloop
 
@@ -27,8 +25,7 @@ from benchmarks.report.output import ROOT
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import address
 from benchmarks.site.site import POOL_SIZE, Site
-from benchmarks.site.use import Meter
-from vmaild.demo.slapd import Slapd
+from benchmarks.site.use import Meter, children_cpu
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
 from vmaild.directory import DirectorySettings, Pool
 from vmaild.directory.transport import Transport
@@ -58,25 +55,24 @@ OPTIONS = {
 def measure(run: Run) -> None:
     """All rounds, and the searches that hang."""
     with Site(run.arguments.accounts, run.say, tls=True) as site:
-        settings = settings_for(site.slapd.uri)
-        encrypted = dataclasses.replace(settings, uri=(site.slapd.ldaps_uri,))
+        settings, seconds = settings_for(site.slapd.uri), run.arguments.seconds
         # What is asked first must not pay for reading the database into memory.
-        seconds = run.arguments.seconds
-        uvloop.run(search_alone(settings, site, seconds / 3))
+        uvloop.run(_searches(settings, site, seconds / 3))
         for _ in run.rounds():
             for count in run.arguments.connections:
                 run.say(f"{count} connections")
-                clear, tls = (dataclasses.replace(each, pool_size=count) for each in (settings, encrypted))
-                figures = {DIRECT: uvloop.run(search_alone(clear, site, seconds))}
-                with _relay_for_all():
-                    figures[RELAY] = uvloop.run(search_alone(clear, site, seconds))
-                figures[TLS] = uvloop.run(search_alone(tls, site, seconds))
-                figures[SLOW_LOOP] = asyncio.run(search_alone(clear, site, seconds))
+                clear = replace(settings, pool_size=count)
+                figures = {DIRECT: uvloop.run(_searches(clear, site, seconds))}
+                # Loopback goes through the relay too, as a server elsewhere would.
+                with patch.object(Transport, "is_direct", False):
+                    figures[RELAY] = uvloop.run(_searches(clear, site, seconds))
+                figures[TLS] = uvloop.run(_searches(replace(clear, uri=(site.slapd.ldaps_uri,)), site, seconds))
+                figures[SLOW_LOOP] = asyncio.run(_searches(clear, site, seconds))
                 figures[BONSAI] = _bonsai_pool(site, seconds, count)
                 figures |= {LDAPSEARCH: _ldapsearch(site, seconds)} if count == 1 else {}
                 for name, each in figures.items():
                     run.rows.add("directory", name, count, each)
-        share = uvloop.run(_hanging_cpu(settings, site.slapd))
+        share = uvloop.run(_hanging_cpu(settings, site))
         run.notes.append(f"CPU while searches hang: {share:.1%} of one core.")
 
 
@@ -85,18 +81,6 @@ def settings_for(uri: str) -> DirectorySettings:
     return DirectorySettings(
         (uri,), SEARCH_BASE, bind_dn=READER_DN, bind_pw=READER_PW, pool_size=POOL_SIZE, tls_require_cert=False
     )
-
-
-async def search_alone(settings: DirectorySettings, site: Site, seconds: float) -> Figures:
-    """vmaild's own layer, with as many lines as its pool has connections."""
-    directory = await filled(settings)
-
-    def ask(mail: str) -> Awaitable[object]:
-        return directory.search(Search(SEARCH_BASE, Scope.SUB, f"(mail={mail})", ("mailbox",)))
-
-    figures = await search_in_lines(ask, settings.pool_size, site.accounts, seconds, site.slapd.pid)
-    await directory.close()
-    return figures
 
 
 async def filled(settings: DirectorySettings) -> Pool:
@@ -108,17 +92,30 @@ async def filled(settings: DirectorySettings) -> Pool:
     return directory
 
 
-async def _hanging_cpu(settings: DirectorySettings, slapd: Slapd) -> float:
+def _search(mail: str) -> Search:
+    return Search(SEARCH_BASE, Scope.SUB, f"(mail={mail})", ("mailbox",))
+
+
+async def _searches(settings: DirectorySettings, site: Site, seconds: float) -> Figures:
+    """vmaild's own layer, with as many lines as its pool has connections."""
+    directory = await filled(settings)
+    figures = await search_in_lines(
+        lambda mail: directory.search(_search(mail)), settings.pool_size, site.accounts, seconds, site.slapd.pid
+    )
+    await directory.close()
+    return figures
+
+
+async def _hanging_cpu(settings: DirectorySettings, site: Site) -> float:
     """The share of one core that the process uses while searches hang."""
-    directory = await filled(dataclasses.replace(settings, timeout=HANG_SECONDS + 1))
-    slapd.suspend()
-    search = Search(SEARCH_BASE, Scope.SUB, f"(mail={address(0)})", ("mailbox",))
-    searches = [asyncio.create_task(directory.search(search)) for _ in range(settings.pool_size)]
+    directory = await filled(replace(settings, timeout=HANG_SECONDS + 1))
+    site.slapd.suspend()
+    searches = [asyncio.create_task(directory.search(_search(address(0)))) for _ in range(settings.pool_size)]
     await asyncio.sleep(0.1)
     cpu = time.process_time()
     await asyncio.sleep(HANG_SECONDS)
     cpu = time.process_time() - cpu
-    slapd.resume()
+    site.slapd.resume()
     await asyncio.gather(*searches, return_exceptions=True)
     await directory.close()
     return cpu / HANG_SECONDS
@@ -134,25 +131,10 @@ def _bonsai_pool(site: Site, seconds: float, connections: int) -> Figures:
 def _ldapsearch(site: Site, seconds: float) -> Figures:
     """A C program, one search after the other on one connection."""
     count = max(1, int(KEYS_A_SECOND * seconds))
-    keys = site.home / "ldapsearch-keys"
-    keys.write_text("".join(f"{address(random.randrange(site.accounts))}\n" for _ in range(count)))
+    keys = site.write("ldapsearch", (b"%s\n" % address(random.randrange(site.accounts)).encode() for _ in range(count)))
     bind = ("-x", "-H", site.slapd.uri, "-D", READER_DN, "-w", READER_PW)
     command = ["ldapsearch", "-LLL", *bind, "-b", SEARCH_BASE, "-f", str(keys), "(mail=%s)", "mailbox"]
-    before, meter = resource.getrusage(resource.RUSAGE_CHILDREN), Meter({"slapd": site.slapd.pid})
-    began = time.monotonic()
+    began, cpu, meter = time.monotonic(), children_cpu(), Meter({"slapd": site.slapd.pid})
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    elapsed = time.monotonic() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"rate": count / elapsed, "client_cpu": 1e3 * cpu / count, **meter.each(count)}
-
-
-@contextmanager
-def _relay_for_all() -> Iterator[None]:
-    """Sends loopback through the relay too, as a server elsewhere would be."""
-    direct = Transport.is_direct
-    Transport.is_direct = property(lambda self: False)  # type: ignore[assignment,method-assign]
-    try:
-        yield
-    finally:
-        Transport.is_direct = direct  # type: ignore[method-assign]
+    rate = count / (time.monotonic() - began)
+    return {"rate": rate, "client_cpu": 1e3 * (children_cpu() - cpu) / count, **meter.each(count)}

@@ -9,20 +9,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from types import ModuleType
 
-from benchmarks.report.output import Progress, add_output, check_output, machine, new_parser, write
-from benchmarks.report.rows import Aim, Rows, Section
+from benchmarks.report.output import Progress, new_parser, parse, write
+from benchmarks.report.rows import Rows
 from benchmarks.site.site import MeasurementFailed
 from vmaild.admin import ControlError
 from vmaild.demo.process import ProcessError
 
 EXIT_FAILED = 1
-
-Options = Mapping[str, tuple[object, str]]
-"""Default and description by name; the default's type is the option's, of a list the type of its first."""
 
 COMMON = {
     "accounts": "size of the directory",
@@ -51,27 +48,17 @@ class Run:
             yield number
 
 
-class Experiment(Protocol):
-    """What a module of ``benchmarks.experiments`` has. OPTIONS: those of COMMON that it takes, and its own."""
+def run_experiment(name: str, experiment: ModuleType, argv: Sequence[str]) -> int:
+    """Measure, print the tables, write the files; returns the exit status.
 
-    __doc__: str | None
-    SECTIONS: Sequence[Section]
-    AIMS: Sequence[Aim]
-    OPTIONS: Options
-
-    def measure(self, run: Run) -> None:
-        """Measure."""
-
-
-def run_experiment(name: str, experiment: Experiment, argv: Sequence[str]) -> int:
-    """Measure, print the tables, write the files; returns the exit status."""
+    The module has SECTIONS, ``measure``, AIMS if there are any, and OPTIONS, default and description by name: the
+    default's type is the option's, of a list the type of its first; those of COMMON need no description.
+    """
     parser = new_parser(name, experiment.__doc__)
     for option, (default, text) in experiment.OPTIONS.items():
-        _add(parser, option, default, text)
-    add_output(parser)
+        _add(parser, option, default, text or COMMON[option])
     parser.add_argument("--fail-if-missed", action="store_true", help="exit 1 when a ratio misses its aim")
-    arguments = parser.parse_args(argv)
-    check_output(parser, arguments)
+    arguments = parse(parser, argv)
     began = time.monotonic()
     try:
         with Progress(not arguments.no_progress) as progress:
@@ -80,18 +67,9 @@ def run_experiment(name: str, experiment: Experiment, argv: Sequence[str]) -> in
     except (MeasurementFailed, ProcessError, ControlError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return EXIT_FAILED
-    ratios = run.rows.ratios(experiment.AIMS)
-    result = {
-        "experiment": name,
-        "machine": machine(),
-        "settings": {option: getattr(arguments, option.replace("-", "_")) for option in experiment.OPTIONS},
-        "minutes": (time.monotonic() - began) / 60,
-        "sections": [section._asdict() for section in experiment.SECTIONS],
-        "rows": run.rows.as_json(),
-        "ratios": ratios,
-        "notes": run.notes,
-    }
-    write(arguments, name, result)
+    ratios = run.rows.ratios(getattr(experiment, "AIMS", ()))
+    more = {"minutes": (time.monotonic() - began) / 60, "ratios": ratios, "notes": run.notes}
+    write(arguments, name, experiment.SECTIONS, run.rows, settings=experiment.OPTIONS, **more)
     missed = [f"{ratio['title']}: {ratio['ratio']:.2f}, aim {ratio['aim']}" for ratio in ratios if ratio["missed"]]
     if missed and arguments.fail_if_missed:
         print(*missed, sep="\n", file=sys.stderr)
@@ -100,8 +78,8 @@ def run_experiment(name: str, experiment: Experiment, argv: Sequence[str]) -> in
 
 
 def _add(parser: argparse.ArgumentParser, option: str, default: object, text: str) -> None:
-    many = isinstance(default, list)
-    kind = type(default[0] if isinstance(default, list) else default)
-    shown = " ".join(map(str, default)) if isinstance(default, list) else default
-    text = f"{text or COMMON[option]} (default: {shown})"
-    parser.add_argument(f"--{option}", type=kind, nargs="*" if many else None, default=default, metavar="N", help=text)
+    kind, many, shown = type(default), None, str(default)
+    if isinstance(default, list):
+        kind, many, shown = type(default[0]), "*", " ".join(map(str, default))
+    text = f"{text} (default: {shown})"
+    parser.add_argument(f"--{option}", type=kind, nargs=many, default=default, metavar="N", help=text)

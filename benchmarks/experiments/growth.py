@@ -6,11 +6,10 @@ series out. Needs slapd.
 
 from __future__ import annotations
 
-import psutil
-
 from benchmarks.experiments.experiment import Run
-from benchmarks.report.rows import Aim, Figures, Section
-from benchmarks.site.site import Site, Vmaild, load
+from benchmarks.report.rows import Figures, Section
+from benchmarks.site.site import Site, Vmaild
+from benchmarks.site.use import resident
 
 HOT = 10_000
 """Keys that are asked while the connections grow."""
@@ -26,7 +25,6 @@ SECTIONS = (
     Section("connections", "cached answers by connections", "connections", "lines"),
     Section("entries", "every lookup a miss", "accounts in the directory", "lines"),
 )
-AIMS: tuple[Aim, ...] = ()
 OPTIONS = {
     "seconds": (5.0, ""),
     "answers": (STEPS, "in the cache"),
@@ -45,36 +43,30 @@ def measure(run: Run) -> None:
             vmaild = site.vmaild()
             site.warm(vmaild, "--keys", site.addresses, "--hot", HOT)
             for size in connections:
-                run.say(f"{size:,} connections")
-                run.rows.add("connections", "vmaild", size, _cached(run, site, vmaild, HOT, size))
+                run.rows.add("connections", "vmaild", size, _load(run, site, vmaild, size, "--hot", HOT))
     for size in entries:
         with Site(size, run.say) as site:
             # Answers that live for no time: every lookup is a miss, however few keys there are.
-            vmaild = site.vmaild(life=0)
-            run.say(f"{size:,} entries: all misses")
-            wanted = [*site.keys, "--connections", MISS_CONNECTIONS, "--seconds", run.arguments.seconds, "--warm-up", 1]
-            pids = {"server": vmaild.pid, "slapd": site.slapd.pid}
-            run.rows.add("entries", "vmaild", size, load(vmaild.socketmap, wanted, pids))
+            vmaild = site.vmaild(cache={"ttl": 0, "negative_ttl": 0, "stale_ttl": 0})
+            run.rows.add("entries", "vmaild", size, _load(run, site, vmaild, MISS_CONNECTIONS))
 
 
 def _answers(run: Run, site: Site, sizes: list[int]) -> None:
-    vmaild = site.vmaild(max_entries=2 * max(sizes, default=1))
-    process = psutil.Process(vmaild.pid)
-    empty = process.memory_info().rss
+    vmaild = site.vmaild(cache={"max_entries": 2 * max(sizes, default=1)})
+    empty = resident(vmaild.pid)
     for size in sizes:
-        run.say(f"{size:,} cached answers: filling the cache")
-        keys = max(1, size // ANSWERS_FOR_EACH_KEY)
-        site.warm(vmaild, "--keys", site.addresses, "--hot", keys)
-        answers = ANSWERS_FOR_EACH_KEY * vmaild.records()
-        run.say(f"{answers:,} cached answers: measuring")
-        figures = _cached(run, site, vmaild, keys, CONNECTIONS)
-        resident = process.memory_info().rss
-        figures |= {"resident": resident, "bytes for each answer": (resident - empty) / answers}
+        run.say(f"{size:,} cached answers")
+        hot = ("--hot", max(1, size // ANSWERS_FOR_EACH_KEY))
+        site.warm(vmaild, "--keys", site.addresses, *hot)
+        answers = ANSWERS_FOR_EACH_KEY * int(vmaild.metrics()["cache_records"])
+        figures = _load(run, site, vmaild, CONNECTIONS, *hot)
+        memory = resident(vmaild.pid)
+        figures |= {"resident": memory, "bytes for each answer": (memory - empty) / answers}
         run.rows.add("answers", "vmaild", answers, figures)
     vmaild.stop()
 
 
-def _cached(run: Run, site: Site, vmaild: Vmaild, keys: int, connections: int) -> Figures:
-    wanted = [*site.keys, "--hot", keys, "--connections", connections]
-    wanted += ["--seconds", run.arguments.seconds, "--warm-up", 1]
-    return load(vmaild.socketmap, wanted, {"server": vmaild.pid})
+def _load(run: Run, site: Site, vmaild: Vmaild, connections: int, *options: object) -> Figures:
+    run.say(f"{site.accounts:,} accounts, {connections:,} connections")
+    wanted = [*site.keys, *options, "--connections", connections, "--seconds", run.arguments.seconds, "--warm-up", 1]
+    return site.load(vmaild, *wanted)

@@ -1,8 +1,9 @@
-"""What a cached answer costs: CPU of vmaild for each lookup, next to the least that Python can do.
+"""What a cached answer costs: CPU of vmaild for each lookup, next to the least that a server in Python can do.
 
-``echo`` is an ``asyncio.Protocol`` under uvloop that sends back what came and nothing else: no requests in pieces, no
-ages, no counters. All connections ask at the same time, and again when all have their answers, so that each server
-always finds as many requests waiting; if each went on by itself, a server that is a little faster would find
+``bare`` is an ``asyncio.Protocol`` under uvloop whose ``data_received`` is ``write(answers[data])`` and nothing else:
+no requests in pieces, no ages, no counters. vmaild is judged by it; ``echo``, which sends back what came and looks
+nothing up, stands beside it. All connections ask at the same time, and again when all have their answers, so that each
+server always finds as many requests waiting; if each went on by itself, a server that is a little faster would find
 fewer at a time and pay for more system calls, and the comparison would be of the client's speed. Needs slapd.
 """
 
@@ -12,14 +13,14 @@ import itertools
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Aim, Section
-from benchmarks.site.site import Site, load
+from benchmarks.site.site import Server, Site, Vmaild
 
-ECHO, VMAILD = "echo", "vmaild"
+ECHO, BARE, VMAILD = "echo", "bare", "vmaild"
 WAYS = list(itertools.product(("socketmap", "tcp_table"), ("tcp", "unix")))
 
 SECTIONS = [Section(f"{one} {way}", f"{one} over {way}", "connections", "bars", "cpu server") for one, way in WAYS]
 AIMS = [
-    Aim(f"CPU over echo: {each.name}, {count} connections", each.name, count, VMAILD, ECHO, "cpu server", most=1.15)
+    Aim(f"CPU over bare: {each.name}, {count} connections", each.name, count, VMAILD, BARE, "cpu server", most=1.15)
     for each, count in itertools.product(SECTIONS, (50, 500))
 ]
 OPTIONS = {"accounts": (10_000, ""), "seconds": (2.0, ""), "rounds": (5, ""), "connections": ([50, 500], "at a time")}
@@ -30,17 +31,24 @@ def measure(run: Run) -> None:
     with Site(run.arguments.accounts, run.say) as site:
         vmaild = site.vmaild()
         site.warm(vmaild)
-        echoes = {"tcp": site.reference("echo"), "unix": site.reference("echo", address=f"unix:{site.home}/echo")}
+        servers = {way: (_server(site, way, ECHO), _server(site, way, BARE)) for way in WAYS}
         for number in run.rounds():
             for way, count in itertools.product(WAYS, run.arguments.connections):
                 run.say(f"{' '.join(way)}, {count} connections")
                 wanted = ["--keys", site.addresses, "--connections", count, "--lockstep", "--warm-up", 0.5]
                 wanted += ["--seconds", run.arguments.seconds]
-                echo = echoes[way[1]]
-                rivals: list[tuple[str, str, int, list[object]]] = [
-                    (ECHO, echo.address, echo.pid, ["--protocol", "echo"]),
-                    (VMAILD, vmaild.listens[way], vmaild.pid, ["--protocol", way[0], "--expect", site.table]),
+                (echo, bare), checked = servers[way], ["--protocol", way[0], "--expect", site.table]
+                rivals: list[tuple[str, Vmaild | Server, str, list[object]]] = [
+                    (ECHO, echo, echo.address, ["--protocol", "echo"]),
+                    (BARE, bare, bare.address, checked),
+                    (VMAILD, vmaild, vmaild.listens[way], checked),
                 ]
                 # Neither is always the one that comes second.
-                for name, where, pid, own in rivals[::-1] if number % 2 else rivals:
-                    run.rows.add(" ".join(way), name, count, load(where, [*wanted, *own], {"server": pid}))
+                for name, server, at, own in rivals[::-1] if number % 2 else rivals:
+                    run.rows.add(" ".join(way), name, count, site.load(server, *wanted, *own, at=at))
+
+
+def _server(site: Site, way: tuple[str, str], name: str) -> Server:
+    protocol, transport = way
+    address = f"unix:{site.home}/{name}-{protocol}" if transport == "unix" else ""
+    return site.server(name, "--table", str(site.table), "--protocol", protocol, address=address)

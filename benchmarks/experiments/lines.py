@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import sys
 import time
@@ -20,7 +21,7 @@ from bonsai.asyncio import AIOConnectionPool
 from benchmarks.load.tally import Latencies
 from benchmarks.report.rows import Figures
 from benchmarks.site.population import address
-from benchmarks.site.use import cpu_seconds
+from benchmarks.site.use import Meter
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
 
 SUBTREE = 2
@@ -31,26 +32,20 @@ async def search_in_lines(
 ) -> Figures:
     """Searches for accounts at random, on so many lines; ``ask`` must find each. ``slapd`` is its process id."""
     chance, latencies = random.Random(lines), Latencies()
-    end = time.monotonic_ns() + int(seconds * 1e9)
+    meter, began = Meter({"slapd": slapd, "client": os.getpid()}), time.monotonic_ns()
 
     async def line() -> None:
-        now = time.monotonic_ns()
-        while now < end:
+        now = began
+        while now < began + seconds * 1e9:
             if not await ask(address(chance.randrange(accounts))):
                 raise AssertionError("an account was not found")
             before, now = now, time.monotonic_ns()
             latencies.record(now - before)
 
-    began, cpu, other = time.monotonic(), time.process_time(), cpu_seconds(slapd)
     await asyncio.gather(*(line() for _ in range(lines)))
-    elapsed, cpu, other = time.monotonic() - began, time.process_time() - cpu, cpu_seconds(slapd) - other
-    each = 1e3 / latencies.count
-    return {
-        "rate": latencies.count / elapsed,
-        "client_cpu": cpu * each,
-        "cpu slapd": other * each,
-        **latencies.summary(),
-    }
+    rate = latencies.count / (time.monotonic_ns() - began) * 1e9
+    figures = {"rate": rate, **meter.each(latencies.count), **latencies.summary()}
+    return {**figures, "client_cpu": figures.pop("cpu client")}
 
 
 async def _bonsai(uri: str, slapd: int, accounts: int, seconds: float, connections: int) -> Figures:

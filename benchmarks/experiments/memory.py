@@ -1,224 +1,97 @@
 """What a record takes of memory, while changes are heard and while not, and how well a cache keeps to its ``max_size``.
 
-A slapd with the demo's tree, whose changes are heard by sync, and maps whose searches are answered at once by entries
-made up after one of its own. Each figure is of a process of its own: resident memory with so many records less that
-with none, for each record; and what is accounted for (``Cache.sizes``, ``Freshness.size``). A flood fills a cache of so
-many MiB with several times what it can hold, of accounts and of "not found" in turn. Needs slapd.
+A record's share is that of the process's own memory with so many records less that with a thousand; beside it stands
+what vmaild itself accounts for. A flood fills a cache of so many MiB with several times what it can hold: accounts,
+"not found", and both in turn; the memory beyond that of a new process is looked at all the while. Needs slapd.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import re
-import subprocess
-import sys
-import tempfile
 import time
-import uuid
-from collections.abc import Callable
-from pathlib import Path
-
-import psutil
-import uvloop
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.report.output import ROOT
-from benchmarks.report.rows import Aim, Figures, Section
-from benchmarks.site.population import address, domain_of, mailbox
-from vmaild.cache import Answer, Cache, CacheSettings
-from vmaild.config.maps import Common, read_maps
-from vmaild.config.section import Problems
-from vmaild.demo.slapd import Slapd
-from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE, tree
-from vmaild.directory import DirectorySettings, Pool
-from vmaild.directory.pool import Found
-from vmaild.feed import Feed
-from vmaild.lookup import Entry, Reply, Scope, Search
-from vmaild.maps import Freshness, Maps
-from vmaild.process import GcTuning
-from vmaild.tables.schema import Schema
+from benchmarks.report.rows import Figures, Section
+from benchmarks.site.population import address, domain_of
+from benchmarks.site.site import ONCE, MeasurementFailed, Site, Vmaild, finish_load
+from benchmarks.site.use import resident
 
-MAP = b"virtual_mailbox_maps"
 MIB = 1 << 20
-UNBOUNDED = {"max_entries": 1 << 30, "max_negative_entries": 1 << 30}
-SLICE = 500
-STEPS = 5_000
-"""Lookups of a flood for each MiB: twice what there is room for, of the smallest records."""
+UNBOUNDED = {"max_entries": 10**8, "max_negative_entries": 10**8}
+FIRST = 1000
+"""Records before those that are weighed: they bring what is made once."""
 
-KINDS = ("accounts", "nobody", "both")
+STEPS = 5000
+"""Lookups of a flood for each MiB: twice what there is room for, of the smallest records."""
 
 SECTIONS = (
     Section("records", "What a record takes", "records", "bars", "resident a record"),
     Section("flood", "More than what a cache may hold", "MiB", "bars", "most"),
 )
-AIMS: tuple[Aim, ...] = ()
 OPTIONS = {
     "records": ([100_000, 1_000_000], "to weigh"),
     "flood": ([16], "MiB that the cache may take"),
+    "kinds": (["accounts", "nobody", "both"], "of flood"),
 }
-
-_ADDRESS = re.compile(r"mail=user(\d+)@")
-
-
-class Directory:
-    """Answers each search at once. ``like`` is the entry after which all are made; ``schema``, ``uri`` the server's."""
-
-    def __init__(self, like: Entry, schema: Schema | None, uri: str) -> None:
-        self._like = like
-        self.schema = schema
-        self.search_time = 0.0
-        self._uri = uri
-
-    def begin(self, search: Search, end: float, done: Callable[[Found], None]) -> None:
-        """``done`` is called before this returns."""
-        match = _ADDRESS.search(search.filter)
-        entries = [self._entry(int(match[1]))] if match else []
-        done(Found(entries, time.monotonic(), self.schema, self._uri))
-
-    def _entry(self, number: int) -> Entry:
-        attributes = dict(self._like.attributes)
-        attributes["mail"] = (address(number).encode(),)
-        attributes["mailbox"] = (mailbox(number).encode(),)
-        attributes["entryuuid"] = (
-            str(uuid.UUID(int=number * 0x9E3779B97F4A7C15F39CC0605CEDC835 % (1 << 128))).encode(),
-        )
-        return Entry(f"mail={address(number)},o={domain_of(number)},{SEARCH_BASE}", attributes)
-
-
-class Site:
-    """Maps that are told of a slapd's changes, unless ``changes`` is "none"."""
-
-    def __init__(self, slapd: Slapd, changes: str, cache: CacheSettings) -> None:
-        self._settings = DirectorySettings(
-            (slapd.uri,), SEARCH_BASE, bind_dn=READER_DN, bind_pw=READER_PW, changes=changes
-        )
-        self._groups = read_maps("courier", {}, Common(SEARCH_BASE), Problems("memory")).groups
-        self.pool = Pool(self._settings)
-        self.cache = Cache(cache)
-        self.tuning = GcTuning(lambda: self.cache.counters.stored, lambda: self.cache.freed)
-        self.maps: Maps
-        self.freshness: Freshness | None = None
-        self._feed: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Connect, hear, and make the directory."""
-        await self.pool.start()
-        while self.pool.schema is None:  # noqa: ASYNC110 - it sets no event
-            await asyncio.sleep(0.01)
-        # Of what a record is made from, only what the maps ask for.
-        wanted = tuple(sorted(frozenset[str](("entryuuid",)).union(*(group.attributes for group in self._groups))))
-        (like,) = await self.pool.search(
-            Search(f"o=domain1.example,{SEARCH_BASE}", Scope.SUB, "(mail=user1@domain1.example)", wanted)
-        )
-        directory = Directory(like, self.pool.schema, self.pool.current_uri)
-        self.maps = Maps(self._groups, self.cache, directory, timeout=3.0)
-        if self._settings.changes != "none":
-            self.freshness = Freshness(self.cache, self.maps.groups, 6.0)
-            self.maps.hear(self.freshness, self._groups)
-            feed = Feed(self._settings, self.pool, self.freshness)
-            self._feed = asyncio.create_task(feed.run())
-            while not self.freshness.hears:  # noqa: ASYNC110 - it sets no event
-                await asyncio.sleep(0.01)
-        self.tuning.start()
-
-    def ask(self, key: str) -> None:
-        """One lookup, which is answered soon."""
-        got = self.maps.seek(MAP, key.encode(), lambda _: b"")
-        if not isinstance(got, Reply | Answer):
-            self.maps.look_up(got, lambda _: None)
-
-    async def answered(self) -> None:
-        """Until all that was asked is answered, and what is accounted for is up to date."""
-        while self.maps.in_flight:  # noqa: ASYNC110 - an event would have to be set on the way of each lookup
-            await asyncio.sleep(0)
-        self.tuning.tick()
-
-    @property
-    def accounted(self) -> int:
-        """Bytes that are accounted for."""
-        return sum(self.cache.sizes.values()) + (0 if self.freshness is None else self.freshness.size)
-
-    async def close(self) -> None:
-        """End it."""
-        if self._feed is not None:
-            self._feed.cancel()
-            await asyncio.gather(self._feed, return_exceptions=True)
-        await self.maps.close()
-        await self.pool.close()
-
-
-def resident() -> int:
-    """Memory of this process that is in RAM now, in bytes."""
-    return int(psutil.Process().memory_info().rss)
-
-
-async def weigh(slapd: Slapd, changes: str, records: int) -> Figures:
-    """Resident and accounted bytes of so many records, with their requests not remembered."""
-    site = Site(slapd, changes, CacheSettings(max_size=1 << 40, **UNBOUNDED))
-    await site.start()
-    for number in range(1000):  # what is made once
-        site.ask(f"user{records + number}@{domain_of(records + number)}")
-    await site.answered()
-    before, kept = resident(), len(site.cache)
-    for number in range(records):
-        site.ask(address(number))
-        if number % SLICE == 0:
-            await site.answered()
-    await site.answered()
-    count = len(site.cache) - kept
-    result = {
-        "resident a record": (resident() - before) / count,
-        "accounted a record": site.accounted / len(site.cache),
-        "dependences a record": 0.0 if site.freshness is None else site.freshness.size / len(site.cache),
-    }
-    await site.close()
-    return result
-
-
-async def flood(slapd: Slapd, kind: str, mib: int) -> Figures:
-    """The most resident memory beyond what there was at first, and what is accounted for in the end, in bytes."""
-    site = Site(slapd, "sync", CacheSettings(max_size=mib * MIB, **UNBOUNDED))
-    await site.start()
-    before, most = resident(), 0
-    for number in range(mib * STEPS):
-        nobody = kind == "nobody" or (kind == "both" and number % 2)
-        site.ask(f"{number:x}.nobody@{domain_of(number)}" if nobody else address(number))
-        if number % SLICE == 0:
-            await site.answered()
-            most = max(most, resident())
-            assert site.accounted <= mib * MIB, "what is accounted for is within its bound"
-    result: Figures = {"most": most - before, "accounted": site.accounted, "kept": len(site.cache)}
-    await site.close()
-    return result
 
 
 def measure(run: Run) -> None:
     """A process for each figure."""
-    for records in run.arguments.records:
-        for changes in ("none", "sync"):
-            run.say(f"{records:,} records, changes: {changes}")
-            run.rows.add("records", f"changes: {changes}", records, _child("weigh", changes, records))
-    for mib in run.arguments.flood:
-        for kind in KINDS:
-            run.say(f"a flood of {kind}, {mib} MiB")
-            run.rows.add("flood", kind, mib, _child("flood", kind, mib))
+    records, sizes = run.arguments.records, run.arguments.flood
+    accounts = max(*(count + FIRST for count in [0, *records]), *(STEPS * mib for mib in [0, *sizes]))
+    with Site(accounts, run.say, syncprov=True) as site:
+        for count in records:
+            for changes in ("none", "sync"):
+                run.say(f"{count:,} records, changes: {changes}")
+                run.rows.add("records", f"changes: {changes}", count, _weigh(site, changes, count))
+        for mib in sizes:
+            for kind in run.arguments.kinds:
+                run.say(f"a flood of {kind}, {mib} MiB")
+                run.rows.add("flood", kind, mib, _flood(site, kind, mib))
 
 
-def _child(what: str, kind: str, number: int) -> Figures:
-    command = [sys.executable, "-m", "benchmarks.experiments.memory", what, kind, str(number)]
-    figures: Figures = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT).stdout)
-    return figures
+def _weigh(site: Site, changes: str, count: int) -> Figures:
+    vmaild = site.vmaild(changes=changes, cache={"max_size": 1 << 36, **UNBOUNDED})
+    vmaild.await_mode(changes)
+    site.warm(vmaild, "--keys", site.addresses, "--hot", FIRST)
+    before, kept = resident(vmaild.pid), vmaild.metrics()["cache_records"]
+    site.warm(vmaild, "--keys", site.addresses, "--hot", FIRST + count)
+    sums, memory = vmaild.metrics(), resident(vmaild.pid)
+    vmaild.stop()
+    dependences, records = sums["cache_dependences_bytes"], sums["cache_records"]
+    return {
+        "resident a record": (memory - before) / (records - kept),
+        "accounted a record": (sums["cache_bytes"] + dependences) / records,
+        "dependences a record": dependences / records,
+    }
 
 
-def _figures(what: str, kind: str, number: int) -> Figures:
-    with (
-        tempfile.TemporaryDirectory(prefix="vmaild-benchmark-") as name,
-        Slapd(Path(name) / "slapd", ldif=tree(), syncprov=True) as slapd,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        return runner.run((weigh if what == "weigh" else flood)(slapd, kind, number))
+def _flood(site: Site, kind: str, mib: int) -> Figures:
+    """The most memory beyond what there was at first, and what is accounted for in the end, in bytes."""
+    nobody = {"accounts": 0, "nobody": 1, "both": 2}[kind]
+    keys = (
+        f"{number:x}.nobody@{domain_of(number)}\n" if nobody and number % nobody == 0 else f"{address(number)}\n"
+        for number in range(mib * STEPS)
+    )
+    asked = site.write(kind, (key.encode() for key in keys))
+    vmaild = site.vmaild(changes="sync", cache={"max_size": mib * MIB, **UNBOUNDED})
+    vmaild.await_mode("sync")
+    before, most = resident(vmaild.pid), 0
+    asking = site.start_load(vmaild, "--keys", asked, *ONCE)
+    while asking.poll() is None:
+        most = max(most, resident(vmaild.pid))
+        _within(vmaild, mib)
+        time.sleep(0.05)
+    finish_load(asking)
+    accounted = _within(vmaild, mib)
+    result: Figures = {"most": most - before, "accounted": accounted, "kept": vmaild.metrics()["cache_records"]}
+    vmaild.stop()
+    return result
 
 
-if __name__ == "__main__":
-    print(json.dumps(_figures(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
+def _within(vmaild: Vmaild, mib: int) -> float:
+    """What is accounted for. Raises ``MeasurementFailed`` when that is more than the bound."""
+    sums = vmaild.metrics()
+    accounted = sums["cache_bytes"] + sums["cache_dependences_bytes"]
+    if accounted > mib * MIB:
+        raise MeasurementFailed(f"{accounted:,.0f} bytes are accounted for, and {mib} MiB are the bound")
+    return accounted

@@ -16,11 +16,10 @@ import uvloop
 from benchmarks.experiments.directory import filled, settings_for
 from benchmarks.experiments.experiment import Run
 from benchmarks.experiments.lines import search_in_lines
+from benchmarks.experiments.rivals import LDAP, VMAILD, Rivals
 from benchmarks.report.rows import Aim, Figures, Section
-from benchmarks.site.clients import NO_DATA
 from benchmarks.site.population import PER_DOMAIN, address
-from benchmarks.site.rivals import LDAP, VMAILD, Keys, Rivals
-from benchmarks.site.site import MeasurementFailed, Site, load
+from benchmarks.site.site import MeasurementFailed, Site
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
 from vmaild.demo.tree import SEARCH_BASE
@@ -62,18 +61,18 @@ def measure(run: Run) -> None:
     """All rounds."""
     accounts = max(run.arguments.accounts, 3 * PER_DOMAIN)
     with Site(accounts, run.say, bulk=accounts // 5) as site:
-        rivals = Rivals(site, run.say, all_of_them=False)
+        rivals = Rivals(run, site, all_of_them=False)
         for _ in run.rounds():
             for part in run.arguments.parts:
-                {"cpu": _cpu, "postmap": _postmap, "rcpt": _rcpt}[part](run, rivals)
+                {"cpu": _cpu, "postmap": _postmap, "rcpt": _rcpt}[part](rivals)
 
 
-def _cpu(run: Run, rivals: Rivals) -> None:
-    site, vmaild = rivals.site, rivals.vmaild
+def _cpu(rivals: Rivals) -> None:
+    run, site, vmaild = rivals.run, rivals.site, rivals.vmaild
     run.say("load: vmaild, all misses")
     vmaild.flush()
     wanted = [*site.keys, "--seconds", run.arguments.seconds, "--warm-up", 0.5, "--connections", CLIENTS, "--cold", 1]
-    figures = load(vmaild.socketmap, wanted, {"server": vmaild.pid, "slapd": site.slapd.pid})
+    figures = site.load(vmaild, *wanted)
     if figures["reused"]:
         raise MeasurementFailed("there are too few accounts: some were asked for twice")
     run.rows.add("cpu", VMAILD, CLIENTS, figures)
@@ -101,20 +100,13 @@ def _search(group: Group, pool: Pool, mail: str) -> Search:
     return settled
 
 
-def _postmap(run: Run, rivals: Rivals) -> None:
+def _postmap(rivals: Rivals) -> None:
     accounts = rivals.site.accounts
     everything = [address(number * STEP % accounts).encode() for number in range(accounts)]
     with rivals.postfix(rivals.named(LDAP)) as postfix:
         for clients, rival in itertools.product((1, CLIENTS), rivals.all):
-            run.say(f"postmap -q -, {clients} clients: {rival.name}")
-            keys = Keys(everything[-500 * clients :], lambda count: everything[:count], misses=True)
-            figures = rivals.measure_postmap(postfix, rival, clients, keys, run.arguments.seconds)
-            run.rows.add("postmap", rival.name, clients, figures)
+            rivals.postmap(postfix, rival.name, rival, clients, everything, misses=True)
 
 
-def _rcpt(run: Run, rivals: Rivals) -> None:
-    for sessions, rival in itertools.product(run.arguments.sessions, rivals.all):
-        run.say(f"RCPT TO, each once, sessions: {sessions}, {rival.name}")
-        with rivals.postfix(rival, NO_DATA) as postfix:
-            figures = rivals.measure_rcpt(postfix, rival, sessions, run.arguments.seconds, misses=True)
-            run.rows.add("rcpt", rival.name, sessions, figures)
+def _rcpt(rivals: Rivals) -> None:
+    rivals.rcpt(misses=True)

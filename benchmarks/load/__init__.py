@@ -1,4 +1,1 @@
-"""The load generator: ``command`` is ``python -m benchmarks load``, ``run`` one load, ``keys_command`` writes its keys.
-
-Pure, with a fake clock in their tests: ``pace``, ``keys``, ``limits``, ``expectation``, ``protocols``, ``tally``.
-"""
+"""The load generator: ``load_command`` is the program, ``fleet`` its connections, ``questions``, ``tally``."""

@@ -1,38 +1,48 @@
-"""The connections of a load: one question in flight on each, replaced as Postfix does, given up without an answer.
+"""The connections of a load: when each asks its next question, and when it is replaced or given up.
+
+A closed loop measures how much a server can do: each connection asks again as soon as its answer is in. Its latencies
+flatter a server that stalls: while it does, nobody asks. An open loop asks at a fixed rate whatever comes back, and
+counts each latency from the time at which the question was due, so that a stall is charged to every question that it
+delayed. A closed loop in lockstep compares the CPU of servers: each finds as many requests waiting at a time.
 
 The generator shares the machine with the server it measures, so an expected answer costs it one comparison of
 bytes; only other answers are decoded. Postfix's clients close a connection that was idle for 10 s, or that is 100 s old
 (auto_clnt.c, and ipc_idle and ipc_ttl of postconf(5)). ``Churn`` does the same; the first lives are cut short at
-random, or else all connections of a run would be replaced in the same instant.
+random, or else all connections of a run would be replaced in the same instant. Times are nanoseconds of the monotonic
+clock inside, seconds in options.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import math
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, cast
 
-from benchmarks.load.pace import ClosedLoop
-from benchmarks.load.questions import Codec, Question
+from benchmarks.load.questions import CODECS, Question
 from benchmarks.load.tally import Tally
 from vmaild.errors import ProtocolError
-from vmaild.listening import Address, UnixAddress
-from vmaild.lookup import Reply, Status
+from vmaild.listening import UnixAddress
+from vmaild.lookup import Reply
 
 CONNECTING_AT_ONCE = 50
 """Half of the smallest listen backlog in use: more at once could fill it, and measure the kernel's retries."""
 
-CONNECT_SECONDS = 5.0
-"""Past this a connect has failed. On one's own network it takes a millisecond."""
-
-CLOSING_TURNS = 20
-"""Turns of the loop that aborted connections get to be gone, 5 ms each; one does."""
-
 RETRY_SECONDS = 0.2
-"""Pause after a failed connect, so that a dead server is not flooded."""
+"""Pause after a failed connect, or a connection that brought no answer, so that a dead server is not flooded."""
 
-_FOREVER = 1 << 62
+SWEEP_SECONDS = 0.2
+"""How often timeouts and idle connections are looked for."""
+
+POLL_SECONDS = 0.01
+"""How often it is checked whether all connections are open, and the last answers in."""
+
+
+class CannotConnect(Exception):
+    """Not one connection could be opened, or the server stopped to answer before the measurement."""
 
 
 class Churn(NamedTuple):
@@ -45,62 +55,51 @@ class Churn(NamedTuple):
 class Connection(asyncio.Protocol):
     """One connection. ``expires`` is when it is replaced, ``used`` when it was last given a question (nanoseconds).
 
-    ``proven`` says that it brought an answer.
+    ``question`` is the one in flight; ``proven`` says that it brought an answer; ``closed`` is set when it is closed.
     """
 
-    def __init__(self, fleet: Fleet, codec: Codec, clock: Callable[[], int], expires: int) -> None:
-        self._fleet = fleet
-        self._clock = clock
-        self._replies = codec.replies()
-        self._partial = False
-        self._transport: asyncio.Transport | None = None
-        self._question: Question | None = None
-        self._since = 0
-        self.proven = False
-        self.used = clock()
-        self.expires = expires
+    _transport: asyncio.Transport
 
-    @property
-    def busy(self) -> bool:
-        """True while an answer is awaited."""
-        return self._question is not None
+    def __init__(self, fleet: Fleet, protocol: str, expires: float) -> None:
+        self._fleet = fleet
+        self._replies = CODECS[protocol].replies()
+        self._partial = False
+        self.question: Question | None = None
+        self._since = 0
+        self.expires = expires
+        self.used = fleet.clock()
+        self.proven = False
+        self.closed = asyncio.Event()
 
     def ask(self, question: Question, since: int, now: int) -> None:
         """Send ``question``; its latency counts from ``since``."""
-        assert self._transport is not None
-        self._question, self._since, self.used = question, since, now
+        self.question, self._since, self.used = question, since, now
         self._transport.write(question.wire)
 
     def fail(self, kind: str) -> None:
-        """Count the question in flight as an error of ``kind``, and drop the connection."""
-        if self._question is not None:
-            self._question = None
-            self._fleet.tally.error(kind, self._since, self._clock())
-        if self._transport is not None:
-            self._transport.abort()
-
-    def close(self) -> None:
-        """Close an idle connection."""
-        if self._transport is not None:
-            self._transport.close()
+        """Drop the connection, and count the question in flight, if there is one, as an error of ``kind``."""
+        if self.question is not None:
+            self.question = None
+            self._fleet.tally.error(kind, self._since, self._fleet.clock())
+        self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are none of asyncio's classes, only of their shape.
         self._transport = cast(asyncio.Transport, transport)
+        self._fleet.ready(self, self.used)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
         self.fail("closed")
         self._fleet.lost(self)
+        self.closed.set()
 
     def data_received(self, data: bytes) -> None:
-        question = self._question
+        question = self.question
         if question is None:
             self._fleet.tally.errors["unasked"] += 1
             self.fail("unasked")
-        elif data == question.expected_wire and not self._partial:
-            assert question.expected is not None
-            self._answered(question, question.expected.status, True)
+        elif data == question.only_wire and not self._partial:
+            self._answered(question, question.only, True)
         else:
             self._decode(question, data)
 
@@ -108,150 +107,169 @@ class Connection(asyncio.Protocol):
         try:
             self._replies.feed(data)
             reply = self._replies.next()
-            surplus = reply is not None and self._replies.next() is not None
+            surplus = reply and self._replies.next()
         except ProtocolError:
             self.fail("malformed")
             return
         self._partial = reply is None
         if surplus:
             self.fail("unasked")
-        elif reply is not None:
-            right = question.expected is None or question.expected.met_by(reply)
-            self._answered(question, reply.status, right, "" if right else _example(question, reply))
+        elif reply:
+            self._answered(question, reply, False)
 
-    def _answered(self, question: Question, status: Status, right: bool, example: str = "") -> None:
-        now = self._clock()
-        tally = self._fleet.tally
-        tally.answer(status, self._since, now)
-        if question.expected is not None:
-            tally.check(right, self._since, example)
-        self._question = None
-        self.proven = True
-        self._fleet.done(self, now)
-
-
-def _example(question: Question, reply: Reply) -> str:
-    key, status, text = (
-        raw.decode(errors="backslashreplace") for raw in (question.key, reply.status.value, reply.text)
-    )
-    return f"{key}: {f'{status} {text}'.rstrip()}, but {question.expected} is right"
+    def _answered(self, question: Question, reply: Reply, right: bool) -> None:
+        fleet, self.question, self.proven = self._fleet, None, True
+        now = fleet.clock()
+        fleet.tally.answer(question, reply, self._since, now, right)
+        fleet.ready(self, now)
 
 
 class Fleet:
-    """Keeps up to ``size`` connections, from ``open`` to ``close``.
+    """The connections of a load, at most as many as ``options`` (of the command line) has.
 
-    With ``on_demand`` they are opened when ``want`` says so; else all at once, and each that is lost is replaced.
+    In a closed loop each that is lost is replaced; in an open loop they are opened when they are needed.
     """
 
-    def __init__(
-        self, address: Address, codec: Codec, size: int, tally: Tally, clock: Callable[[], int],
-        *, churn: Churn | None = None, on_demand: bool = False, seed: int = 0,
-    ) -> None:  # fmt: skip
-        self.tally = tally
-        # With nothing to ask until a pace is given.
-        self.pace = ClosedLoop(lambda: None)
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.clock = time.monotonic_ns
+        self.tally = Tally(self.clock())
         self.connections: set[Connection] = set()
         self.opened = 0
-        self._address, self._codec, self._size, self._clock = address, codec, size, clock
-        self._churn = churn
-        self._on_demand = on_demand
-        self._random = random.Random(seed)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._options = options
+        self._idle: list[Connection] = []
+        self.start(iter(()), 0)
+        self._random = random.Random(options.seed)
+        self._slots: set[asyncio.Task[None]] = set()
         self._connecting = asyncio.Semaphore(CONNECTING_AT_ONCE)
-        self._closing = False
 
-    @property
-    def in_flight(self) -> int:
-        """How many answers are awaited."""
-        return sum(connection.busy for connection in self.connections)
+    def start(self, questions: Iterator[Question], now: int, rate: float = 0.0, together: int = 1) -> None:
+        """From now on ask these: ``rate`` a second, or when ``together`` connections have nothing in flight."""
+        self.questions, self._rate, self._together = questions, rate, together
+        self._began, self._asked, self.stopped = now, 0, False
+        self.tick(now)
 
-    async def open(self) -> bool:
-        """Open the connections, or just one on demand; false when not one could be opened."""
-        self.want(1 if self._on_demand else self._size)
-        await asyncio.wait(list(self._tasks))
-        return bool(self.connections)
+    def tick(self, now: int) -> int:
+        """Ask what is due, on the connection that was used last; returns how many more would have work.
 
-    def want(self, more: int) -> None:
-        """Open up to ``more`` connections, as far as ``size`` allows."""
-        for _ in range(min(more, self._size - len(self.connections) - len(self._tasks))):
-            self._start_connect(0.0)
+        So idle ones stay idle in an open loop, as in Postfix.
+        """
+        while len(self._idle) >= self._together and not self.stopped and self._due(now) <= now:
+            for _ in range(self._together):
+                if (question := next(self.questions, None)) is None:
+                    self.stopped = True
+                    return 0
+                since, self._asked = self._due(now), self._asked + 1
+                self._idle.pop().ask(question, since, now)
+        late = now - self._due(now) if self._rate else -1
+        return 0 if self.stopped or late < 0 else 1 + int(late * self._rate / 1e9)
 
-    def done(self, connection: Connection, now: int) -> None:
-        """An answer is in (called by the connection)."""
-        if now >= connection.expires and not self._closing:
-            connection.close()
+    def stop(self, now: int) -> None:
+        """Ask no more, and count what was due and never asked."""
+        self.tick(now)
+        self.stopped = True
+        while self._rate and self._due(now) <= now:
+            self.tally.error("unasked-in-time", self._due(now), now)
+            self._asked += 1
+
+    def ready(self, connection: Connection, now: int) -> None:
+        """A connection has nothing in flight: it is new, or an answer is in (called by the connection)."""
+        if now >= connection.expires:
+            connection.fail("old")
         else:
-            self.pace.ready(connection, now)
+            self.connections.add(connection)
+            self._idle.append(connection)
+            self.tick(now)
 
     def lost(self, connection: Connection) -> None:
         """A connection is closed (called by the connection)."""
         self.connections.discard(connection)
-        self.pace.gone(connection)
-        # A server that closes connections without an answer must not be flooded with new ones.
-        self._refill(0.0 if connection.proven else RETRY_SECONDS)
+        if connection in self._idle:
+            self._idle.remove(connection)
 
-    def sweep(self, timeout: float) -> None:
-        """Give up answers that are awaited for more than ``timeout`` seconds, and close what was idle too long."""
-        now = self._clock()
-        for connection in list(self.connections):
-            quiet = (now - connection.used) / 1e9
-            if connection.busy and quiet > timeout:
-                connection.fail("timeout")
-            elif not connection.busy and self._churn is not None and quiet > self._churn.idle:
-                self.pace.gone(connection)
-                connection.close()
+    def quiet(self) -> bool:
+        """True when no answer is awaited."""
+        return len(self._idle) == len(self.connections)
+
+    def want(self, more: int) -> None:
+        """Open up to ``more`` connections, as far as there may be more."""
+        for _ in range(min(more, self._options.connections - len(self._slots))):
+            slot = asyncio.get_running_loop().create_task(self._keep())
+            self._slots.add(slot)
+            slot.add_done_callback(self._slots.discard)
+
+    async def open(self, first: int) -> None:
+        """Open the first connections. Raises ``CannotConnect``."""
+        self.want(first)
+        await self.watch(self._options.timeout, lambda: self.opened + self.tally.errors["connect"] >= first)
+        if not self.connections:
+            raise CannotConnect(f"cannot connect to {self._options.address}")
+
+    async def ask_once(self, questions: Iterable[Question]) -> None:
+        """Ask each of them once, as fast as it goes. Raises ``CannotConnect``."""
+        self.start(iter(questions), self.clock())
+        await self.watch(math.inf, lambda: not self.connections or (self.stopped and self.quiet()))
+        if not self.connections:
+            raise CannotConnect(f"{self._options.address} answers no more")
+
+    async def watch(self, seconds: float, over: Callable[[], bool] | None = None) -> None:
+        """Look after the connections for so many seconds, or until it is ``over``."""
+        end = self.clock() + seconds * 1e9
+        while (left := (end - self.clock()) / 1e9) > 0 and not (over and over()):
+            await asyncio.sleep(min(POLL_SECONDS if over else SWEEP_SECONDS, left))
+            self._sweep()
 
     async def close(self) -> None:
         """Close all connections."""
-        self._closing = True
-        for task in list(self._tasks):
-            task.cancel()
+        for slot in self._slots:
+            slot.cancel()
         for connection in list(self.connections):
-            connection.fail("unanswered")
-        # The transports close in the loop's next turns.
-        for _ in range(CLOSING_TURNS):
-            await asyncio.sleep(0.005 if self.connections else 0)
+            connection.fail("closed")
+        # They are gone in the loop's next turn.
+        await asyncio.sleep(POLL_SECONDS)
 
-    def _refill(self, pause: float) -> None:
-        room = len(self.connections) + len(self._tasks) < self._size
-        if room and not self._closing and not self._on_demand:
-            self._start_connect(pause)
+    def _sweep(self) -> None:
+        """Give up answers that are awaited for too long, and close what was idle too long."""
+        churn, now = self._options.churn, self.clock()
+        for connection in list(self.connections):
+            waited = (now - connection.used) / 1e9
+            if connection.question and waited > self._options.timeout:
+                connection.fail("timeout")
+            elif churn and not connection.question and waited > churn.idle:
+                self._idle.remove(connection)
+                connection.fail("idle")
 
-    def _start_connect(self, pause: float) -> None:
-        task = asyncio.get_running_loop().create_task(self._connect(pause))
-        self._tasks.add(task)
-        task.add_done_callback(self._connected)
+    def _due(self, now: int) -> int:
+        """When the next question is due: in a closed loop always now."""
+        return self._began + int(self._asked * 1e9 / self._rate) if self._rate else now
 
-    def _connected(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            self._refill(RETRY_SECONDS)
-
-    async def _connect(self, pause: float) -> None:
-        await asyncio.sleep(pause)
-        async with self._connecting:
-            try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    connection = await self._open()
-            except OSError:
-                self.tally.errors["connect"] += 1
+    async def _keep(self) -> None:
+        """One connection, and in a closed loop those that replace it."""
+        while True:
+            connection = await self._connect()
+            if connection:
+                await connection.closed.wait()
+            if not (connection and connection.proven):
+                await asyncio.sleep(RETRY_SECONDS)
+            if self._options.rate:
                 return
+
+    async def _connect(self) -> Connection | None:
+        loop, where = asyncio.get_running_loop(), self._options.address
+        try:
+            async with self._connecting, asyncio.timeout(self._options.timeout):
+                if isinstance(where, UnixAddress):
+                    _, connection = await loop.create_unix_connection(self._new, where.path)
+                else:
+                    _, connection = await loop.create_connection(self._new, where.host, where.port)
+        except OSError:
+            self.tally.errors["connect"] += 1
+            return None
         self.opened += 1
-        self.connections.add(connection)
-        self.pace.ready(connection, self._clock())
+        return connection
 
-    async def _open(self) -> Connection:
-        loop, where = asyncio.get_running_loop(), self._address
-
-        def factory() -> Connection:
-            return Connection(self, self._codec, self._clock, self._expiry())
-
-        if isinstance(where, UnixAddress):
-            return (await loop.create_unix_connection(factory, where.path))[1]
-        return (await loop.create_connection(factory, where.host, where.port))[1]
-
-    def _expiry(self) -> int:
-        if self._churn is None:
-            return _FOREVER
-        share = self._random.random() if self.opened < self._size else 1.0
-        return self._clock() + int(self._churn.life * share * 1e9)
+    def _new(self) -> Connection:
+        churn, expires = self._options.churn, math.inf
+        if churn:
+            share = self._random.random() if self.opened < self._options.connections else 1.0
+            expires = self.clock() + churn.life * share * 1e9
+        return Connection(self, self._options.protocol, expires)

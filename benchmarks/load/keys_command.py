@@ -21,11 +21,7 @@ from vmaild.lookup import Status
 PAGE = 1000
 """Entries for each page (RFC 2696), so that a limit on one answer is no limit on the whole."""
 
-ACCOUNTS = "(objectClass=courierMailAccount)"
-"""The mail accounts of the HOWTO's schema."""
-
 CONNECT_SECONDS = 10.0
-EXIT_USAGE = 2
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,28 +30,30 @@ def main(argv: Sequence[str]) -> int:
     add = parser.add_argument
     add("--directory", metavar="URI", required=True, help="ldap://HOST, ldaps://HOST or ldapi://PATH")
     add("--base", default="", help="search base")
-    add("--query", default=ACCOUNTS, help="filter (default: %(default)s)")
+    add("--query", default="(objectClass=courierMailAccount)", help="filter (default: %(default)s)")
     add("--key-attribute", default="mail", metavar="NAME", help="(default: %(default)s)")
     add("--value-attribute", default="", metavar="NAME", help="holds the right answer to the key")
     add("--bind-dn", default="", metavar="DN")
     add("--bind-pw-file", type=Path, metavar="FILE", help="the password, with or without a newline")
     add("--start-tls", action="store_true")
-    add("--map", default="virtual_mailbox_maps", metavar="NAME", help="(default: %(default)s)")
+    add(
+        "--map",
+        type=str.encode,
+        default=b"virtual_mailbox_maps",
+        metavar="NAME",
+        help="(default: virtual_mailbox_maps)",
+    )
     add("--others-not-found", action="store_true", help="every other key is not found: right without catch-alls")
     arguments = parser.parse_args(argv)
-    map_name, out = arguments.map.encode(), sys.stdout.buffer
     try:
-        out.writelines(format_line(line) for line in _lines(arguments, map_name))
+        sys.stdout.buffer.writelines(map(format_line, _lines(arguments)))
     except (LDAPError, OSError) as error:
         print(f"keys: {arguments.directory}: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    if arguments.others_not_found:
-        out.write(format_line(Line(map_name, ANY, Expected(Status.NOT_FOUND))))
-    out.flush()
+        return 2
     return 0
 
 
-def _lines(options: argparse.Namespace, map_name: bytes) -> Iterator[Line]:
+def _lines(options: argparse.Namespace) -> Iterator[Line]:
     wanted = [name for name in (options.key_attribute, options.value_attribute) if name]
     client = LDAPClient(options.directory, tls=options.start_tls)
     client.set_raw_attributes(wanted)
@@ -65,6 +63,7 @@ def _lines(options: argparse.Namespace, map_name: bytes) -> Iterator[Line]:
     with client.connect(timeout=CONNECT_SECONDS) as connection:
         scope = LDAPSearchScope.SUBTREE
         for entry in connection.paged_search(options.base, scope, options.query, wanted, page_size=PAGE):
-            values = entry.get(options.value_attribute, []) if options.value_attribute else []
-            for key in entry.get(options.key_attribute, []):
-                yield Line(map_name, key, Expected(Status.FOUND, b",".join(values) or None))
+            value = b",".join(entry.get(options.value_attribute, []))
+            yield from (Line(options.map, key, Expected(Status.FOUND, value)) for key in entry.get(wanted[0], []))
+    if options.others_not_found:
+        yield Line(options.map, ANY, Expected(Status.NOT_FOUND))

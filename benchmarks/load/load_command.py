@@ -8,26 +8,36 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import ctypes
+import gc
+import os
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
 import uvloop
 
-from benchmarks.load.fleet import Churn
-from benchmarks.load.keys import KeyStream, Mix, split, unknown_key
-from benchmarks.load.questions import CODECS, Expectations, Question, read_keys, read_lines
-from benchmarks.load.run import CannotConnect, Load, LoadResult, LoadSettings
-from benchmarks.load.tally import Limit, Tally, parse_limit
-from benchmarks.report.output import Progress, add_output, check_output, machine, new_parser, typed, write
-from benchmarks.report.rows import LATENCIES, Result, Rows, Section, milliseconds
+from benchmarks.load.fleet import SWEEP_SECONDS, CannotConnect, Churn, Fleet
+from benchmarks.load.questions import CODECS, Expectations, Question, Questions, read_keys, read_lines
+from benchmarks.load.tally import Tally, parse_limit
+from benchmarks.report.output import Progress, new_parser, parse, typed, write
+from benchmarks.report.rows import LATENCIES, Figures, Rows, Section, milliseconds
+from benchmarks.site.use import Meter, waited_seconds
 from vmaild.listening import parse_address
-from vmaild.lookup import Status
 
-EXIT_LIMIT, EXIT_USAGE, EXIT_WRONG, EXIT_UNREACHABLE = 1, 2, 3, 4
+EXIT_LIMIT, EXIT_WRONG, EXIT_UNREACHABLE = 1, 3, 4
 
-SECTIONS = [Section("load", "Lookups", "connections", "percentiles", latencies=LATENCIES)]
+SAY_SECONDS = 5.0
+"""Between lines of progress."""
+
+MOST_TICKS = 5000
+"""Ticks a second, at most: a tick costs 10 us of CPU, and at higher rates one tick asks several questions."""
+
+SETTINGS = ("rate", "lockstep", "warm_up", "churn", "seed")
+SECTION = Section("load", "Lookups", "connections", "percentiles", latencies=LATENCIES)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,120 +69,137 @@ def parser() -> argparse.ArgumentParser:
     add("--pid", type=typed(_process), action="append", default=[], metavar="[NAME=]PID", help=text)
     text = "'p99>5ms', 'rate<10000', 'temp>1%%'; repeatable"
     add("--fail-if", type=typed(parse_limit), action="append", default=[], metavar="LIMIT", help=text)
-    add_output(parser)
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the load and print its result; returns the exit status."""
     options = parser()
-    arguments = options.parse_args(argv)
-    check_output(options, arguments)
+    arguments = parse(options, argv)
     try:
-        settings, stream = prepare(arguments)
+        asked = questions(arguments)
     except (OSError, ValueError) as error:
-        print(f"load: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    progress = Progress(not arguments.no_progress, settings.seconds)
-    load = Load(settings, stream, lambda *phase: progress.at(phase[0], progress_line(*phase)))
+        options.error(str(error))
     try:
-        with progress, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            result = runner.run(load.run())
+        with Progress(not arguments.no_progress) as progress:
+            figures, tally = uvloop.run(run(arguments, asked, progress.say))
     except CannotConnect as error:
         print(f"load: {error}", file=sys.stderr)
         return EXIT_UNREACHABLE
-    broken = [limit for limit in arguments.fail_if if limit.broken(result.figures())]
-    write(arguments, "load", as_json(settings, result, broken))
-    for limit in broken:
-        print(f"load: {limit.text}: this limit is broken", file=sys.stderr)
+    broken = [limit.text for limit in arguments.fail_if if limit.broken(figures)]
+    rows = Rows()
+    rows.add("load", str(arguments.address), arguments.connections, figures)
+    more = {"figures": figures, "errors": tally.errors, "wrong_answers": tally.examples, "broken_limits": broken}
+    more |= {"percentiles": tally.latency.curve()}
+    notes = ["\n".join(f"- {note}" for note in _notes(arguments, figures, tally))]
+    write(arguments, "load", [SECTION], rows, settings=SETTINGS, notes=notes, **more)
+    for text in broken:
+        print(f"load: {text}: this limit is broken", file=sys.stderr)
     # A wrong answer weighs more than a slow one.
-    unreached = 0 if result.tally.answers else EXIT_UNREACHABLE
-    return EXIT_WRONG if result.tally.wrong else unreached or (EXIT_LIMIT if broken else 0)
+    unreached = 0 if tally.answers else EXIT_UNREACHABLE
+    return EXIT_WRONG if tally.wrong else unreached or (EXIT_LIMIT if broken else 0)
 
 
-def progress_line(seconds: float, tally: Tally, warming: bool) -> str:
-    """Answers a second and p99 so far, errors and wrong answers."""
-    rate = tally.answers / seconds if seconds else 0.0
-    line = f"{'warm-up' if warming else 'load'}: {rate:,.0f}/s, p99 {milliseconds(tally.latency.percentile(99))}"
-    line += f", {sum(tally.errors.values())} errors" if tally.errors else ""
-    return line + (f", {tally.wrong} WRONG" if tally.wrong else "")
-
-
-def prepare(arguments: argparse.Namespace) -> tuple[LoadSettings, KeyStream[Question]]:
-    """Settings and questions, as the command line wants them. Raises ``ValueError`` or ``OSError``."""
+def questions(arguments: argparse.Namespace) -> Questions[Question]:
+    """What the command line wants to be asked. Raises ``ValueError`` or ``OSError``."""
     codec, map_name = CODECS[arguments.protocol], arguments.map.encode()
-    mix = Mix(arguments.unknown, arguments.cold, arguments.zipf)
     keys = read_keys(arguments.keys, map_name)
     if not keys:
         raise ValueError(f"{arguments.keys} has no keys for {arguments.map}")
     expectations = Expectations(read_lines(arguments.expect) if arguments.expect else ())
-
-    def question(key: bytes) -> Question:
-        return codec.question(map_name, key, expectations.of(map_name, key))
-
-    hot, cold = split([question(key) for key in keys], mix, arguments.hot)
-    stream = KeyStream(hot, cold, lambda n: question(unknown_key(keys, n, arguments.seed)), mix, arguments.seed)
-    same = ("address", "connections", "rate", "lockstep", "seconds", "warm_up", "timeout", "churn", "seed")
-    options = {name: getattr(arguments, name) for name in same}
-    warm_keys = hot if arguments.warm_keys else ()
-    return LoadSettings(codec=codec, warm_keys=warm_keys, pids=dict(arguments.pid), **options), stream
+    mix = {name: getattr(arguments, name) for name in ("unknown", "cold", "zipf", "hot", "seed")}
+    return Questions(keys, lambda key: codec.question(map_name, key, expectations.of(map_name, key)), **mix)
 
 
-def as_json(settings: LoadSettings, result: LoadResult, broken: Sequence[Limit]) -> Result:
-    """Everything that was measured. Latencies and CPU are in milliseconds, rates a second."""
-    figures, tally, rows = result.figures(), result.tally, Rows()
-    rows.add("load", str(settings.address), settings.connections, figures)
-    told = ("rate", "lockstep", "warm_up", "churn", "seed")
-    return {
-        "experiment": "load",
-        "machine": machine(),
-        "settings": {name: getattr(settings, name) for name in told},
-        "seconds": result.seconds,
-        "figures": figures,
-        "waited_for_a_core": {name: wait / result.seconds for name, wait in result.waited.items()},
-        "errors": dict(tally.errors),
-        "warm_up_errors": result.warm_up_errors,
-        "connections_opened": result.opened,
-        "cold_keys_asked_again": result.reused,
-        "wrong_answers": tally.examples,
-        "broken_limits": [limit.text for limit in broken],
-        "sections": [section._asdict() for section in SECTIONS],
-        "rows": [{**row, "percentiles": tally.latency.curve()} for row in rows.as_json()],
-        "ratios": [],
-        "notes": ["\n".join(f"- {note}" for note in _notes(settings, result))],
-    }
+async def run(
+    arguments: argparse.Namespace, questions: Questions[Question], say: Callable[[str], None]
+) -> tuple[Figures, Tally]:
+    """Connect, warm up and measure; returns the figures of ``--fail-if`` and more. Raises ``CannotConnect``."""
+    # A pause of the collector among a million questions would be measured as the server's.
+    gc.disable()
+    fleet = Fleet(arguments)
+    try:
+        # In an open loop the others are opened on demand.
+        await fleet.open(arguments.connections if arguments.warm_keys or not arguments.rate else 1)
+        await fleet.ask_once(questions.hot if arguments.warm_keys else ())
+        return await _measure(fleet, arguments, questions, say), fleet.tally
+    finally:
+        await fleet.close()
 
 
-def _notes(settings: LoadSettings, result: LoadResult) -> Iterator[str]:
-    tally, figures = result.tally, result.figures()
-    kinds = ", ".join(f"{status.value.decode()} {tally.kinds[status]:,}" for status in Status if tally.kinds[status])
-    pace = f"open loop at {settings.rate:,.0f}/s" if settings.rate else "closed loop"
-    yield f"{pace}, {result.seconds:.1f} s, {result.opened:,} connections opened"
+async def _measure(
+    fleet: Fleet, arguments: argparse.Namespace, questions: Questions[Question], say: Callable[[str], None]
+) -> Figures:
+    async def phase(name: str, seconds: float) -> None:
+        say(name)
+        while (left := seconds - (fleet.clock() - fleet.tally.began) / 1e9) > SAY_SECONDS:
+            await fleet.watch(SAY_SECONDS)
+            say(f"{name}: {fleet.tally.line(fleet.clock())}")
+        await fleet.watch(left)
+
+    def waited() -> Figures:
+        return {f"waited {name}": waited_seconds(pid) for name, pid in pids.items()}
+
+    pids = {**dict(arguments.pid), "client": os.getpid()}
+    together = arguments.connections if arguments.lockstep and not arguments.rate else 1
+    fleet.tally = Tally(fleet.clock())
+    fleet.start(iter(questions), fleet.clock(), arguments.rate, together)
+    with ticking(arguments.rate, lambda: fleet.want(fleet.tick(fleet.clock()))):
+        await phase("warm-up", arguments.warm_up)
+        warm_up_errors = sum(fleet.tally.errors.values())
+        fleet.tally = tally = Tally(fleet.clock())
+        meter, before = Meter(pids), waited()
+        await phase("load", arguments.seconds)
+        cpu, seconds = meter.each(1), (fleet.clock() - tally.began) / 1e9
+        shares = {name: (now - before[name]) / seconds for name, now in waited().items()}
+        fleet.stop(fleet.clock())
+        await fleet.watch(arguments.timeout + SWEEP_SECONDS, fleet.quiet)
+    more = {"warm_up_errors": warm_up_errors, "opened": fleet.opened, "reused": questions.reused}
+    return {**tally.figures(seconds, cpu), **shares, **more}
+
+
+@contextlib.contextmanager
+def ticking(rate: float, tick: Callable[[], object]) -> Iterator[None]:
+    """Call ``tick`` so many times a second from the running loop, by timerfd_create(2); never where ``rate`` is 0.
+
+    An event loop's own timers count whole milliseconds, and an open loop's latencies count from the scheduled time: a
+    timer that is late by up to a millisecond would be most of what it measures.
+    """
+    libc, loop = ctypes.CDLL(None), asyncio.get_running_loop()
+    timer = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+    period = divmod(int(1e9 / min(rate, MOST_TICKS)) if rate else 0, 10**9)
+    libc.timerfd_settime(timer, 0, (ctypes.c_long * 4)(*period, *period), None)
+    loop.add_reader(timer, lambda: os.read(timer, 8) and tick())
+    try:
+        yield
+    finally:
+        loop.remove_reader(timer)
+        os.close(timer)
+
+
+def _notes(arguments: argparse.Namespace, figures: Figures, tally: Tally) -> Iterator[str]:
+    kinds = ", ".join(f"{status.value.decode()} {number:,}" for status, number in tally.kinds.items() if number)
+    pace = f"open loop at {arguments.rate:,.0f}/s" if arguments.rate else "closed loop"
+    yield f"{pace}, {figures['seconds']:.1f} s, {figures['opened']:,} connections opened"
     yield f"{tally.answers:,} answers: {kinds or 'none'}; {tally.checked:,} checked, {tally.wrong:,} wrong"
-    yield from (f"CPU of {name} for each answer: {milliseconds(figures[f'cpu {name}'])}" for name in settings.pids)
+    yield from (f"CPU of {name} for each answer: {milliseconds(figures[f'cpu {name}'])}" for name, _ in arguments.pid)
     yield from (f"errors, {kind}: {count:,}" for kind, count in tally.errors.items())
-    if result.reused:
-        yield f"warning: {result.reused:,} cold keys were asked again: too few keys, so these were no misses"
+    if reused := figures["reused"]:
+        yield f"warning: {reused:,} cold keys were asked again: too few keys, so these were no misses"
     yield from (f"wrong: {example}" for example in tally.examples)
 
 
 def _share(text: str) -> float:
-    number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{text!r} is not from 0 to 1, or 0% to 100%")
-    return number
+    return float(text[:-1]) / 100 if text.endswith("%") else float(text)
 
 
 def _process(text: str) -> tuple[str, int]:
     name, _, number = text.rpartition("=")
-    if not number.isdecimal() or not int(number) or not psutil.pid_exists(int(number)):
+    if not number.isdecimal() or not psutil.pid_exists(int(number)):
         raise ValueError(f"{number!r} is no process here")
     return name or f"server {number}", int(number)
 
 
 def _churn(text: str) -> Churn:
-    try:
-        idle, life = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"{text!r} is not IDLE,LIFE in seconds, as in 10,100") from None
-    return Churn(idle, life)
+    idle, _, life = text.partition(",")
+    return Churn(float(idle), float(life))

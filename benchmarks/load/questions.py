@@ -1,4 +1,4 @@
-"""What is asked in each protocol, and what the right answers are, read from an expectation file.
+"""What is asked, in which order and protocol, and what the right answers are, read from an expectation file. Pure.
 
 The file is text with one line for each key, its fields separated by tabs::
 
@@ -9,37 +9,46 @@ The file is text with one line for each key, its fields separated by tabs::
 that is map, key, OK or NOTFOUND or TEMP or PERM, and the value of an OK (left out: any value is right). The key
 ``*`` stands for each key of the map that has no line; without it such keys are not checked. Empty lines and lines
 that begin with ``#`` say nothing. Keys are compared without regard to case, as Postfix and vmaild do; values as bytes.
+
+The keys of a run are split once: hot keys are asked again and again, uniformly or by Zipf's law; cold keys are asked
+once each, so that each is a miss; unknown keys are made up, each asked once, from the domains of the known ones. A seed
+decides their order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, cycle, repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from vmaild.lookup import Reply, Request, Status
 from vmaild.wire import socketmap, tcp_table
 
+T = TypeVar("T")
+
 ANY = b"*"
+
+DRAWN = 1000
+"""Keys that are drawn at a time, which is faster than one by one."""
 
 _KINDS = {status.value: status for status in Status}
 
 
 class Expected(NamedTuple):
-    """The right answer: its kind, and its value; ``None`` where every value is right."""
+    """The right answer: its kind, and the value of an OK; empty where every value is right."""
 
     status: Status
-    value: bytes | None = None
+    value: bytes = b""
 
     def met_by(self, reply: Reply) -> bool:
         """True when ``reply`` is right. The reason of a failure is never compared."""
-        any_value = self.status is not Status.FOUND or self.value is None
+        any_value = self.status is not Status.FOUND or not self.value
         return reply.status is self.status and (any_value or reply.text == self.value)
 
     def __str__(self) -> str:
-        value = b"" if self.value is None else b" " + self.value
-        return (self.status.value + value).decode(errors="backslashreplace")
+        return b" ".join(filter(None, (self.status.value, self.value))).decode(errors="backslashreplace")
 
 
 class Line(NamedTuple):
@@ -63,46 +72,30 @@ class Expectations:
 
 def read_lines(path: Path) -> Iterator[Line]:
     """The lines of an expectation file. Raises ``ValueError`` that names file and line."""
-    for number, text in _texts(path):
-        try:
-            yield _line(text)
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
+    for number, fields in _fields(path):
+        if len(fields) < 3 or fields[2] not in _KINDS or fields[2:] == [b"OK", b""]:
+            want = "map, key, one of OK, NOTFOUND, TEMP and PERM, perhaps a value, not empty, separated by tabs"
+            raise ValueError(f"{path}, line {number}: {b' '.join(fields)!r} is not {want}")
+        yield Line(fields[0], fields[1], Expected(_KINDS[fields[2]], *fields[3:]))
 
 
 def read_keys(path: Path, map_name: bytes) -> list[bytes]:
     """The keys of a file: of the map's lines of an expectation file, or a plain list with one key on each line."""
-    lines = [text.split(b"\t") for _, text in _texts(path)]
-    return [fields[-1] if len(fields) == 1 else fields[1] for fields in lines if _wanted(fields, map_name)]
+    lines = ([map_name, *fields] if len(fields) == 1 else fields for _, fields in _fields(path))
+    return [key for name, key, *_ in lines if name == map_name and key != ANY]
 
 
 def format_line(line: Line) -> bytes:
     """A line as ``read_lines`` takes it, with its newline."""
-    value = () if line.expected.value is None else (line.expected.value,)
+    value = filter(None, [line.expected.value])
     return b"\t".join((line.map_name, line.key, line.expected.status.value, *value)) + b"\n"
 
 
-def _texts(path: Path) -> Iterator[tuple[int, bytes]]:
+def _fields(path: Path) -> Iterator[tuple[int, list[bytes]]]:
     with path.open("rb") as file:
-        texts = ((number, text.rstrip(b"\r\n")) for number, text in enumerate(file, 1))
-        yield from ((number, text) for number, text in texts if text and not text.startswith(b"#"))
-
-
-def _wanted(fields: list[bytes], map_name: bytes) -> bool:
-    return len(fields) == 1 or (fields[0] == map_name and fields[1] != ANY)
-
-
-def _line(text: bytes) -> Line:
-    fields = text.split(b"\t", 3)
-    if len(fields) < 3:
-        raise ValueError("want map, key and kind of answer, separated by tabs")
-    status = _KINDS.get(fields[2])
-    if status is None:
-        raise ValueError(f"{fields[2].decode(errors='backslashreplace')!r} is no kind of answer")
-    value = fields[3] if len(fields) == 4 else None
-    if status is Status.FOUND and value == b"":
-        raise ValueError("an OK cannot have an empty value")
-    return Line(fields[0], fields[1], Expected(status, value))
+        for number, line in enumerate(file, 1):
+            if (text := line.rstrip(b"\r\n")) and not text.startswith(b"#"):
+                yield number, text.split(b"\t", 3)
 
 
 class Question(NamedTuple):
@@ -111,11 +104,11 @@ class Question(NamedTuple):
     wire: bytes
     key: bytes
     expected: Expected | None = None
-    expected_wire: bytes | None = None
+    only: Reply = Reply(Status.FOUND)
+    only_wire: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Codec:
+class Codec(NamedTuple):
     """How requests are written, and replies are written and read."""
 
     encode_request: Callable[[Request], bytes]
@@ -127,20 +120,66 @@ class Codec:
         """The question for ``key``."""
         wire = self.encode_request(Request(map_name, key))
         if self.echoes:
-            return Question(wire, key, Expected(Status.FOUND), wire)
-        only = None
-        if expected is not None and expected.status is Status.FOUND and expected.value:
-            only = Reply(Status.FOUND, expected.value)
-        elif expected is not None and expected.status is Status.NOT_FOUND:
-            only = Reply(Status.NOT_FOUND)
-        return Question(wire, key, expected, self.encode_reply(only) if only else None)
+            return Question(wire, key, Expected(Status.FOUND), only_wire=wire)
+        if expected and (expected.value or expected.status is Status.NOT_FOUND):
+            only = Reply(*expected)
+            return Question(wire, key, expected, only, self.encode_reply(only))
+        return Question(wire, key, expected)
 
 
-_SOCKETMAP = (socketmap.encode_request, socketmap.encode_reply, socketmap.SocketmapReplies)
+_SOCKETMAP = Codec(socketmap.encode_request, socketmap.encode_reply, socketmap.SocketmapReplies)
 
 CODECS = {
-    "socketmap": Codec(*_SOCKETMAP),
+    "socketmap": _SOCKETMAP,
     "tcp_table": Codec(tcp_table.encode_request, tcp_table.encode_reply, tcp_table.TcpTableReplies),
     # No protocol of Postfix's: the server sends the request back, which is the least that any can do.
-    "echo": Codec(*_SOCKETMAP, echoes=True),
+    "echo": _SOCKETMAP._replace(echoes=True),
 }
+
+
+class Questions(Generic[T]):
+    """An endless iterable of questions: ``unknown`` and ``cold`` are shares from 0 to 1, ``zipf`` is the exponent.
+
+    ``hot`` is first how many of the keys are hot, 0 for half of them when both kinds are asked for, else all of the
+    kind that is; and then their questions. ``reused`` is how many cold keys were asked again because there were too
+    few: those were no misses. Raises ``ValueError`` for shares that cannot be.
+    """
+
+    def __init__(
+        self, keys: Sequence[bytes], question: Callable[[bytes], T], *, unknown: float = 0.0, cold: float = 0.0,
+        zipf: float = 0.0, hot: int = 0, seed: int = 1,
+    ) -> None:  # fmt: skip
+        known = 1.0 - min(1.0, unknown + cold)
+        if min(unknown, cold, zipf) < 0 or unknown + cold > 1:
+            raise ValueError("shares of keys, and Zipf's exponent, are 0 or more; both shares together at most 1")
+        hot = hot or (len(keys) if not cold else len(keys) // 2 if known else 0)
+        if not keys[:hot] and known:
+            raise ValueError("there are no keys to ask for")
+        if cold and not keys[hot:]:
+            raise ValueError("there are no cold keys: give more keys, or fewer hot ones")
+        self.hot = [question(key) for key in keys[:hot]]
+        self.reused = 0
+        self._keys, self._cold, self._question = keys, keys[hot:], question
+        self._shares, self._zipf, self._seed, self._random = (unknown, cold, known), zipf, seed, random.Random(seed)
+
+    def __iter__(self) -> Iterator[T]:
+        kinds = (self._unknown_keys(), self._cold_keys(), self._hot_keys())
+        for _ in repeat(None):
+            for kind in self._random.choices(kinds, self._shares, k=DRAWN):
+                yield next(kind)
+
+    def _hot_keys(self) -> Iterator[T]:
+        # In another order, or else the popular keys would be those of the file's first domain.
+        questions = self._random.sample(self.hot, len(self.hot))
+        weights = list(accumulate(rank**-self._zipf for rank in range(1, len(questions) + 1)))
+        for _ in repeat(None):
+            yield from self._random.choices(questions, cum_weights=weights, k=DRAWN)
+
+    def _cold_keys(self) -> Iterator[T]:
+        for number, key in enumerate(cycle(self._cold), 1):
+            self.reused = max(0, number - len(self._cold))
+            yield self._question(key)
+
+    def _unknown_keys(self) -> Iterator[T]:
+        for number, key in enumerate(cycle(self._keys)):
+            yield self._question(b"no-such-user-%x-%x@%s" % (self._seed, number, key.rpartition(b"@")[2]))

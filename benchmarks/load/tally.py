@@ -8,63 +8,55 @@ from __future__ import annotations
 
 import collections
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from hdrh.histogram import HdrHistogram
 
-from vmaild.lookup import Status
+from benchmarks.load.questions import Question
+from benchmarks.report.rows import Figures, milliseconds
+from vmaild.lookup import Reply, Status
 
 TIMES = ("p50", "p90", "p99", "p99.9", "max", "mean", "cpu")
-COUNTS = ("rate", "ok", "notfound", "temp", "perm", "wrong", "errors")
+COUNTS = ("ok", "notfound", "temp", "perm", "wrong", "errors")
 
 _MILLISECONDS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
 _LIMIT = re.compile(r"\s*([a-z]+[0-9.]*)\s*([<>])\s*([0-9]+(?:\.[0-9]+)?)\s*(ns|us|ms|s|%)?\s*")
+_FORM = f"""write {", ".join(TIMES)} with ns, us, ms or s, as in p99>5ms; rate, as in rate<10000;
+or {", ".join(COUNTS)}, as in wrong>0, or in percent of the answers, as in temp>1%"""
 
 EXAMPLES = 10
 """Wrong answers that are kept word by word; the rest are only counted."""
 
-LARGEST = 3600 * 10**9
-"""Longer latencies, in nanoseconds, are counted as this one: an hour, far past every timeout."""
-
-DIGITS = 3
-"""Significant digits of a percentile."""
+LARGEST, DIGITS = 3600 * 10**9, 3
+"""Of the histogram: nanoseconds, an hour being far past every timeout, and significant digits."""
 
 
 class Latencies:
-    """Latencies in nanoseconds, in an HdrHistogram, with the exact ``largest``."""
+    """Latencies in an HdrHistogram; ``record`` takes nanoseconds, all others say milliseconds."""
 
     def __init__(self) -> None:
         self._histogram = HdrHistogram(1, LARGEST, DIGITS)
-        self.record_value = self._histogram.record_value
-        self.largest = 0
-
-    def record(self, nanoseconds: int) -> None:
-        """Count one latency."""
-        if nanoseconds > self.largest:
-            self.largest = nanoseconds
-        self.record_value(min(max(nanoseconds, 1), LARGEST))
+        self.record: Callable[[int], object] = self._histogram.record_value
 
     @property
     def count(self) -> int:
-        """How many were counted."""
+        """How many were recorded."""
         return int(self._histogram.get_total_count())
 
     def percentile(self, percent: float) -> float:
-        """The latency that ``percent`` of all do not exceed, in milliseconds; 0 without any."""
-        if not self.count:
-            return 0.0
-        return min(int(self._histogram.get_value_at_percentile(percent)), self.largest) / 1e6
+        """The latency that ``percent`` of all do not exceed; 0 without any."""
+        return float(self._histogram.get_value_at_percentile(percent)) / 1e6
 
     def summary(self) -> dict[str, float]:
-        """p50, p90, p99, p99.9, max and mean, in milliseconds."""
+        """p50, p90, p99, p99.9, max and mean."""
         points = {f"p{percent:g}": self.percentile(percent) for percent in (50, 90, 99, 99.9)}
-        return {**points, "max": self.largest / 1e6, "mean": self._histogram.get_mean_value() / 1e6}
+        return {**points, "max": self.percentile(100), "mean": self._histogram.get_mean_value() / 1e6}
 
     def curve(self) -> list[tuple[float, float]]:
-        """Percents and latencies in milliseconds, closer together towards 100 percent."""
-        percents = [100 * (1 - 0.5 ** (step / 4)) for step in range(54)]
-        return [(percent, self.percentile(percent)) for percent in percents if self.count]
+        """Percents and latencies, closer together towards 100 percent."""
+        steps = self._histogram.get_percentile_iterator(4)
+        return [(step.percentile_level_iterated_to, step.value_iterated_to / 1e6) for step in steps]
 
 
 class Tally:
@@ -73,30 +65,28 @@ class Tally:
     Only requests that began at ``began`` (nanoseconds) or later count, so that none of the warm-up spills over.
     """
 
-    __slots__ = ("began", "checked", "errors", "examples", "kinds", "latency", "wrong")
-
     def __init__(self, began: int) -> None:
         self.began = began
         self.latency = Latencies()
         self.kinds = dict.fromkeys(Status, 0)
         self.errors: collections.Counter[str] = collections.Counter()
-        self.checked = 0
-        self.wrong = 0
+        self.checked = self.wrong = 0
         self.examples: list[str] = []
 
-    def answer(self, status: Status, since: int, now: int) -> None:
-        """Count an answer to a request of ``since``, both in nanoseconds."""
-        if since >= self.began:
-            self.kinds[status] += 1
-            self.latency.record(now - since)
-
-    def check(self, right: bool, since: int, example: str = "") -> None:
-        """Count an answer that an expectation exists for."""
-        if since >= self.began:
+    def answer(self, question: Question, reply: Reply, since: int, now: int, right: bool = False) -> None:
+        """Count an answer to a question of ``since``; ``right`` where it was seen to be the expected one."""
+        if since < self.began:
+            return
+        self.kinds[reply.status] += 1
+        self.latency.record(now - since)
+        if question.expected is not None:
             self.checked += 1
-            self.wrong += not right
-            if not right and len(self.examples) < EXAMPLES:
-                self.examples.append(example)
+            if not right and not question.expected.met_by(reply):
+                self.wrong += 1
+                if len(self.examples) < EXAMPLES:
+                    got = f"{reply.status.value.decode()} {reply.text.decode(errors='backslashreplace')}".rstrip()
+                    key = question.key.decode(errors="backslashreplace")
+                    self.examples.append(f"{key}: {got}, but {question.expected} is right")
 
     def error(self, kind: str, since: int, now: int) -> None:
         """Count a request that got no answer. It waited at least until ``now``, and that is a latency too."""
@@ -109,36 +99,55 @@ class Tally:
         """All answers, of every kind."""
         return sum(self.kinds.values())
 
+    def line(self, now: int) -> str:
+        """Answers a second and p99 so far, errors and wrong answers, for people."""
+        rate = self.answers * 1e9 / max(1, now - self.began)
+        line = f"{rate:,.0f}/s, p99 {milliseconds(self.latency.percentile(99))}"
+        line += f", {sum(self.errors.values())} errors" if self.errors else ""
+        return line + (f", {self.wrong} WRONG" if self.wrong else "")
+
+    def figures(self, seconds: float, cpu: Mapping[str, float]) -> Figures:
+        """Latencies in ms, counts, the rate a second, and out of the milliseconds of ``cpu`` those for each answer."""
+        answers = self.answers
+        each = {name: used / max(1, answers) for name, used in cpu.items()}
+        client = each.pop("cpu client")
+        return {
+            **{status.value.decode().lower(): number for status, number in self.kinds.items()},
+            **self.latency.summary(),
+            "seconds": seconds,
+            "answers": answers,
+            "rate": answers / seconds,
+            "checked": self.checked,
+            "wrong": self.wrong,
+            "errors": sum(self.errors.values()),
+            **each,
+            **({"cpu": sum(each.values())} if each and answers else {}),
+            "client_cpu": client,
+        }
+
 
 class Limit(NamedTuple):
     """One limit: ``number`` is in milliseconds, a count, a rate each second, or percent when ``share``."""
 
     text: str
     figure: str
-    above: bool
+    sign: str
     number: float
-    share: bool = False
+    share: bool
 
     def broken(self, figures: Mapping[str, float]) -> bool:
         """True when the result does not keep to it. A figure that was not measured breaks every limit on it."""
         value = figures.get(self.figure)
-        if value is None:
-            return True
-        if self.share:
-            value = 100.0 * value / figures["answers"] if figures["answers"] else 0.0
-        return value > self.number if self.above else value < self.number
+        if value is not None and self.share:
+            value = 100.0 * value / max(1.0, figures["answers"])
+        return value is None or (value > self.number if self.sign == ">" else value < self.number)
 
 
 def parse_limit(text: str) -> Limit:
     """Read a limit. Raises ``ValueError`` that says what is wrong."""
     match = _LIMIT.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is no limit; write it like 'p99>5ms', 'rate<10000' or 'wrong>0'")
-    figure, sign, digits, unit = match.groups()
-    if figure not in TIMES + COUNTS:
-        raise ValueError(f"{text!r}: unknown figure {figure!r}; there are {', '.join(TIMES + COUNTS)}")
-    if figure in TIMES and unit not in _MILLISECONDS:
-        raise ValueError(f"{text!r}: {figure} needs a unit: ns, us, ms or s")
-    if figure in COUNTS and unit and (unit != "%" or figure == "rate"):
-        raise ValueError(f"{text!r}: {figure} takes no unit {unit!r}")
-    return Limit(text, figure, sign == ">", float(digits) * _MILLISECONDS.get(unit, 1.0), share=unit == "%")
+    figure, sign, digits, unit = match.groups("") if match else ("", "", "", "")
+    units = _MILLISECONDS if figure in TIMES else ("", "%") if figure in COUNTS else ("",) if figure == "rate" else ()
+    if unit not in units:
+        raise ValueError(f"{text!r} is no limit: {_FORM}")
+    return Limit(text, figure, sign, float(digits) * _MILLISECONDS.get(unit, 1.0), unit == "%")

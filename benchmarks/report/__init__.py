@@ -1,4 +1,1 @@
-"""What was measured, as JSON, tables and pictures: ``rows``, ``tables``, ``pictures``, ``machine``, ``progress``.
-
-A JSON file holds all that its tables and its picture show, so ``figures`` makes both again from the files alone.
-"""
+"""What was measured, as JSON, tables (``rows``) and ``pictures``, which ``output`` makes again from the JSON alone."""

@@ -14,17 +14,17 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from benchmarks.report.rows import Result, report
+from benchmarks.report.rows import Result, Rows, Section, report
 
 T = TypeVar("T")
 
@@ -33,8 +33,14 @@ DEFAULT = Path("benchmark-results")
 ROOT = Path(__file__).resolve().parent.parent.parent
 """The source checkout."""
 
-QUIET_SECONDS = 5.0
-"""Between lines of progress in a log file or a CI job, which want a sign of life, not a film."""
+PACKAGES = ("uvloop", "bonsai", "cachetools", "postfix-mta-sts-resolver")
+SERVERS = {
+    "postfix": (r"(.+)", "postconf", "-d", "-h", "mail_version"),
+    "openldap": (r"slapd ([0-9.]+)", "/usr/sbin/slapd", "-VV"),
+    "memcached": (r"memcached ([0-9.]+)", "memcached", "-V"),
+    "commit": (r"(?m)^(?!fatal)(.+)", "git", "-C", str(ROOT), "describe", "--always", "--dirty"),
+}
+"""What a result depends on, with where its version stands in the output of a command."""
 
 
 def new_parser(name: str, about: str | None) -> argparse.ArgumentParser:
@@ -43,28 +49,28 @@ def new_parser(name: str, about: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=about, formatter_class=formatter)
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Options of every program."""
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments, with the options that every program has that measures.
+
+    Ends with a usage error now, and not after the measurement, when the result could not be written.
+    """
     add = parser.add_argument_group("result").add_argument
     text = f"directory for JSON, tables and picture (default: {DEFAULT}, and none with --json)"
     add("--output", type=Path, metavar="DIR", help=text)
     add("--json", action="store_true", help="JSON on standard output in place of the tables")
     add("--no-picture", action="store_true", help="no PNG, and so no need of matplotlib")
     add("--no-progress", action="store_true", help="nothing on standard error while it runs")
-
-
-def check_output(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """End with a usage error now, and not after the measurement, when the result could not be written."""
+    arguments = parser.parse_args(argv)
     if arguments.output is None and not arguments.json:
         arguments.output = DEFAULT
-    if arguments.output is None:
-        return
-    if not arguments.no_picture and importlib.util.find_spec("matplotlib") is None:
-        parser.error("matplotlib is missing: install vmaild[bench], or give --no-picture")
-    try:
-        arguments.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"--output: {error}")
+    if arguments.output is not None:
+        if not arguments.no_picture and importlib.util.find_spec("matplotlib") is None:
+            parser.error("matplotlib is missing: install vmaild[bench], or give --no-picture")
+        try:
+            arguments.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"--output: {error}")
+    return arguments
 
 
 def typed(parse: Callable[[str], T]) -> Callable[[str], T]:
@@ -79,8 +85,20 @@ def typed(parse: Callable[[str], T]) -> Callable[[str], T]:
     return convert
 
 
-def write(arguments: argparse.Namespace, name: str, result: Result) -> None:
-    """Print a result, and write its files."""
+def write(
+    arguments: argparse.Namespace, name: str, sections: Iterable[Section], rows: Rows, *, settings: Iterable[str],
+    **more: Any,
+) -> None:  # fmt: skip
+    """Print what was measured with these ``settings``, and write its files. JSON has ``more``, as ``Result`` says."""
+    result: Result = {
+        "experiment": name,
+        "machine": machine(),
+        "settings": {option: getattr(arguments, option) for option in settings},
+        "sections": [section._asdict() for section in sections],
+        "rows": rows.as_json(),
+        "ratios": [],
+        **more,
+    }
     text = json.dumps(result, indent=1)
     print(text if arguments.json else report(result))
     if arguments.output is not None:
@@ -113,36 +131,23 @@ def main(argv: Sequence[str]) -> int:
 
 
 class Progress(Bar):
-    """How far a program is, on standard error: rich's line on a terminal, else a plain line now and then.
+    """What happens now, on standard error: one line that changes on a terminal, a line for each step elsewhere."""
 
-    ``total`` is the seconds of a load, 0 where nobody knows.
-    """
-
-    def __init__(self, shown: bool = True, total: float = 0.0) -> None:
-        console = Console(stderr=True, highlight=False)
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        super().__init__(*columns, console=console, transient=True, disable=not (shown and console.is_terminal))
-        self._lines = shown and not console.is_terminal
-        self._printed = time.monotonic()
-        self._task = self.add_task("", total=total or None)
+    def __init__(self, shown: bool = True) -> None:
+        console = Console(stderr=True, quiet=not shown, highlight=False)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        super().__init__(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self.add_task("")
 
     def say(self, text: str) -> None:
         """The next step has begun."""
         self.update(self._task, description=text)
-        if self._lines:
+        if not self.console.is_terminal:
             self.console.print(f"{time.strftime('%H:%M:%S')} {text}")
-
-    def at(self, seconds: float, text: str) -> None:
-        """So many seconds of the load are done."""
-        self.update(self._task, description=text, completed=seconds)
-        if self._lines and time.monotonic() >= self._printed + QUIET_SECONDS:
-            self._printed = time.monotonic()
-            self.console.print(text)
 
 
 def machine() -> dict[str, str]:
     """What a result was measured on: hardware and versions; "none" for what is not installed."""
-    packages = ("uvloop", "bonsai", "cachetools", "postfix-mta-sts-resolver")
     installed = {each.metadata["Name"].lower().replace("_", "-"): each.version for each in metadata.distributions()}
     processor = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     return {
@@ -154,15 +159,12 @@ def machine() -> dict[str, str]:
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", platform.system()),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        **{name: installed.get(name, "none") for name in packages},
-        "postfix": _ask(r"(.+)", "postconf", "-d", "-h", "mail_version"),
-        "openldap": _ask(r"slapd ([0-9.]+)", "/usr/sbin/slapd", "-VV"),
-        "memcached": _ask(r"memcached ([0-9.]+)", "memcached", "-V"),
-        "commit": _ask(r"(?m)^(?!fatal)(.+)", "git", "-C", str(ROOT), "describe", "--always", "--dirty"),
+        **{name: installed.get(name, "none") for name in PACKAGES},
+        **{name: _version(pattern, command) for name, (pattern, *command) in SERVERS.items()},
     }
 
 
-def _ask(pattern: str, *command: str) -> Any:
+def _version(pattern: str, command: Sequence[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -5,34 +5,35 @@ A section is drawn as bars, one panel for each size, or as lines over the sizes;
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from benchmarks.report.rows import COLUMNS, Result, Section, cell
 
 OWN, OTHER, SLAPD = "#1f6f8b", "#b8b8b8", "#d08c3f"
 """vmaild in colour, everybody else in grey."""
 
-Panel = tuple[Section, list[Mapping[str, Any]]]
+Rows = Sequence[Mapping[str, Any]]
 
 
 def draw(result: Result, path: Path) -> None:
     """Write the picture of a result, or none where nothing of it is for a picture."""
-    panels = _panels(result)
+    panels = list(_panels(result))
     if not panels:
         return
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     most = max(len(rows) for _, rows in panels)
     figure = Figure(figsize=(5.6 * columns, max(3.0, 0.6 + 0.22 * most) * lines))
-    axes = figure.subplots(lines, columns, squeeze=False)
-    for axis in axes.flat[len(panels) :]:
-        axis.set_visible(False)
-    for axis, (section, rows) in zip(axes.flat, panels, strict=False):
-        {"bars": _bars, "lines": _lines, "percentiles": _percentiles}[section.picture](axis, section, rows)
+    for axis, panel in zip_longest(figure.subplots(lines, columns, squeeze=False).flat, panels):
+        axis.set_visible(panel is not None)
+        if panel:
+            {"bars": _bars, "lines": _lines, "percentiles": _percentiles}[panel[0].picture](axis, *panel)
     where = result["machine"]
     text = f"{where['date']}, {where['cores']} cores, {where['processor']}"
     figure.text(0.01, 0.005, text, fontsize=7, color="#666666")
@@ -40,21 +41,20 @@ def draw(result: Result, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _panels(result: Result) -> list[Panel]:
-    panels: list[Panel] = []
-    for section in (Section(**each) for each in result["sections"]):
+def _panels(result: Result) -> Iterator[tuple[Section, Rows]]:
+    for section in (Section(**each) for each in result["sections"] if each["picture"]):
         rows = [row for row in result["rows"] if row["section"] == section.name]
         if section.picture == "bars":
             sizes = dict.fromkeys(row["clients"] for row in rows)
-            panels += [(section, [row for row in rows if row["clients"] == size]) for size in sizes]
-        elif section.picture and rows:
-            panels.append((section, rows))
-    return panels
+            yield from ((section, [row for row in rows if row["clients"] == size]) for size in sizes)
+        elif rows:
+            yield section, rows if section.picture == "lines" else [result]
 
 
-def _bars(axis: Any, section: Section, rows: Sequence[Mapping[str, Any]]) -> None:
-    values = [row["figures"].get(section.figure, 0.0) for row in rows]
-    bars = axis.barh([row["name"] for row in rows], values, color=_colours(rows))
+def _bars(axis: Any, section: Section, rows: Rows) -> None:
+    names, values = [row["name"] for row in rows], [row["figures"].get(section.figure, 0.0) for row in rows]
+    alone = not any("vmaild" in name for name in names)
+    bars = axis.barh(names, values, color=[OWN if alone or "vmaild" in name else OTHER for name in names])
     axis.bar_label(bars, [cell(section.figure, row["figures"]) for row in rows], padding=3, fontsize=8)
     axis.set_xlim(right=(max(values) or 1.0) * 1.25)
     axis.invert_yaxis()
@@ -64,40 +64,29 @@ def _bars(axis: Any, section: Section, rows: Sequence[Mapping[str, Any]]) -> Non
     axis.set_title(f"{section.title}, {COLUMNS[section.figure][0]}{size}", fontsize=9)
 
 
-def _lines(axis: Any, section: Section, rows: Sequence[Mapping[str, Any]]) -> None:
-    sizes = [row["clients"] for row in rows]
-    for name, label, colour in (("cpu server", "vmaild CPU", OWN), ("cpu slapd", "slapd CPU", SLAPD)):
+def _lines(axis: Any, section: Section, rows: Rows) -> None:
+    sizes, other = [row["clients"] for row in rows], axis.twinx()
+    series = (
+        (axis, "cpu server", 1e3, "o-", OWN), (axis, "cpu slapd", 1e3, "o-", SLAPD), (other, "p99", 1, "s--", OTHER),
+    )  # fmt: skip
+    for where, name, factor, style, colour in series:
         if all(name in row["figures"] for row in rows):
-            axis.plot(sizes, [row["figures"][name] * 1e3 for row in rows], "o-", color=colour, label=label)
+            where.plot(sizes, [row["figures"][name] * factor for row in rows], style, color=colour, label=name)
+            where.set_ylim(0, where.get_ylim()[1] * 1.1)
     axis.set(xscale="log", xlabel=section.clients, ylabel="CPU for each answer, us", title=section.title)
-    axis.set_xticks(sizes, [_short(size) for size in sizes])
+    axis.set_xticks(sizes)
+    axis.xaxis.set_major_formatter(EngFormatter(places=0, sep=""))
     axis.minorticks_off()
-    axis.set_ylim(0, axis.get_ylim()[1] * 1.1)
-    other = axis.twinx()
-    other.plot(sizes, [row["figures"]["p99"] for row in rows], "s--", color=OTHER, label="p99")
     other.set_ylabel("p99, ms")
-    other.set_ylim(0, other.get_ylim()[1] * 1.1)
     handles = [*axis.get_lines(), *other.get_lines()]
-    axis.legend(handles, [str(line.get_label()) for line in handles], loc="lower right", fontsize=8)
+    axis.legend(handles=handles, loc="lower right", fontsize=8)
 
 
-def _percentiles(axis: Any, section: Section, rows: Sequence[Mapping[str, Any]]) -> None:
-    for row in rows:
-        points = [point for point in row["percentiles"] if point[0] < 100]
-        axis.plot([1 / (1 - percent / 100) for percent, _ in points], [value for _, value in points], color=OWN)
+def _percentiles(axis: Any, section: Section, results: Rows) -> None:
+    for result in results:
+        points = [(1 / (1 - percent / 100), value) for percent, value in result["percentiles"] if percent < 100]
+        axis.plot(*zip(*points, strict=True), color=OWN)
     axis.set(xscale="log", yscale="log", title=section.title, ylabel="latency, ms", xlabel="percentile")
     axis.set_xticks([1, 2, 10, 100, 1000, 10_000], ["0", "50", "90", "99", "99.9", "99.99"])
     axis.minorticks_off()
     axis.grid(alpha=0.3)
-
-
-def _colours(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    own = ["vmaild" in row["name"] for row in rows]
-    return [OWN if mine or not any(own) else OTHER for mine in own]
-
-
-def _short(size: float) -> str:
-    for unit, letter in ((1e6, "M"), (1e3, "k")):
-        if size >= unit:
-            return f"{size / unit:.3g}{letter}"
-    return f"{size:g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ Figures = dict[str, float]
 """Figures of one measurement by name. Latencies and CPU are milliseconds, rates a second, memory bytes."""
 
 Result = dict[str, Any]
-"""What a JSON file holds: experiment, machine, settings, minutes, sections, rows, ratios, notes."""
+"""What a JSON file holds: experiment, machine, settings, minutes, sections, rows, ratios, notes; or more."""
 
 
 class Section(NamedTuple):
@@ -47,45 +48,42 @@ class Aim(NamedTuple):
 
 
 class Rows:
-    """Rows in the order in which they were first measured."""
+    """Rows in the order in which they were first measured, each with the samples of all rounds."""
 
     def __init__(self) -> None:
-        self._samples: dict[tuple[str, str, int], list[Figures]] = {}
+        self._samples: defaultdict[tuple[str, str, int], list[Figures]] = defaultdict(list)
 
     def add(self, section: str, name: str, clients: int, sample: Figures) -> None:
         """Add the sample of one round."""
-        self._samples.setdefault((section, name, clients), []).append(sample)
+        self._samples[section, name, clients].append(sample)
 
     def figures(self, section: str, name: str, clients: int) -> Figures:
         """The median of each figure of one row over all rounds; none if it was not measured."""
-        return _medians(self._samples.get((section, name, clients), []))
-
-    def ratio(self, aim: Aim) -> float | None:
-        """The median of the rounds' ratios, since both sides of a round were measured in the same minute."""
-        sides = [self._samples.get((aim.section, name, aim.clients), []) for name in (aim.name, aim.base)]
-        pairs = [(over.get(aim.figure), under.get(aim.figure)) for over, under in zip(*sides, strict=False)]
-        ratios = [over / under for over, under in pairs if over is not None and under]
-        return statistics.median(ratios) if ratios else None
+        samples = self._samples.get((section, name, clients), [])
+        names = dict.fromkeys(name for sample in samples for name in sample)
+        return {name: statistics.median(each[name] for each in samples if name in each) for name in names}
 
     def ratios(self, aims: Iterable[Aim]) -> list[dict[str, Any]]:
-        """What JSON keeps of the aims whose rows were measured."""
-        measured = [(aim, ratio) for aim in aims if (ratio := self.ratio(aim)) is not None]
-        return [
-            {"title": aim.title, "ratio": ratio, "aim": str(aim), "missed": not aim.least <= ratio <= aim.most}
-            for aim, ratio in measured
-        ]
+        """What JSON keeps of the aims whose rows were measured.
+
+        A ratio is the median of the rounds' ratios, since both sides of a round were measured in the same minute.
+        """
+        found = []
+        for aim in aims:
+            rows = [self._samples.get((aim.section, name, aim.clients), []) for name in (aim.name, aim.base)]
+            sides = [(over.get(aim.figure), under.get(aim.figure)) for over, under in zip(*rows, strict=False)]
+            if ratios := [over / under for over, under in sides if over is not None and under]:
+                ratio = statistics.median(ratios)
+                missed = not aim.least <= ratio <= aim.most
+                found.append({"title": aim.title, "ratio": ratio, "aim": str(aim), "missed": missed})
+        return found
 
     def as_json(self) -> list[dict[str, Any]]:
         """All rows."""
         return [
-            {"section": section, "name": name, "clients": clients, "figures": _medians(samples), "samples": samples}
-            for (section, name, clients), samples in self._samples.items()
+            {"section": row[0], "name": row[1], "clients": row[2], "figures": self.figures(*row), "samples": samples}
+            for row, samples in self._samples.items()
         ]
-
-
-def _medians(samples: Sequence[Figures]) -> Figures:
-    names = dict.fromkeys(name for sample in samples for name in sample)
-    return {name: statistics.median(each[name] for each in samples if name in each) for name in names}
 
 
 def milliseconds(number: float) -> str:
@@ -95,13 +93,11 @@ def milliseconds(number: float) -> str:
     return f"{number:.2f} ms" if number < 1000 else f"{number / 1e3:.2f} s"
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}"
-
-
 def _memory(value: float) -> str:
     return f"{value / 2**20:,.1f} MiB"
 
+
+_number = "{:,.0f}".format
 
 LATENCIES = ("p50", "p90", "p99", "p99.9", "max")
 
@@ -110,6 +106,10 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "hit ratio": ("hit ratio", "{:.4f}".format),
     "heard": ("changes heard", _number),
     "searches": ("searches", _number),
+    "dropped": ("records dropped", _number),
+    "lookups a message": ("lookups", "{:.1f}".format),
+    "cpu in all": ("CPU in all", milliseconds),
+    "disk": ("on disk", _memory),
     "longest turn": ("longest turn: CPU", milliseconds),
     "longest turn, clock": ("clock", milliseconds),
     "cpu server": ("CPU: server", milliseconds),
@@ -167,11 +167,7 @@ def cell(name: str, figures: Mapping[str, float]) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A text table: the first column to the left, the others to the right; valid as Markdown."""
-    widths = [max(3, *(len(row[column]) for row in (header, *rows))) for column in range(len(header))]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
-        return "| " + " | ".join([cells[0].ljust(widths[0]), *padded]) + " |"
-
-    rule = "| " + " | ".join(["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]) + " |"
-    return "\n".join([line(header), rule, *(line(row) for row in rows)])
+    widths = [max(3, *map(len, column)) for column in zip(header, *rows, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in (header, rule, *rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 import time
@@ -10,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.site.site import MeasurementFailed
+from benchmarks.site.site import MeasurementFailed, wait_until
+from benchmarks.site.use import children_cpu
+from vmaild.demo.postfix import Postfix
 
 BATCH = 50
 """Recipients of one transaction, as of a mailing list; smtpd(8) remembers some answers within a transaction."""
@@ -19,6 +20,9 @@ SENDER = "sender@elsewhere.example"
 
 NO_DATA = {"smtpd_data_restrictions": "reject"}
 """main.cf for ``rcpt``: a transaction ends when its recipients were accepted, and no message is made."""
+
+# Files and not pipes: a pipe that nobody empties would stop the client.
+_POSTMAP = 'exec postmap -c "$0" -q - "$1" <"$2.in" >"$2.out" 2>"$2.err"'
 
 
 class Run(NamedTuple):
@@ -37,14 +41,18 @@ class Run(NamedTuple):
 def postmap(config: Path, table: str, keys: Sequence[bytes], clients: int, expected: Mapping[bytes, bytes]) -> Run:
     """Ask for ``keys`` from so many processes at once; a key without a value in ``expected`` must not be found."""
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / str(number) for number in range(clients)]
+        files = [f"{folder}/{number}" for number in range(clients)]
         for number, file in enumerate(files):
-            file.with_suffix(".in").write_bytes(b"".join(key + b"\n" for key in keys[number::clients]))
-        began = time.monotonic()
-        processes = [_start(["postmap", "-c", str(config), "-q", "-", table], file) for file in files]
-        cpu = sum(_wait(process) for process in processes)
-        seconds = time.monotonic() - began
-        lines = [line for process, file in zip(processes, files, strict=True) for line in _output(process, file)]
+            Path(f"{file}.in").write_bytes(b"".join(key + b"\n" for key in keys[number::clients]))
+        began, cpu = time.monotonic(), children_cpu()
+        processes = [subprocess.Popen(["sh", "-c", _POSTMAP, str(config), table, file]) for file in files]
+        # Status 1 means that nothing was found.
+        failed = [status for status in (process.wait() for process in processes) if status not in (0, 1)]
+        seconds, cpu = time.monotonic() - began, children_cpu() - cpu
+        complaints = "".join(Path(f"{file}.err").read_text(errors="replace") for file in files)[:1000]
+        lines = [line for file in files for line in Path(f"{file}.out").read_bytes().splitlines()]
+    if failed or complaints:
+        raise MeasurementFailed(f"postmap ended with {failed or 'complaints'}: {complaints}")
     wrong = sum(expected.get(key) != value for key, _, value in (line.partition(b"\t") for line in lines))
     missing = sum(key in expected for key in keys) - (len(lines) - wrong)
     if wrong or missing:
@@ -67,37 +75,28 @@ def rcpt(port: int, sessions: int, transactions: int, recipient: str) -> Run:
     return Run(transactions * BATCH, seconds)
 
 
-def send_message(port: int, recipient: str) -> None:
-    """Send one short message. Raises ``MeasurementFailed`` when it is not accepted."""
-    complaints = _smtp_source(port, recipient, [])
+def send_messages(postfix: Postfix, recipient: str, count: int = 0) -> None:
+    """Send a short message, or ``count``, each in a session of its own, to ``recipient`` with 1, 2, 3 ... before it.
+
+    Returns when all are delivered; raises ``MeasurementFailed`` when one is not accepted.
+    """
+    removed = _removed(postfix) + (count or 1)
+    complaints = _smtp_source(postfix.port, recipient, ["-N", "-m", str(count)] if count else [])
     if complaints:
         raise MeasurementFailed(f"{recipient}: {complaints[0]}")
+    # By the log and not by the queue: a message that moves between directories can be in none of them for a moment.
+    wait_until(lambda: _removed(postfix) >= removed, f"delivery to {recipient}", 0.05)
+
+
+def master_pid(postfix: Postfix) -> int:
+    """The process id of its master(8), which wrote it down."""
+    return int((postfix.home / "queue" / "pid" / "master.pid").read_text())
+
+
+def _removed(postfix: Postfix) -> int:
+    return postfix.log_text().count(": removed\n")
 
 
 def _smtp_source(port: int, recipient: str, options: Sequence[str]) -> list[str]:
     command = ["smtp-source", "-M", "client.example", "-f", SENDER, "-t", recipient, *options, f"inet:127.0.0.1:{port}"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()
-
-
-def _start(command: Sequence[str], file: Path) -> subprocess.Popen[bytes]:
-    # Files and not pipes: a pipe that nobody empties would stop the client.
-    with (
-        file.with_suffix(".in").open("rb") as stdin,
-        file.with_suffix(".out").open("wb") as out,
-        file.with_suffix(".err").open("wb") as err,
-    ):
-        return subprocess.Popen(command, stdin=stdin, stdout=out, stderr=err)
-
-
-def _wait(process: subprocess.Popen[bytes]) -> float:
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _output(process: subprocess.Popen[bytes], file: Path) -> list[bytes]:
-    text = file.with_suffix(".err").read_text(errors="replace")[:1000].strip()
-    # Status 1 means that nothing was found.
-    if text or process.returncode not in (0, 1):
-        raise MeasurementFailed(f"postmap ended with {process.returncode}: {text}")
-    return file.with_suffix(".out").read_bytes().splitlines()

@@ -1,17 +1,15 @@
 """Reference servers, each as short as it can be: ``python -m benchmarks.site.references SERVER ADDRESS``.
 
-``echo`` sends back what came, which is the least that a server in Python can do. ``dict`` answers from the expectation
-file ``--table`` by the request's bytes, and "not found" to all others: the ceiling for any socketmap server in Python.
-``relay`` holds back what comes
-from the server at ``--to`` for ``--delay`` seconds: a slow directory, made of a fast one.
+``echo`` sends back what came. ``bare`` answers from the expectation file ``--table`` by the request's bytes and does
+nothing else, the least that a server of lookups in Python can do: it knows no requests in pieces and no others.
+``dict`` knows them, and says "not found" to what is not in the table. ``relay`` holds back what comes from the server
+at ``--to`` for ``--delay`` seconds: a slow directory, made of a fast one. Each serves until it is ended.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -40,17 +38,22 @@ class EchoServer(asyncio.Protocol):
         self._write(data)
 
 
-class DictServer(asyncio.Protocol):
+class BareServer(EchoServer):
+    """Answers with the replies by the bytes of their requests; another request, or a part of one, is an error."""
+
+    def __init__(self, answers: dict[bytes, bytes]) -> None:
+        self._answers = answers
+
+    def data_received(self, data: bytes) -> None:
+        self._write(self._answers[data])
+
+
+class DictServer(EchoServer):
     """Answers with the replies by the bytes of their requests; ``requests`` tells when another request is whole."""
 
     def __init__(self, replies: dict[bytes, bytes], not_found: bytes, requests: Callable[[], Requests]) -> None:
-        self._known = replies.get
-        self._not_found = not_found
-        self._requests = requests
+        self._known, self._not_found, self._requests = replies.get, not_found, requests
         self._rest = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._write = cast(asyncio.Transport, transport).write
 
     def data_received(self, data: bytes) -> None:
         data = self._rest + data if self._rest else data
@@ -65,7 +68,7 @@ class DictServer(asyncio.Protocol):
 
 async def relay(to: InetAddress, delay: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Between one client and the server at ``to``."""
-    loop = asyncio.get_running_loop()
+    later = partial(asyncio.get_running_loop().call_later, delay)
     try:
         upstream, request_writer = await asyncio.open_connection(to.host, to.port)
     except OSError:
@@ -74,8 +77,8 @@ async def relay(to: InetAddress, delay: float, reader: asyncio.StreamReader, wri
 
     async def back() -> None:
         while data := await upstream.read(65536):
-            loop.call_later(delay, writer.write, data)
-        loop.call_later(delay, writer.close)
+            later(writer.write, data)
+        later(writer.close)
 
     answers = asyncio.create_task(back())
     while data := await reader.read(65536):
@@ -84,39 +87,22 @@ async def relay(to: InetAddress, delay: float, reader: asyncio.StreamReader, wri
     await answers
 
 
-def main() -> int:
-    """Serve until SIGTERM; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.site.references", description=__doc__)
-    parser.add_argument("server", choices=("echo", "dict", "relay"))
-    parser.add_argument("address", type=parse_address)
-    parser.add_argument("--table", type=Path, help="expectation file with the answers")
-    parser.add_argument("--protocol", choices=("socketmap", "tcp_table"), default="socketmap")
-    parser.add_argument("--map", default="virtual_mailbox_maps", help="the map of a tcp_table listener")
-    parser.add_argument("--to", type=parse_address, help="the server behind the relay, inet:HOST:PORT")
-    parser.add_argument("--delay", type=float, default=0.1, help="of the relay, seconds (default: %(default)s)")
-    arguments = parser.parse_args()
-    factory: Callable[[], asyncio.Protocol] = EchoServer
-    if arguments.server == "dict":
-        factory = _dict_server(arguments)
-    elif arguments.server == "relay":
+def _factory(arguments: argparse.Namespace) -> Callable[[], asyncio.Protocol]:
+    if arguments.server == "echo":
+        return EchoServer
+    if arguments.server == "relay":
         handle = partial(relay, arguments.to, arguments.delay)
-        factory = lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), handle)  # noqa: E731
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(factory, arguments.address))
-    return 0
-
-
-def _dict_server(arguments: argparse.Namespace) -> Callable[[], asyncio.Protocol]:
-    codec, name = CODECS[arguments.protocol], arguments.map.encode()
-    lines = [line for line in read_lines(arguments.table) if codec is CODECS["socketmap"] or line.map_name == name]
-    replies = {
-        codec.encode_request(Request(line.map_name, line.key)): codec.encode_reply(
-            Reply(line.expected.status, line.expected.value or b"")
-        )
-        for line in lines
-    }
-    tcp = partial(tcp_table.TcpTableRequests, name)
-    requests = socketmap.SocketmapRequests if arguments.protocol == "socketmap" else tcp
+        return lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), handle)
+    socketmaps, name = arguments.protocol == "socketmap", arguments.map.encode()
+    codec = CODECS[arguments.protocol]
+    replies: dict[bytes, bytes] = {}
+    for map_name, key, expected in read_lines(arguments.table):
+        if socketmaps or map_name == name:
+            reply = codec.encode_reply(Reply(expected.status, expected.value or b""))
+            replies[codec.encode_request(Request(map_name, key))] = reply
+    if arguments.server == "bare":
+        return partial(BareServer, replies)
+    requests = socketmap.SocketmapRequests if socketmaps else partial(tcp_table.TcpTableRequests, name)
     return partial(DictServer, replies, codec.encode_reply(NOT_FOUND), requests)
 
 
@@ -126,12 +112,17 @@ async def _serve(factory: Callable[[], asyncio.Protocol], address: Address) -> N
         server = await loop.create_unix_server(factory, address.path, backlog=BACKLOG)
     else:
         server = await loop.create_server(factory, address.host, address.port, backlog=BACKLOG)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
-    server.close()
+    await server.serve_forever()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.site.references", description=__doc__)
+    parser.add_argument("server", choices=("echo", "bare", "dict", "relay"))
+    parser.add_argument("address", type=parse_address)
+    parser.add_argument("--table", type=Path, help="expectation file with the answers")
+    parser.add_argument("--protocol", choices=("socketmap", "tcp_table"), default="socketmap")
+    parser.add_argument("--map", default="virtual_mailbox_maps", help="the map of a tcp_table listener")
+    parser.add_argument("--to", type=parse_address, help="the server behind the relay, inet:HOST:PORT")
+    parser.add_argument("--delay", type=float, default=0.1, help="of the relay, seconds (default: %(default)s)")
+    given = parser.parse_args()
+    uvloop.run(_serve(_factory(given), given.address))

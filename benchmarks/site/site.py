@@ -9,32 +9,45 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-from benchmarks.load.questions import format_line
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks.load.questions import Line, format_line
 from benchmarks.report.output import ROOT
 from benchmarks.report.rows import Figures
-from benchmarks.site.population import MAILBOXES, address, answers, bulk_address, write_ldif
-from vmaild.admin import flush, stats
+from benchmarks.site.population import MAILBOXES, PER_DOMAIN, address, answers, bulk_address, write_ldif
+from vmaild.admin import flush
 from vmaild.demo.daemon import CONTROL_SOCKET, DaemonProcess, Listen
 from vmaild.demo.process import Process, free_port
 from vmaild.demo.slapd import Slapd, Tls
+from vmaild.demo.tree import READER_DN, access_rules
 from vmaild.listening import InetAddress, parse_address
 
 START_SECONDS = 60.0
 """How long a reference server may take to read its table: a million lines take 5 s."""
 
-MAX_ENTRIES = 200_000
-"""The default of vmaild's cache."""
+PATIENCE = 600.0
+"""Seconds after which what is waited for has failed."""
 
 POOL_SIZE = 8
 """Directory connections of vmaild here: the count at which one slapd on two cores answered most searches."""
 
 LIFE = 86_400
 """Seconds that answers live here: a cached answer that expires in the middle of a run is no cached answer."""
+
+ONCE = ["--warm-keys", "--connections", 32, "--warm-up", 0, "--seconds", 1]
+"""Options of a load that asks each key once, and hardly more."""
+
+CACHE = {"ttl": LIFE, "negative_ttl": LIFE, "max_entries": 200_000}
+
+ACCESS = f'limits dn.exact="{READER_DN}" size=unlimited time=unlimited\n' + access_rules()
+"""The rules of the demo, and leave to read all domains at once: slapd's default is 500 entries."""
 
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 """Of children: the benchmark is found from wherever it was started."""
@@ -44,11 +57,28 @@ class MeasurementFailed(Exception):
     """A client or a load complained, or an answer was wrong: figures of wrong answers are worth nothing."""
 
 
-class Vmaild(DaemonProcess):
-    """One vmaild in front of ``uri``, with a listener of each kind. With ``life`` 0 every lookup is a miss."""
+def seconds_of(work: Callable[[], object]) -> float:
+    """How long it takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
-    def __init__(self, home: Path, uri: str, pool_size: int, max_entries: int, life: int) -> None:
-        home.mkdir(parents=True)
+
+def wait_until(happens: Callable[[], object], what: str, pause: float = 0.02) -> float:
+    """Wait; returns how many seconds that took. Raises ``MeasurementFailed`` after ``PATIENCE``."""
+    began = time.perf_counter()
+    while not happens():
+        if time.perf_counter() > began + PATIENCE:
+            raise MeasurementFailed(f"it never happened: {what}")
+        time.sleep(pause)
+    return time.perf_counter() - began
+
+
+class Vmaild(DaemonProcess):
+    """One vmaild in front of ``uri``, with a listener of each kind. ``cache`` are settings; ``directory`` is TOML."""
+
+    def __init__(self, home: Path, uri: str, directory: str, cache: Mapping[str, float]) -> None:
+        (home / "state").mkdir(parents=True)
         self.socketmap = f"inet:127.0.0.1:{free_port()}"
         self.listens = {
             ("socketmap", "tcp"): self.socketmap,
@@ -56,45 +86,51 @@ class Vmaild(DaemonProcess):
             ("tcp_table", "tcp"): f"inet:127.0.0.1:{free_port()}",
             ("tcp_table", "unix"): f"unix:{home}/tcp_table.sock",
         }
-        self._control = str(home / CONTROL_SOCKET)
         listens = [
             # Postfix's processes are not root.
             Listen(where, protocol, MAILBOXES.decode() * (protocol == "tcp_table"), 'mode = "0666"' * (way == "unix"))
             for (protocol, way), where in self.listens.items()
         ]
-        cache = f"[cache]\nttl = {life}\nnegative_ttl = {life}\nmax_entries = {max_entries}\n"
-        cache += "" if life else "stale_ttl = 0\n"
-        http = f'[http]\naddress = "inet:127.0.0.1:{free_port()}"\n'
-        directory = f"pool_size = {pool_size}\nmax_waiting = 10000\n"
-        super().__init__(home, [uri], listens, directory=directory, tables=f"{cache}\n{http}")
+        self._page = f"127.0.0.1:{free_port()}"
+        settings = "".join(f"{name} = {value}\n" for name, value in {**CACHE, **cache}.items())
+        tables = f'[cache]\n{settings}\n[http]\naddress = "inet:{self._page}"\n'
+        super().__init__(home, [uri], listens, directory=directory, tables=tables)
+        command = [sys.executable, "-m", "vmaild", "serve", "-c", str(self.configuration)]
+        environment = {**_ENVIRONMENT, "STATE_DIRECTORY": f"{home}/state", "TMPDIR": str(home)}
+        self._process = Process(command, home / "vmaild.log", environment=environment)
+
+    def begin(self) -> None:
+        """Start the process again, and wait for nothing."""
+        self._process.start(lambda: True, START_SECONDS)
 
     def flush(self) -> None:
         """Make it forget every answer."""
-        flush(self._control)
+        flush(str(self.home / CONTROL_SOCKET))
 
-    def records(self) -> int:
-        """How many records it has cached: one for each key, with the answers of all maps that share it."""
-        return int(stats(self._control)["cache"]["records"])
+    def metrics(self) -> Counter[str]:
+        """What its page says, without ``vmaild_``: the sums over all labels, and each as ``name label``."""
+        with urllib.request.urlopen(f"http://{self._page}/metrics", timeout=10.0) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+        sums: Counter[str] = Counter()
+        for sample in (sample for family in families for sample in family.samples):
+            for name in {sample.name, " ".join([sample.name, *sample.labels.values()])}:
+                sums[name.removeprefix("vmaild_")] += sample.value  # type: ignore[assignment]
+        return sums
+
+    def await_mode(self, mode: str) -> float:
+        """Wait until it hears of changes in this way; returns how many seconds that took."""
+        return wait_until(lambda: mode == "none" or self.metrics()[f"changes_mode {mode}"], f"changes by {mode}")
 
 
 class Server(Process):
-    """A server at ``address`` that is no vmaild: one of ``benchmarks.site.references``, or another project's."""
+    """A running server that is no vmaild: of ``benchmarks.site.references``, by its arguments, or by a ``command``."""
 
-    def __init__(self, home: Path, command: Sequence[str], address: str) -> None:
-        self.address = address
-        super().__init__(
-            command, home / f"server-{address.rpartition(':')[2].replace('/', '-')}.log", environment=_ENVIRONMENT
-        )
-
-    @classmethod
-    def reference(cls, home: Path, arguments: Sequence[str], address: str = "") -> Server:
-        """``python -m benchmarks.site.references`` with these arguments."""
-        address = address or f"inet:127.0.0.1:{free_port()}"
-        name, *options = arguments
-        return cls(home, [sys.executable, "-m", "benchmarks.site.references", name, address, *options], address)
-
-    def serve(self) -> None:
-        """Start it, and wait until it accepts connections."""
+    def __init__(self, home: Path, *arguments: str, address: str = "", command: Sequence[str] = ()) -> None:
+        self.address = address or f"inet:127.0.0.1:{free_port()}"
+        name, *options = arguments or ("",)
+        reference = [sys.executable, "-m", "benchmarks.site.references", name, self.address, *options]
+        log = home / f"server-{self.address.rpartition(':')[2].replace('/', '-')}.log"
+        super().__init__(command or reference, log, environment=_ENVIRONMENT)
         self.start(lambda: _accepts(self.address), START_SECONDS)
 
 
@@ -102,12 +138,13 @@ class Site(ExitStack):
     """A directory of ``accounts`` accounts and files of its keys, to be used in a ``with`` statement.
 
     ``addresses`` is a file of the accounts' addresses, ``bulk_addresses`` of the ``bulk`` ones (see ``population``),
-    ``table`` the expectation file of all maps. ``say`` shows progress.
+    ``table`` the expectation file of all maps. ``say`` shows progress; ``loaded`` is how many seconds slapd took.
     """
 
     def __init__(
-        self, accounts: int, say: Callable[[str], None], *, bulk: int = 0, tls: bool = False, syncprov: bool = False
-    ) -> None:
+        self, accounts: int, say: Callable[[str], None], *, bulk: int = 0, per_domain: int = PER_DOMAIN,
+        tls: bool = False, syncprov: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.accounts, self.bulk = accounts, bulk
         self.home = Path(tempfile.mkdtemp(prefix="vmaild-benchmark-"))
@@ -116,48 +153,58 @@ class Site(ExitStack):
         self.home.chmod(0o755)
         self._homes = 0
         say(f"loading a directory of {accounts + bulk:,} accounts")
-        self.addresses = self._lines("addresses", map(address, range(accounts)))
-        self.bulk_addresses = self._lines("bulk", map(bulk_address, range(1, bulk + 1)))
-        self.table = self.home / "table.tsv"
-        with self.table.open("wb") as file:
-            file.writelines(format_line(line) for line in answers(accounts, bulk))
+        self.addresses = self.write("addresses", (f"{address(n, per_domain)}\n".encode() for n in range(accounts)))
+        self.bulk_addresses = self.write("bulk", (f"{bulk_address(n)}\n".encode() for n in range(1, bulk + 1)))
+        self.table = self.write_expected("table.tsv", answers(accounts, bulk, per_domain))
         self.keys = ["--keys", self.addresses, "--expect", self.table]
         """Options of a load on the accounts' addresses with every answer checked."""
         ldif = self.home / "directory.ldif"
-        write_ldif(ldif, accounts, bulk)
+        write_ldif(ldif, accounts, bulk, per_domain)
         certificate = _certificate(self.home) if tls else None
-        self.slapd = Slapd(self.home / "slapd", ldif=ldif, tls=certificate, syncprov=syncprov)
+        self.slapd = Slapd(self.home / "slapd", ldif=ldif, tls=certificate, syncprov=syncprov, access=ACCESS)
         self.callback(lambda: self.slapd.stop())
+        self.loaded = 0.0
 
     def __enter__(self) -> Site:
         try:
-            self.slapd.start()
+            self.loaded = seconds_of(self.slapd.start)
         except BaseException:
             self.close()
             raise
         return self
 
     def vmaild(
-        self, uri: str = "", *, pool_size: int = POOL_SIZE, max_entries: int = MAX_ENTRIES, life: int = LIFE
-    ) -> Vmaild:
-        """A running vmaild in front of the site's slapd, or of ``uri``."""
-        vmaild = Vmaild(self.new_home("vmaild"), uri or self.slapd.uri, pool_size, max_entries, life)
+        self, uri: str = "", *, pool_size: int = POOL_SIZE, changes: str = "auto", start: bool = True,
+        cache: Mapping[str, float] = CACHE,
+    ) -> Vmaild:  # fmt: skip
+        """A running vmaild in front of the site's slapd, or of ``uri``. ``cache`` are settings of its cache."""
+        directory = f'pool_size = {pool_size}\nmax_waiting = 10000\nchanges = "{changes}"\n'
+        vmaild = Vmaild(self.new_home("vmaild"), uri or self.slapd.uri, directory, cache)
         self.callback(vmaild.stop)
-        vmaild.start()
+        if start:
+            vmaild.start()
         return vmaild
 
-    def serve(self, command: Sequence[str], address: str) -> Server:
-        """A running server of another project."""
-        return self._serve(Server(self.home, command, address))
-
-    def reference(self, *arguments: str, address: str = "") -> Server:
-        """A running reference server."""
-        return self._serve(Server.reference(self.home, arguments, address))
-
-    def _serve(self, server: Server) -> Server:
+    def server(self, *arguments: str, address: str = "", command: Sequence[str] = ()) -> Server:
+        """A running server."""
+        server = Server(self.home, *arguments, address=address, command=command)
         self.callback(server.stop)
-        server.serve()
         return server
+
+    def load(self, server: Vmaild | Server, *options: object, at: str = "", **pids: int) -> Figures:
+        """Run a load on a server, at its first address or ``at``; returns its figures, with CPU of both and slapd."""
+        return finish_load(self.start_load(server, *options, at=at, **pids))
+
+    def start_load(
+        self, server: Vmaild | Server, *options: object, at: str = "", **pids: int
+    ) -> subprocess.Popen[bytes]:
+        """Begin one in a process of its own, so that nothing else happens in its loop; for ``finish_load``."""
+        where = at or (server.socketmap if isinstance(server, Vmaild) else server.address)
+        words = ["load", where, "--json", "--no-progress", *options]
+        for name, pid in {"server": server.pid, "slapd": self.slapd.pid, **pids}.items():
+            words += ["--pid", f"{name}={pid}"]
+        command = [sys.executable, "-m", "benchmarks", *map(str, words)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_ENVIRONMENT)
 
     def log_searches(self) -> None:
         """Restart slapd with its log of operations on; it is slower so."""
@@ -172,43 +219,33 @@ class Site(ExitStack):
 
     def warm(self, vmaild: Vmaild, *options: object) -> None:
         """Ask vmaild once for every key of these options of a load, by default for all accounts."""
-        wanted = options or ("--keys", self.addresses)
-        hot = ["--expect", self.table, "--warm-keys", "--connections", 32, "--warm-up", 0, "--seconds", 0.2]
-        load(vmaild.socketmap, [*wanted, *hot], {})
+        self.load(vmaild, *(options or ("--keys", self.addresses)), "--expect", self.table, *ONCE)
 
-    def _lines(self, name: str, lines: Iterable[str]) -> Path:
+    def write(self, name: str, lines: Iterable[bytes]) -> Path:
+        """A file below the site's directory."""
         path = self.home / name
-        path.write_text("".join(f"{line}\n" for line in lines))
+        with path.open("wb") as file:
+            file.writelines(lines)
         return path
 
-
-def start_load(address: str, options: Sequence[object], pids: Mapping[str, int]) -> subprocess.Popen[bytes]:
-    """Start a load in a process of its own, so that nothing else happens in its loop; for ``finish_load``."""
-    words = ["load", address, "--json", "--no-progress", *options]
-    words += [word for name, pid in pids.items() for word in ("--pid", f"{name}={pid}")]
-    command = [sys.executable, "-m", "benchmarks", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_ENVIRONMENT)
+    def write_expected(self, name: str, lines: Iterable[Line]) -> Path:
+        """An expectation file."""
+        return self.write(name, map(format_line, lines))
 
 
 def finish_load(process: subprocess.Popen[bytes]) -> Figures:
-    """Wait for a load; returns its figures, with ``waited NAME`` for each process. Raises ``MeasurementFailed``."""
+    """Wait for a load; returns its figures. Raises ``MeasurementFailed``."""
     try:
         output, errors = process.communicate()
     except BaseException:
         process.kill()
         process.communicate()
         raise
-    result: dict[str, Any] = json.loads(output) if output else {}
+    result = json.loads(output) if output else {}
     if process.returncode:
         text = f"{errors.decode(errors='replace').strip()} {' '.join(result.get('wrong_answers', []))}"
         raise MeasurementFailed(f"load ended with {process.returncode}: {text}")
-    waited = {f"waited {name}": value for name, value in result["waited_for_a_core"].items()}
-    return {**result["figures"], **waited, "reused": result["cold_keys_asked_again"]}
-
-
-def load(address: str, options: Sequence[object], pids: Mapping[str, int]) -> Figures:
-    """Run a load; returns its figures."""
-    return finish_load(start_load(address, options, pids))
+    return dict(result["figures"])
 
 
 def _accepts(address: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import resource
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -32,9 +33,14 @@ def cpu_seconds(pid: int, *, family: bool = False) -> float:
         process = psutil.Process(pid)
         for member in [process, *(process.children(recursive=True) if family else ())]:
             with contextlib.suppress(psutil.NoSuchProcess):
-                times = member.cpu_times()
-                total += sum(times[:4] if family else times[:2])
+                total += sum(member.cpu_times()[: 4 if family else 2])
     return total
+
+
+def children_cpu() -> float:
+    """CPU seconds of the programs that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class Meter:
@@ -50,6 +56,12 @@ class Meter:
     def each(self, count: int) -> dict[str, float]:
         """Milliseconds for each of ``count`` answers, as figures."""
         return {f"cpu {name}": 1e3 * (now - self._before[name]) / count for name, now in self._now().items()}
+
+
+def resident(pid: int) -> int:
+    """Memory of a process that is its own and in RAM, in bytes: files that are mapped do not count."""
+    memory = psutil.Process(pid).memory_info()
+    return int(memory.rss - memory.shared)
 
 
 def waited_seconds(pid: int) -> float:

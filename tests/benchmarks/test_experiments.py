@@ -81,7 +81,7 @@ def test_records_are_weighed_and_a_flood_stays_within_its_bound() -> None:
 def test_the_hot_path_is_measured_by_each_protocol_and_transport() -> None:
     result = run("hot_path", "--rounds", "1", "--seconds", "0.2", "--accounts", "500", "--connections", "3")
     for section in result["sections"]:
-        assert figures(result, section["name"]).keys() == {("echo", 3), ("vmaild", 3)}
+        assert figures(result, section["name"]).keys() == {("echo", 3), ("bare", 3), ("vmaild", 3)}
 
 
 def test_growth_is_measured_along_each_series() -> None:

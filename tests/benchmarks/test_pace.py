@@ -1,21 +1,29 @@
-"""When the benchmark asks: a fake clock and connections that only write down what they are asked."""
+"""When the benchmark asks: a clock of the tests' own, and connections that only write down what they are asked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+import math
+from collections.abc import Iterable
+from itertools import repeat
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.load.pace import ClosedLoop, Lockstep, OpenLoop, Schedule
-from benchmarks.load.questions import Question
+from benchmarks.load.fleet import Fleet
+from benchmarks.load.questions import Expected, Question
 from benchmarks.load.tally import Tally
-from vmaild.lookup import Status
+from vmaild.lookup import Reply, Status
 
 MS = 1_000_000
+FOUND = Reply(Status.FOUND, b"value")
+QUESTION = Question(b"wire", b"key")
 
 
 class FakeConnection:
+    expires = math.inf
+
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
 
@@ -23,28 +31,37 @@ class FakeConnection:
         self.asked.append((since, now))
 
 
-def questions() -> Callable[[], Question]:
-    return lambda: Question(b"wire", b"key")
+def fleet(
+    rate: float = 0.0, start: int = 0, together: int = 1, questions: Iterable[Question] = repeat(QUESTION)
+) -> Fleet:
+    made = Fleet(argparse.Namespace(seed=1))
+    made.tally = Tally(0)
+    made.start(iter(questions), start, rate, together)
+    return made
 
 
 @given(
     st.floats(min_value=0.1, max_value=1e6),
     st.integers(min_value=0, max_value=2**50),
-    st.integers(min_value=0, max_value=10**11),
+    st.integers(min_value=0, max_value=10**8),
 )
-def test_a_question_is_due_when_its_time_has_come(rate: float, start: int, passed: int) -> None:
-    schedule = Schedule(rate, start)
-    due = schedule.due(start + passed)
-    assert schedule.time_of(due - 1) <= start + passed < schedule.time_of(due)
-
-
-def test_nothing_is_due_before_the_start() -> None:
-    assert Schedule(1000, 5).due(4) == 0
+def test_a_question_is_asked_when_its_time_has_come(rate: float, start: int, passed: int) -> None:
+    loop, connection = fleet(rate, start), FakeConnection()
+    now = start + min(passed, int(1e11 / rate))
+    loop.ready(connection, start - 1)
+    assert loop.tick(start - 1) == 0
+    assert connection.asked == []
+    while loop.tick(now):
+        loop.ready(connection, now)
+    dues = [since for since, _ in connection.asked]
+    assert dues[0] == start
+    assert dues[-1] <= now
+    assert len(dues) == pytest.approx(1 + (now - start) * rate / 1e9, abs=1.1)
 
 
 def test_an_open_loop_counts_latency_from_the_schedule() -> None:
     # 1,000 a second; the only connection is held up for 10 ms by a server that stalls.
-    loop, connection, tally = OpenLoop(questions(), Schedule(1000, 0)), FakeConnection(), Tally(0)
+    loop, connection = fleet(1000), FakeConnection()
     loop.ready(connection, 0)
     for now in range(1, 11):
         loop.tick(now * MS)
@@ -53,23 +70,21 @@ def test_an_open_loop_counts_latency_from_the_schedule() -> None:
     loop.ready(connection, 10 * MS)
     since, now = connection.asked[-1]
     assert (since, now) == (1 * MS, 10 * MS)
-    tally.answer(Status.FOUND, since, now)
-    assert tally.latency.largest == 9 * MS
+    loop.tally.answer(QUESTION, FOUND, since, now)
+    assert loop.tally.latency.percentile(100) == pytest.approx(9, rel=0.001)
 
 
 def test_an_open_loop_asks_all_that_is_due_and_no_more() -> None:
-    loop = OpenLoop(questions(), Schedule(1000, 0))
-    connections = [FakeConnection() for _ in range(5)]
+    loop, connections = fleet(1000, MS), [FakeConnection() for _ in range(5)]
     for connection in connections:
-        loop.idle.append(connection)
-    loop.tick(2 * MS)
-    assert sorted(asked for one in connections for asked in one.asked) == [(0, 2 * MS), (MS, 2 * MS), (2 * MS, 2 * MS)]
-    assert loop.wanted == 0
+        loop.ready(connection, 0)
+    assert loop.tick(3 * MS) == 0
+    asked = sorted(asked for one in connections for asked in one.asked)
+    assert asked == [(MS, 3 * MS), (2 * MS, 3 * MS), (3 * MS, 3 * MS)]
 
 
 def test_an_open_loop_uses_the_connection_that_was_used_last() -> None:
-    loop = OpenLoop(questions(), Schedule(1000, MS))
-    idle, used = FakeConnection(), FakeConnection()
+    loop, idle, used = fleet(1000, MS), FakeConnection(), FakeConnection()
     loop.ready(idle, 0)
     loop.ready(used, 0)
     loop.tick(MS)
@@ -78,38 +93,36 @@ def test_an_open_loop_uses_the_connection_that_was_used_last() -> None:
 
 
 def test_an_open_loop_says_how_many_connections_it_lacks() -> None:
-    loop = OpenLoop(questions(), Schedule(1000, 0))
-    loop.tick(3 * MS)
-    assert loop.wanted == 4
+    assert fleet(1000).tick(3 * MS) == 4
 
 
 def test_what_was_due_and_never_asked_counts_as_unanswered() -> None:
-    loop, tally = OpenLoop(questions(), Schedule(1000, 0)), Tally(0)
-    loop.stop(tally, 3 * MS)
-    assert sum(tally.errors.values()) == 4
-    assert tally.latency.largest == 3 * MS
+    loop = fleet(1000)
+    loop.stop(3 * MS)
+    assert sum(loop.tally.errors.values()) == 4
+    assert loop.tally.latency.percentile(100) == pytest.approx(3, rel=0.001)
 
 
 def test_a_closed_connection_is_not_asked() -> None:
-    loop, connection = OpenLoop(questions(), Schedule(1000, MS)), FakeConnection()
+    loop, connection = fleet(1000, MS), FakeConnection()
     loop.ready(connection, 0)
-    loop.gone(connection)
+    loop.lost(connection)
     loop.tick(MS)
     assert connection.asked == []
 
 
 def test_a_closed_loop_asks_at_once_and_until_it_is_stopped() -> None:
-    loop, connection = ClosedLoop(questions()), FakeConnection()
+    loop, connection = fleet(), FakeConnection()
     loop.ready(connection, 5)
     assert connection.asked == [(5, 5)]
-    loop.stop(Tally(0), 6)
+    loop.stop(6)
     loop.ready(connection, 7)
     assert connection.asked == [(5, 5)]
+    assert not loop.tally.errors
 
 
 def test_a_closed_loop_ends_with_its_questions() -> None:
-    keys = iter([Question(b"1", b"1"), Question(b"2", b"2")])
-    loop, connection = ClosedLoop(lambda: next(keys, None)), FakeConnection()
+    loop, connection = fleet(questions=[QUESTION, QUESTION]), FakeConnection()
     for now in range(4):
         loop.ready(connection, now)
     assert connection.asked == [(0, 0), (1, 1)]
@@ -117,8 +130,7 @@ def test_a_closed_loop_ends_with_its_questions() -> None:
 
 
 def test_in_lockstep_nobody_asks_before_all_are_ready() -> None:
-    loop = Lockstep(questions(), 2)
-    first, second = FakeConnection(), FakeConnection()
+    loop, first, second = fleet(together=2), FakeConnection(), FakeConnection()
     loop.ready(first, 1)
     assert first.asked == []
     loop.ready(second, 2)
@@ -128,10 +140,9 @@ def test_in_lockstep_nobody_asks_before_all_are_ready() -> None:
 
 
 def test_a_lost_connection_does_not_hold_up_the_others_twice() -> None:
-    loop = Lockstep(questions(), 2)
-    lost, first, second = FakeConnection(), FakeConnection(), FakeConnection()
+    loop, (lost, first, second) = fleet(together=2), (FakeConnection(), FakeConnection(), FakeConnection())
     loop.ready(lost, 1)
-    loop.gone(lost)
+    loop.lost(lost)
     loop.ready(first, 2)
     assert first.asked == []
     loop.ready(second, 3)
@@ -140,7 +151,6 @@ def test_a_lost_connection_does_not_hold_up_the_others_twice() -> None:
 
 def test_what_began_in_the_warm_up_does_not_count() -> None:
     tally = Tally(100)
-    tally.answer(Status.FOUND, 99, 150)
-    tally.check(False, 99, "wrong")
+    tally.answer(Question(b"wire", b"key", Expected(Status.NOT_FOUND)), FOUND, 99, 150)
     tally.error("timeout", 99, 150)
     assert (tally.answers, tally.wrong, dict(tally.errors), tally.latency.count) == (0, 0, {}, 0)

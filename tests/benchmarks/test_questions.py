@@ -75,7 +75,7 @@ def test_a_plain_list_of_keys_is_taken_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "complaint"),
-    [(b"map\tkey\n", "separated by tabs"), (b"map\tkey\tMAYBE\n", "MAYBE"), (b"map\tkey\tOK\t\n", "empty value")],
+    [(b"map\tkey\n", "separated by tabs"), (b"map\tkey\tMAYBE\n", "MAYBE"), (b"map\tkey\tOK\t\n", "empty")],
 )
 def test_a_line_that_cannot_be_read_is_named(tmp_path: Path, line: bytes, complaint: str) -> None:
     path = tmp_path / "expected.tsv"

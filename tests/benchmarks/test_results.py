@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.load.load_command import progress_line
-from benchmarks.load.questions import Expectations
-from benchmarks.load.tally import LARGEST, Latencies, Tally
+from benchmarks.load.questions import Expectations, Expected, Question
+from benchmarks.load.tally import Latencies, Tally
 from benchmarks.report.rows import Aim, Result, Rows, Section, milliseconds, report, table
 from benchmarks.site.clients import postmap
 from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES, PER_DOMAIN, address, answers, bulk_address, ldif
 from benchmarks.site.site import MeasurementFailed
 from benchmarks.site.use import Meter, cpu_seconds, open_connections, seen
-from vmaild.lookup import Status
+from vmaild.lookup import NOT_FOUND, Status, found
 
 LOG = """\
 656 conn=1000 fd=12 ACCEPT from IP=127.0.0.1:36000 (IP=127.0.0.1:389)
@@ -59,22 +58,14 @@ def test_a_process_that_is_gone_counts_nothing() -> None:
     assert cpu_seconds(2**22 + 1) == cpu_seconds(2**22 + 1, family=True) == 0
 
 
-def test_latencies_have_three_digits_and_an_exact_maximum() -> None:
+def test_latencies_have_three_digits() -> None:
     latencies = Latencies()
     for number in range(1, 1001):
         latencies.record(number * 1_000_003)
+    assert latencies.count == 1000
     assert latencies.percentile(50) == pytest.approx(500.0015, rel=0.002)
     assert latencies.percentile(99.9) == pytest.approx(999.003, rel=0.002)
-    assert latencies.summary()["max"] == 1000.003
-    assert latencies.percentile(100) <= 1000.003
-
-
-def test_a_latency_beyond_the_histogram_is_counted() -> None:
-    latencies = Latencies()
-    latencies.record(LARGEST * 4)
-    latencies.record(0)
-    assert latencies.count == 2
-    assert latencies.largest == LARGEST * 4
+    assert latencies.summary()["max"] == pytest.approx(1000.003, rel=0.001)
 
 
 def test_without_latencies_everything_is_zero() -> None:
@@ -136,8 +127,8 @@ def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
     for mine, other in ((200.0, 100.0), (22.0, 10.0), (180.0, 100.0)):
         rows.add("rcpt", "mine", 1, {"rate": mine})
         rows.add("rcpt", "other", 1, {"rate": other})
-    assert rows.ratio(Aim("", "rcpt", 1, "mine", "other")) == 2.0
-    assert rows.ratio(Aim("", "rcpt", 10, "mine", "other")) is None
+    ratios = rows.ratios(Aim("", "rcpt", sessions, "mine", "other") for sessions in (1, 10))
+    assert [each["ratio"] for each in ratios] == [2.0]
 
 
 @pytest.mark.parametrize(
@@ -187,7 +178,8 @@ def a_result() -> Result:
     return {
         "machine": MACHINE,
         "sections": [section._asdict() for section in sections],
-        "rows": [{**row, "percentiles": [(0.0, 0.1), (99.0, 1.0)]} for row in rows.as_json()],
+        "rows": rows.as_json(),
+        "percentiles": [(0.0, 0.1), (99.0, 1.0)],
         "ratios": rows.ratios([aim, Aim("", "unmeasured", 1, "a", "b")]),
         "notes": ["- a note"],
     }
@@ -225,9 +217,10 @@ def test_postmap_is_checked_key_by_key(tmp_path: Path) -> None:
 
 def test_the_progress_line_shows_what_goes_wrong() -> None:
     tally = Tally(0)
-    tally.answer(Status.FOUND, 0, 2_000_000)
-    assert progress_line(2, tally, False) == "load: 0/s, p99 2.00 ms"
+    question = Question(b"wire", b"key", Expected(Status.NOT_FOUND))
+    tally.answer(question, NOT_FOUND, 0, 2_000_000)
+    assert tally.line(10**9) == "1/s, p99 2.00 ms"
     tally.error("timeout", 0, 5_000_000)
-    tally.check(False, 0, "x")
-    assert progress_line(2, tally, False).endswith("1 errors, 1 WRONG")
-    assert progress_line(2, tally, True).startswith("warm-up")
+    tally.answer(question, found(b"x"), 0, 2_000_000)
+    assert tally.line(10**9).endswith("1 errors, 1 WRONG")
+    assert tally.examples == ["key: OK x, but NOTFOUND is right"]

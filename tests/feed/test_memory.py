@@ -12,14 +12,17 @@ import pytest
 FIXED = 10
 """MiB that a process takes beside the cache, and what an allocator keeps."""
 
-SIZE = 8
+SIZE = 4
 
 
 @pytest.mark.parametrize("kind", ["nobody", "both"])
 def test_a_flood_takes_no_more_memory_than_max_size_and_a_fixed_part(kind: str) -> None:
-    """Random addresses, and accounts beside them; what is accounted for is asserted as it goes."""
-    command = [sys.executable, "-m", "benchmarks.experiments.memory", "flood", kind, str(SIZE)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
-    told = json.loads(done.stdout)
+    """Random addresses, and accounts beside them; what is accounted for is looked at as it goes."""
+    options = ["--records", "--flood", str(SIZE), "--kinds", kind, "--json", "--no-progress"]
+    command = [sys.executable, "-m", "benchmarks", "memory", *options]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    told = row["figures"]
     assert told["most"] < (SIZE + FIXED) << 20, told
     assert told["kept"] > 1000

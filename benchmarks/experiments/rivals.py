@@ -13,14 +13,14 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import NamedTuple
 
+from benchmarks.experiments.experiment import Run
 from benchmarks.load.questions import ANY, read_lines
-from benchmarks.report.rows import Figures
-from benchmarks.site.clients import BATCH, postmap, rcpt
+from benchmarks.site.clients import BATCH, NO_DATA, master_pid, postmap, rcpt
 from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES, address, bulk_address, mailbox
 from benchmarks.site.site import Server, Site
 from benchmarks.site.use import Meter, open_connections
@@ -31,18 +31,18 @@ from vmaild.lookup import Status
 
 VMAILD, LDAP, PROXY, MEMCACHE, DICT = "vmaild", "ldap:", "proxy:ldap:", "memcache:", "dict socketmap server"
 
-_SERVER = f"server_host = {{uri}}\nversion = 3\nbind = yes\nbind_dn = {READER_DN}\nbind_pw = {READER_PW}\n"
+_SERVER = f"version = 3\nbind = yes\nbind_dn = {READER_DN}\nbind_pw = {READER_PW}\nserver_host = "
+_BELOW = f"o=%d,{SEARCH_BASE}"
+_OCCUPANTS = "mail\nspecial_result_attribute = roleOccupant"
 
 _LDAP = {
-    "domains": (SEARCH_BASE, "(&(objectClass=organization)(o=%s))", "o", "scope = one\n"),
-    "mailboxes": (f"o=%d,{SEARCH_BASE}", "(&(objectClass=courierMailAccount)(mail=%s))", "mailbox", ""),
-    "aliases": (f"o=%d,{SEARCH_BASE}", "(&(objectClass=courierMailAlias)(mail=%s))", "maildrop", ""),
-    "postmasters": (
-        f"o=%d,{SEARCH_BASE}", "(&(objectClass=organizationalRole)(cn=postmaster)(cn=%u))", "mail",
-        "special_result_attribute = roleOccupant\n",
-    ),
-    "accounts": (f"o=%d,{SEARCH_BASE}", "(&(objectClass=courierMailAccount)(mail=%s))", "mail", ""),
-}  # fmt: skip
+    "domains": (f"{SEARCH_BASE}\nscope = one", "(&(objectClass=organization)(o=%s))", "o"),
+    "mailboxes": (_BELOW, "(&(objectClass=courierMailAccount)(mail=%s))", "mailbox"),
+    "aliases": (_BELOW, "(&(objectClass=courierMailAlias)(mail=%s))", "maildrop"),
+    "postmasters": (_BELOW, "(&(objectClass=organizationalRole)(cn=postmaster)(cn=%u))", _OCCUPANTS),
+    "accounts": (_BELOW, "(&(objectClass=courierMailAccount)(mail=%s))", "mail"),
+}
+"""By name of the table: search base, filter and result attribute, each with what belongs to it."""
 
 _MAPS = {
     "virtual_mailbox_domains": ("domains",),
@@ -52,7 +52,8 @@ _MAPS = {
 
 FILES = {DOMAINS: "domains", MAILBOXES: "mailboxes", ALIASES: "aliases"}
 FILE_TYPES = ("hash", "lmdb", "cdb")
-MOST_KEYS = 2_000_000
+CALIBRATION_KEYS, MOST_KEYS = 500, 2_000_000
+"""Of each client in the first run; and of all clients in the second."""
 
 SETTINGS = {
     # What is measured ends at the queue manager: delivery asks no table of its own, as by LMTP to an IMAP server.
@@ -64,8 +65,7 @@ SETTINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Rival:
+class Rival(NamedTuple):
     """One kind of table: what stands before a table's file or map in main.cf, and the process that answers.
 
     ``pid`` 0: Postfix's own processes do. ``forget`` empties its cache.
@@ -78,36 +78,27 @@ class Rival:
     forget: Callable[[], None] = lambda: None
 
 
-class Keys(NamedTuple):
-    """What postmap asks: ``first`` to find out how fast a rival is, then as many of ``then`` as fill the time.
-
-    ``misses``: its cache is emptied in between.
-    """
-
-    first: Sequence[bytes]
-    then: Callable[[int], Iterable[bytes]]
-    misses: bool = False
-
-
 class Rivals:
     """All of them on one site, with a vmaild and the servers that take part; or ldap: and vmaild alone."""
 
-    def __init__(self, site: Site, say: Callable[[str], None], *, all_of_them: bool = True) -> None:
-        self.site = site
+    def __init__(self, run: Run, site: Site, *, all_of_them: bool = True) -> None:
+        self.run, self.site = run, site
         self.vmaild = site.vmaild()
         self.right = {address(number).encode(): mailbox(number).encode() for number in range(site.accounts)}
         self._folder = site.new_home("tables")
         self._folder.mkdir()
-        self._write_ldap()
+        for name, (base, query, result) in _LDAP.items():
+            text = f"{_SERVER}{site.slapd.uri}\nsearch_base = {base}\nquery_filter = {query}\n"
+            (self._folder / f"{name}.cf").write_text(f"{text}result_attribute = {result}\n")
         # postmap reads a main.cf, and the machine's own need not exist.
         (self._folder / "main.cf").write_text("compatibility_level = 3.6\n")
         self.all = [Rival(LDAP, self._tables("ldap"))]
         if all_of_them:
-            self.all += [Rival(PROXY, self._tables("proxy:ldap")), *self._memcache(say)]
+            self.all += [Rival(PROXY, self._tables("proxy:ldap")), *self._memcache()]
         self.all.append(Rival(VMAILD, _socketmap(self.vmaild.socketmap), self.vmaild.pid, forget=self.vmaild.flush))
         if all_of_them:
-            self.dictionary = site.reference("dict", "--table", str(site.table))
-            self.all += self._files(say)
+            self.dictionary = site.server("dict", "--table", str(site.table))
+            self.all += self._files()
             self.all.append(Rival(DICT, _socketmap(self.dictionary.address), self.dictionary.pid, asks_directory=False))
 
     def named(self, name: str) -> Rival:
@@ -126,59 +117,67 @@ class Rivals:
         finally:
             postfix.close()
 
-    def measure_postmap(self, postfix: Postfix, rival: Rival, clients: int, keys: Keys, seconds: float) -> Figures:
-        """Single lookups through so many ``postmap -q -`` at once."""
-        table = rival.settings["virtual_mailbox_maps"]
-        first = postmap(postfix.config, table, keys.first, clients, self.right)
-        wanted = list(keys.then(min(int(first.rate * seconds), MOST_KEYS)))
-        if keys.misses:
-            rival.forget()
-        server = rival.pid or (_master_pid(postfix) if rival.name == PROXY else 0)
-        meter = Meter({"slapd": self.site.slapd.pid, "server": server})
-        result = postmap(postfix.config, table, wanted, clients, self.right)
-        return {"rate": result.rate, "client_cpu": 1e3 * result.cpu / result.asked, **meter.each(result.asked)}
+    def postmap(
+        self, postfix: Postfix, name: str, rival: Rival, clients: int, keys: Sequence[bytes], *, misses: bool = False
+    ) -> None:
+        """Measure single lookups through so many ``postmap -q -`` at once, as the row ``name``.
 
-    def measure_rcpt(
-        self, postfix: Postfix, rival: Rival, sessions: int, seconds: float, *, misses: bool = False
-    ) -> Figures:
-        """RCPT TO for the bulk domain's accounts in their order, in so many sessions at once."""
-        site = self.site
-        domain = bulk_address(1).removeprefix("1")
+        ``keys`` are asked for again and again, or, as ``misses``, once each of an empty cache.
+        """
+        self.run.say(f"postmap -q -, {clients} clients: {name}")
+        table = rival.settings["virtual_mailbox_maps"]
+        # The first run says how many keys fill the time.
+        rate = postmap(postfix.config, table, keys[-CALIBRATION_KEYS * clients :], clients, self.right).rate
+        count = min(int(rate * self.run.arguments.seconds), len(keys) if misses else MOST_KEYS)
+        if misses:
+            rival.forget()
+        server = rival.pid or (master_pid(postfix) if rival.name == PROXY else 0)
+        meter = Meter({"slapd": self.site.slapd.pid, "server": server})
+        result = postmap(postfix.config, table, list(islice(cycle(keys), count)), clients, self.right)
+        figures = {"rate": result.rate, "client_cpu": 1e3 * result.cpu / result.asked, **meter.each(result.asked)}
+        self.run.rows.add("postmap", name, clients, figures)
+
+    def rcpt(self, *, misses: bool = False) -> None:
+        """Measure RCPT TO for the bulk domain's accounts in their order, in each number of sessions at once."""
+        for rival in self.all:
+            with self.postfix(rival, NO_DATA) as postfix:
+                for sessions in self.run.arguments.sessions:
+                    self.run.say(f"RCPT TO, sessions: {sessions}, {rival.name}")
+                    self._rcpt(postfix, rival, sessions, misses)
+
+    def _rcpt(self, postfix: Postfix, rival: Rival, sessions: int, misses: bool) -> None:
+        site, domain = self.site, bulk_address(1).removeprefix("1")
         # The first run starts Postfix's processes, the second says how many recipients fill the time.
         rcpt(postfix.port, sessions, sessions, domain)
         rate = rcpt(postfix.port, sessions, max(sessions, 4), domain).rate
-        wanted = max(sessions, min(int(rate * seconds), site.bulk) // BATCH)
+        wanted = max(sessions, min(int(rate * self.run.arguments.seconds), site.bulk) // BATCH)
         if misses:
             rival.forget()
-        meter = Meter({"postfix": _master_pid(postfix), "slapd": site.slapd.pid, "server": rival.pid})
+        meter = Meter({"postfix": master_pid(postfix), "slapd": site.slapd.pid, "server": rival.pid})
         result = rcpt(postfix.port, sessions, wanted, domain)
         own = open_connections(site.slapd.port, self.vmaild.pid)
         connections = own if rival.name == VMAILD else open_connections(site.slapd.port) - own
-        return {"rate": result.rate, **meter.each(result.asked), "ldap_connections": connections}
+        figures = {"rate": result.rate, **meter.each(result.asked), "ldap_connections": connections}
+        self.run.rows.add("rcpt", rival.name, sessions, figures)
 
     def _tables(self, prefix: str, suffix: str = "cf") -> dict[str, str]:
         named = {name: f"{prefix}:{self._folder}/{name}.{suffix}" for name in _LDAP}
         return {key: ", ".join(named[name] for name in names) for key, names in _MAPS.items()}
 
-    def _write_ldap(self) -> None:
-        for name, (base, query, result, more) in _LDAP.items():
-            text = f"search_base = {base}\nquery_filter = {query}\nresult_attribute = {result}\n{more}"
-            (self._folder / f"{name}.cf").write_text(_SERVER.format(uri=self.site.slapd.uri) + text)
-
-    def _memcache(self, say: Callable[[str], None]) -> Iterator[Rival]:
+    def _memcache(self) -> Iterator[Rival]:
         program = shutil.which("memcached")
         if program is None:
-            say("memcached is missing, so memcache: is left out; on Debian: apt-get install memcached")
+            self.run.say("memcached is missing, so memcache: is left out; on Debian: apt-get install memcached")
             return
         port = free_port()
         command = [program, "-u", "nobody", "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "256", "-c", "1024"]
-        server = self.site.serve(command, f"inet:127.0.0.1:{port}")
+        server = self.site.server(address=f"inet:127.0.0.1:{port}", command=command)
         for name in _LDAP:
             text = f"memcache = inet:127.0.0.1:{port}\nkey_format = {name}:%s\nttl = 86400\n"
             (self._folder / f"{name}.memcache").write_text(f"{text}backup = proxy:ldap:{self._folder}/{name}.cf\n")
         yield Rival(MEMCACHE, self._tables("memcache", "memcache"), server.pid, forget=lambda: _forget(port))
 
-    def _files(self, say: Callable[[str], None]) -> Iterator[Rival]:
+    def _files(self) -> Iterator[Rival]:
         types = subprocess.run(["postconf", "-c", self._folder, "-m"], capture_output=True, text=True, check=True)
         lines = [line for line in read_lines(self.site.table) if line.key != ANY]
         for map_name, name in FILES.items():
@@ -187,7 +186,7 @@ class Rivals:
             (self._folder / name).write_bytes(text)
         for kind in FILE_TYPES:
             if kind not in types.stdout.split():
-                say(f"this Postfix knows no {kind}: tables; on Debian: apt-get install postfix-{kind}")
+                self.run.say(f"this Postfix knows no {kind}: tables; on Debian: apt-get install postfix-{kind}")
                 continue
             tables = {key.decode(): f"{kind}:{self._folder}/{name}" for key, name in FILES.items()}
             for table in tables.values():
@@ -206,8 +205,7 @@ def peer(site: Site) -> Server | None:
     config = site.home / "mta-sts.yml"
     config.write_text(f"host: 127.0.0.1\nport: {port}\nshutdown_timeout: 1\n")
     code = "from postfix_mta_sts_resolver.daemon import main; main()"
-    command = [sys.executable, "-c", code, "-c", str(config)]
-    return site.serve(command, f"inet:127.0.0.1:{port}")
+    return site.server(address=f"inet:127.0.0.1:{port}", command=[sys.executable, "-c", code, "-c", str(config)])
 
 
 def _socketmap(address: str) -> dict[str, str]:
@@ -218,8 +216,3 @@ def _forget(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as memcached:
         memcached.sendall(b"flush_all\r\n")
         memcached.recv(100)
-
-
-def _master_pid(postfix: Postfix) -> int:
-    """The process id of its master(8), which wrote it down."""
-    return int((postfix.home / "queue" / "pid" / "master.pid").read_text())
