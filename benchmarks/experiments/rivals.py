@@ -21,7 +21,7 @@ from typing import NamedTuple
 from benchmarks.experiments.experiment import Run
 from benchmarks.load.questions import ANY, read_lines
 from benchmarks.site.clients import BATCH, NO_DATA, master_pid, postmap, rcpt
-from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES, address, bulk_address, mailbox
+from benchmarks.site.population import ALIASES, BULK_ADDRESS, DOMAINS, MAILBOXES, address, mailbox
 from benchmarks.site.site import Server, Site
 from benchmarks.site.use import Meter, open_connections
 from vmaild.demo.postfix import Postfix
@@ -146,15 +146,15 @@ class Rivals:
                     self._rcpt(postfix, rival, sessions, misses)
 
     def _rcpt(self, postfix: Postfix, rival: Rival, sessions: int, misses: bool) -> None:
-        site, domain = self.site, bulk_address(1).removeprefix("1")
+        site = self.site
         # The first run starts Postfix's processes, the second says how many recipients fill the time.
-        rcpt(postfix.port, sessions, sessions, domain)
-        rate = rcpt(postfix.port, sessions, max(sessions, 4), domain).rate
+        rcpt(postfix.port, sessions, sessions, BULK_ADDRESS)
+        rate = rcpt(postfix.port, sessions, max(sessions, 4), BULK_ADDRESS).rate
         wanted = max(sessions, min(int(rate * self.run.arguments.seconds), site.bulk) // BATCH)
         if misses:
             rival.forget()
         meter = Meter({"postfix": master_pid(postfix), "slapd": site.slapd.pid, "server": rival.pid})
-        result = rcpt(postfix.port, sessions, wanted, domain)
+        result = rcpt(postfix.port, sessions, wanted, BULK_ADDRESS)
         own = open_connections(site.slapd.port, self.vmaild.pid)
         connections = own if rival.name == VMAILD else open_connections(site.slapd.port) - own
         figures = {"rate": result.rate, **meter.each(result.asked), "ldap_connections": connections}

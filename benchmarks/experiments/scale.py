@@ -21,7 +21,7 @@ from contextlib import closing
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Figures, Section
 from benchmarks.site.clients import master_pid, send_messages
-from benchmarks.site.population import MAILBOXES, address, bulk_address, dn, found, mailbox
+from benchmarks.site.population import BULK_ADDRESS, MAILBOXES, address, dn, found, mailbox
 from benchmarks.site.site import ONCE, MeasurementFailed, Site, seconds_of, wait_until
 from benchmarks.site.use import Meter, cpu_seconds, resident
 from vmaild.demo.ask import ask
@@ -149,7 +149,7 @@ class _Trial:
             mail.start()
             before = vmaild.metrics()["lookups_total"]
             meter = Meter({"server": vmaild.pid, "slapd": site.slapd.pid, "postfix": master_pid(mail)})
-            send_messages(mail, bulk_address(1).removeprefix("1"), MESSAGES)
+            send_messages(mail, BULK_ADDRESS, MESSAGES)
             figures = meter.each(MESSAGES)
         figures["lookups a message"] = (vmaild.metrics()["lookups_total"] - before) / MESSAGES
         self._run.rows.add("message", "vmaild", self._accounts, figures)

@@ -3,7 +3,8 @@
 ``accounts`` accounts are spread over domains of ``size``. Each domain has an organization entry, the postmaster role
 with two occupants, an abuse alias, and an alias for every tenth account. Nothing here is random: the n-th address is
 the same in every run, and so files of keys fit every directory that is as large. ``bulk`` adds accounts of one domain
-whose addresses begin with their number, as smtp-source(1) makes them.
+that have the addresses which smtp-source(1) makes: up to Postfix 3.9 they begin with a number from 1, later they end in
+one from 0.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ PER_DOMAIN = 500
 
 PER_ALIAS = 10
 BULK_DOMAIN = "bulk.example"
+BULK_ADDRESS = f"user@{BULK_DOMAIN}"
+"""For smtp-source(1), which adds the number."""
 
 DOMAINS = b"virtual_mailbox_domains"
 MAILBOXES = b"virtual_mailbox_maps"
@@ -49,9 +52,9 @@ def alias(number: int, size: int = PER_DOMAIN) -> str:
     return f"alias{number}@{domain_of(number, size)}"
 
 
-def bulk_address(number: int) -> str:
-    """The n-th address of the bulk domain, from 1."""
-    return f"{number}user@{BULK_DOMAIN}"
+def bulk_addresses(number: int) -> tuple[str, str]:
+    """The addresses of the n-th account of the bulk domain, from 1."""
+    return f"{number}{BULK_ADDRESS}", BULK_ADDRESS.replace("@", f"{number - 1}@")
 
 
 def dn(number: int, size: int = PER_DOMAIN) -> str:
@@ -70,9 +73,11 @@ def ldif(accounts: int, bulk: int = 0, size: int = PER_DOMAIN) -> Iterator[str]:
         if number % PER_ALIAS == 0:
             yield alias_entry(name, alias(number, size), address(number, size))
     if bulk:
-        yield from _domain(BULK_DOMAIN, bulk_address(1), bulk_address(bulk))
+        yield from _domain(BULK_DOMAIN, bulk_addresses(1)[0], bulk_addresses(bulk)[0])
     for number in range(1, bulk + 1):
-        yield account_entry(BULK_DOMAIN, bulk_address(number), f"{BULK_DOMAIN}/{number}/")
+        yield account_entry(
+            BULK_DOMAIN, bulk_addresses(number)[0], f"{BULK_DOMAIN}/{number}/", bulk_addresses(number)[1]
+        )
 
 
 def write_ldif(path: Path, accounts: int, bulk: int = 0, size: int = PER_DOMAIN) -> None:
@@ -90,7 +95,7 @@ def answers(accounts: int, bulk: int = 0, size: int = PER_DOMAIN) -> Iterator[Li
         yield found(ALIASES, alias(number, size), address(number, size))
         yield Line(MAILBOXES, alias(number, size).encode(), Expected(Status.NOT_FOUND))
     for number in range(1, bulk + 1):
-        yield found(MAILBOXES, bulk_address(number), f"{BULK_DOMAIN}/{number}/")
+        yield from (found(MAILBOXES, each, f"{BULK_DOMAIN}/{number}/") for each in bulk_addresses(number))
     yield from (Line(map_name, ANY, Expected(Status.NOT_FOUND)) for map_name in (DOMAINS, MAILBOXES, ALIASES))
 
 
@@ -104,9 +109,10 @@ def domain_entry(name: str) -> str:
     return f"dn: o={name},{SEARCH_BASE}\nobjectClass: top\nobjectClass: organization\no: {name}\n\n"
 
 
-def account_entry(domain: str, mail: str, box: str) -> str:
-    """The entry of an account."""
-    return ENTRY.format(f"mail={mail}", domain, "courierMailAccount", ACCOUNT.format(mail, box))
+def account_entry(domain: str, mail: str, box: str, *more: str) -> str:
+    """The entry of an account, with ``more`` addresses."""
+    addresses = "\nmail: ".join([mail, *more])
+    return ENTRY.format(f"mail={mail}", domain, "courierMailAccount", ACCOUNT.format(addresses, box))
 
 
 def _domain(name: str, *occupants: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from benchmarks.load.questions import Line, format_line
 from benchmarks.report.output import ROOT
 from benchmarks.report.rows import Figures
-from benchmarks.site.population import MAILBOXES, PER_DOMAIN, address, answers, bulk_address, write_ldif
+from benchmarks.site.population import MAILBOXES, PER_DOMAIN, address, answers, bulk_addresses, write_ldif
 from vmaild.admin import flush
 from vmaild.demo.daemon import CONTROL_SOCKET, DaemonProcess, Listen
 from vmaild.demo.process import Process, free_port
@@ -154,7 +154,9 @@ class Site(ExitStack):
         self._homes = 0
         say(f"loading a directory of {accounts + bulk:,} accounts")
         self.addresses = self.write("addresses", (f"{address(n, per_domain)}\n".encode() for n in range(accounts)))
-        self.bulk_addresses = self.write("bulk", (f"{bulk_address(n)}\n".encode() for n in range(1, bulk + 1)))
+        self.bulk_addresses = self.write(
+            "bulk", ("{}\n{}\n".format(*bulk_addresses(n)).encode() for n in range(1, bulk + 1))
+        )
         self.table = self.write_expected("table.tsv", answers(accounts, bulk, per_domain))
         self.keys = ["--keys", self.addresses, "--expect", self.table]
         """Options of a load on the accounts' addresses with every answer checked."""

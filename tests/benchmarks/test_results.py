@@ -15,7 +15,7 @@ from benchmarks.load.questions import Expectations, Expected, Question
 from benchmarks.load.tally import Latencies, Tally
 from benchmarks.report.rows import Aim, Result, Rows, Section, milliseconds, report, table
 from benchmarks.site.clients import postmap
-from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES, PER_DOMAIN, address, answers, bulk_address, ldif
+from benchmarks.site.population import ALIASES, DOMAINS, MAILBOXES, PER_DOMAIN, address, answers, bulk_addresses, ldif
 from benchmarks.site.site import MeasurementFailed
 from benchmarks.site.use import Meter, cpu_seconds, open_connections, seen
 from vmaild.lookup import NOT_FOUND, Status, found
@@ -105,9 +105,9 @@ def test_every_entry_of_the_directory_is_separated_and_named_once() -> None:
 def test_bulk_accounts_are_numbered_as_smtp_source_numbers_them() -> None:
     text = "".join(ldif(3, bulk=2))
     expected = Expectations(answers(3, bulk=2))
-    assert bulk_address(2) == "2user@bulk.example"
-    assert f"mail: {bulk_address(2)}\n" in text
-    found = expected.of(MAILBOXES, bulk_address(2).encode())
+    assert bulk_addresses(2) == ("2user@bulk.example", "user1@bulk.example")
+    assert "mail: 2user@bulk.example\nmail: user1@bulk.example\n" in text
+    found = expected.of(MAILBOXES, b"user1@bulk.example")
     assert found is not None
     assert found.value == b"bulk.example/2/"
     assert "bulk.example" not in "".join(ldif(3))
