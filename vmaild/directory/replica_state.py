@@ -8,7 +8,8 @@
   while another is not behind (``failover``). When only such are left, they serve, and are doubted until they have
   caught up or ``replica_grace`` is over.
 
-The state is read on each new connection, and every ``INTERVAL`` seconds on a free one.
+The state is read on each new connection, and every ``INTERVAL`` seconds on a free one, or ``SOON`` while it is not the
+newest.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ from vmaild.lookup import Scope, Search
 
 INTERVAL = 1.0
 """Seconds between two readings: one entry."""
+
+SOON = 0.25
+"""Seconds, in place of that, while it lacks what another server is known to have: so it is seen at once when that has
+been so for ``LAG``, and when it is over."""
 
 LAG = 2.0
 """Seconds by which a replica may lag: a busy directory's replicas are always some changes apart, and what a replica
@@ -47,12 +52,17 @@ class Seen:
 
     def add(self, cookie: Cookie, now: float) -> None:
         """A server has this state."""
-        newest = self.states[-1][1].merged(cookie) if self.states else cookie
-        if not self.states or newest != self.states[-1][1]:
+        newest = self.newest.merged(cookie)
+        if not self.states or newest != self.newest:
             # Servers are read at different times.
             self.states.append((max(now, self.states[-1][0]) if self.states else now, newest))
         while len(self.states) > 1 and self.states[1][0] <= now - LAG:
             del self.states[0]
+
+    @property
+    def newest(self) -> Cookie:
+        """What has been seen up to now."""
+        return self.states[-1][1] if self.states else Cookie()
 
     def at(self, time: float) -> Cookie:
         """What had been seen by then."""
@@ -82,7 +92,10 @@ class ReplicaState:
     @property
     def due(self) -> bool:
         """Whether it is time to read it again. A server without one is read when connections are made."""
-        return self.cookie is not None and self._clock() - self.read_at >= INTERVAL
+        if self.cookie is None:
+            return False
+        lacks = self.cookie.is_behind(self._seen.newest)
+        return self._clock() - self.read_at >= (SOON if lacks else INTERVAL)
 
     @property
     def unloaded(self) -> bool:
