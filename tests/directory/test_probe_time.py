@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from tests.directory.proxy import Mode, proxied
+from tests.directory.rig import ask, is_right, running, until
+from vmaild.directory import probe_time
 from vmaild.directory.failover import Standing, choose, next_change
 from vmaild.directory.probe_time import (
     FEWEST,
@@ -225,3 +230,49 @@ def test_time_alone_does_not_bring_back_a_server_that_is_slow_or_behind() -> Non
     """Else the pool would decide again each millisecond, as it did while a preferred server was behind."""
     for preferred in (Standing(up=True, slow=True), Standing(up=True, behind=True), Standing(up=True)):
         assert next_change([preferred, Standing(up=True, quick=True)], 1, 100.0, AFTER) is None, preferred
+
+
+# --- a server that is real --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("syncprov", [True, False])
+async def test_lookups_leave_a_server_that_is_slow_and_busy_and_come_back(
+    make_slapd: Any, monkeypatch: pytest.MonkeyPatch, syncprov: bool
+) -> None:
+    """Lookups keep each of its connections busy; it shows a ``contextCSN``, or none."""
+    monkeypatch.setattr(probe_time, "SHORTEST_HOLD", 0.5)
+    slapd = make_slapd(syncprov=syncprov)
+    with proxied(slapd.port) as proxy:
+        async with running(proxy.uri, slapd.uri, timeout=8.0, connect_timeout=2.0, pool_size=2) as directory:
+            servers = lambda: directory.status().servers  # noqa: E731
+            await until(lambda: all(server.probe_seconds for server in servers()))
+            assert servers()[0].current
+            proxy.mode = Mode.SLOW
+            busy = [asyncio.create_task(_keep_asking(directory)) for _ in range(6)]
+            await until(lambda: servers()[1].current, 20)
+            assert (servers()[0].up, servers()[0].slow, servers()[1].slow) == (True, True, False)
+            assert servers()[0].probe_seconds > 0.25  # type: ignore[operator]
+            proxy.mode = Mode.PASS
+            await until(lambda: servers()[0].current, 20)
+            for task in busy:
+                task.cancel()
+            await asyncio.gather(*busy, return_exceptions=True)
+            counters = directory.counters
+            assert (counters.slowed, counters.failovers, counters.failbacks) == (1, 1, 1)
+            assert not counters.failures
+
+
+async def _keep_asking(directory: Any) -> None:
+    while True:
+        assert is_right(await ask(directory, timeout=8.0))
+
+
+async def test_with_slow_after_0_a_slow_server_keeps_its_lookups(make_slapd: Any) -> None:
+    slapd = make_slapd(syncprov=True)
+    with proxied(slapd.port) as proxy:
+        async with running(proxy.uri, slapd.uri, timeout=8.0, connect_timeout=2.0, slow_after=0.0) as directory:
+            proxy.mode = Mode.SLOW
+            await until(lambda: (directory.status().servers[0].probe_seconds or 0) > 0.25)
+            await asyncio.sleep(0.5)
+            assert directory.status().servers[0].current
+            assert directory.counters.slowed == 0

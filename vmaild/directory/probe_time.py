@@ -1,6 +1,6 @@
 """Which servers are slow: pure, handed the seconds that probes took.
 
-Servers are compared by probes, never by lookups. A probe is the same read of one entry on each server, about once a
+Servers are compared by probes, never by lookups. A probe is the same read of one entry on each server, some twice a
 second, so that the difference is the server's: its queue, its machine, the way to it. A lookup that takes long may be
 the search's own fault (an attribute without an index, a large group), and would take as long elsewhere; and of a
 server that is not in use there are no lookups to compare with.

@@ -5,7 +5,7 @@
   before an empty answer is trusted when the last good check is old.
 - A server that does not hold it, or that timed out ``STRIKES`` times in a row, is taken out as a whole: all
   its connections are closed, and the searches on them fail over.
-- Once a second it is probed: how far its data is, and how long that takes (``replica_state``, ``probe_time``). Where
+- Twice a second it is probed: how far its data is, and how long that takes (``replica_state``, ``probe_time``). Where
   lookups keep every connection busy, the probe gets the next one that becomes free.
 - A connection is replaced when it is older than ``max_lifetime`` less up to a tenth, so that not all go together.
 """

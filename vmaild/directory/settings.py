@@ -89,11 +89,11 @@ class DirectorySettings:
     failback_after: float = 15.0
     """How long a preferred server must have been up before lookups fail back to it."""
     slow_after: float = 0.25
-    """A server that takes longer than this for a probe, and four times as long as another server, is slow: lookups go
-    to that other one, as when it was down, until its probes have been quick for ``failback_after`` (longer each time
-    that it happens again soon). A probe is the read of one entry, once a second, the same on each server. A server that
-    works is asked for it in a millisecond; one that takes a quarter of a second has a queue that grows, and mail and
-    changes wait for it. 0: never."""
+    """A server that takes longer than this for a probe, and four times as long as another, is slow: lookups go to the
+    other one, as if it were down, until its probes have been quick for ``failback_after``, and for longer each time
+    that it is slow again soon. A probe reads one entry, twice a second, the same on each server. A healthy server
+    takes a millisecond; where it takes a quarter of a second a queue grows, in which mail and changes wait. 0: never.
+    """
     changes: str = "auto"
     """How vmaild learns what changed: ``"sync"`` (RFC 4533), ``"poll"`` (entryCSN), ``"none"``, or ``"auto"``: the
     first of them that the server offers. See vmaild-operations(7)."""
