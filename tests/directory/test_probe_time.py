@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -228,8 +229,35 @@ def test_nothing_is_known_of_a_server_that_was_down() -> None:
 
 def test_time_alone_does_not_bring_back_a_server_that_is_slow_or_behind() -> None:
     """Else the pool would decide again each millisecond, as it did while a preferred server was behind."""
-    for preferred in (Standing(up=True, slow=True), Standing(up=True, behind=True), Standing(up=True)):
-        assert next_change([preferred, Standing(up=True, quick=True)], 1, 100.0, AFTER) is None, preferred
+    quick = Standing(up=True, quick=True)
+    for harm in ("slow", "behind", "lacks"):
+        assert next_change([replace(quick, **{harm: True}), quick], 1, 100.0, AFTER) is None, harm
+    assert next_change([Standing(up=True), quick], 1, 100.0, AFTER) is None
+    assert next_change([replace(quick, well_since=95.0), quick], 1, 100.0, AFTER) == 10.0
+
+
+def test_no_answer_goes_back_in_time_by_a_change_of_server_that_nobody_needs() -> None:
+    """A consumer that was cut off got lookups back a second after a change that it had not."""
+    site = Site(3)
+    site.run(10, SLOW, QUICK, QUICK)
+    site.standings[0].lacks = True
+    site.run(60, QUICK, QUICK, QUICK)
+    assert (site.current, site.slow) == (1, [False] * 3)
+    site.standings[0].lacks = False
+    site.run(1, QUICK, QUICK, QUICK)
+    assert site.current == 0
+
+    site = Site(3)
+    site.standings[1].lacks = True
+    site.run(10, SLOW, QUICK, QUICK)
+    assert site.current == 2
+    site = Site()
+    site.standings[1].lacks = True
+    site.run(60, SLOW, QUICK)
+    assert (site.current, site.slow) == (0, [True, False])
+    site.standings[0].up = False
+    site.run(1, SLOW, QUICK)
+    assert site.current == 1, "better than nothing"
 
 
 # --- a server that is real --------------------------------------------------------------------------------------------

@@ -275,7 +275,7 @@ class Pool:
             if server.standing.up and server.state.unloaded:
                 server.take_out(unloaded())  # which comes back here
                 return
-            server.standing.behind = server.state.behind
+            server.standing.behind, server.standing.lacks = server.state.behind, server.state.lacks
         self._compare(now)
         if self._current is None and (gathering := self._gathering(now)):
             self._timer = self._loop.call_later(gathering + TIMER_SLACK, self._changed)

@@ -7,6 +7,8 @@
   time. What a server has when it is first read may be as old as it likes, and counts at once. It does not get lookups
   while another is not behind (``failover``). When only such are left, they serve, and are doubted until they have
   caught up or ``replica_grace`` is over.
+- A change of server that nobody needs, back to a preferred one or away from a slow one, waits for a moment in which the
+  server lacks nothing at all.
 
 The state is read on each new connection, and every ``INTERVAL`` seconds on a free one, or ``SOON`` while it is not the
 newest.
@@ -93,15 +95,17 @@ class ReplicaState:
     @property
     def due(self) -> bool:
         """Whether it is time to read it again. A server without one is read when connections are made."""
-        if self.cookie is None:
-            return False
-        lacks = self.cookie.is_behind(self._seen.newest)
-        return self._clock() - self.read_at >= (SOON if lacks else INTERVAL)
+        return self.cookie is not None and self._clock() - self.read_at >= (SOON if self.lacks else INTERVAL)
 
     @property
     def unloaded(self) -> bool:
         """Whether it has none, and should have."""
         return self.cookie is None and self.read_at != NEVER and self._seen.required
+
+    @property
+    def lacks(self) -> bool:
+        """Whether it lacks anything that another server is known to have."""
+        return self.cookie is not None and self.cookie.is_behind(self._seen.newest)
 
     @property
     def behind(self) -> bool:
