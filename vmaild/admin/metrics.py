@@ -10,6 +10,7 @@ The registry is the daemon's own, with the process metrics of prometheus_client 
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections import Counter
 from dataclasses import fields
@@ -256,15 +257,14 @@ def _of_servers(servers: Iterable[ServerStatus]) -> Iterator[Metric]:
     current = _gauge("ldap_server_current", "Whether lookups go to the server now, 1 or 0", "server")
     behind = _gauge("ldap_server_behind", "Whether the server's data is older than what was seen elsewhere", "server")
     slow = _gauge("ldap_server_slow", "Whether the server's probes take much longer than another's", "server")
-    probe = _gauge("ldap_server_probe_seconds", "Time that a probe of the server takes, the median of five", "server")
+    probe = _gauge("ldap_server_probe_seconds", "Time that a probe of the server takes, NaN when not known", "server")
     connections = _gauge("ldap_connections", "LDAP connections", "server", "state")
     for server in servers:
         up.add_metric([server.uri], server.up)
         current.add_metric([server.uri], server.current)
         behind.add_metric([server.uri], server.behind)
         slow.add_metric([server.uri], server.slow)
-        if server.probe_seconds is not None:
-            probe.add_metric([server.uri], server.probe_seconds)
+        probe.add_metric([server.uri], math.nan if server.probe_seconds is None else server.probe_seconds)
         connections.add_metric([server.uri, "idle"], server.connections - server.in_use)
         connections.add_metric([server.uri, "in_use"], server.in_use)
         connections.add_metric([server.uri, "opening"], server.opening)
