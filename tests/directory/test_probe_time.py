@@ -61,9 +61,7 @@ class Site:
 
     def decide(self) -> None:
         usable = [standing.up and not standing.behind for standing in self.standings]
-        for index, _ in compare(self.times, usable, self.now, self.bound, self.after):
-            if not self.times[index].slow:
-                self.standings[index].well_since = self.times[index].fine_since
+        list(compare(self.times, usable, self.now, self.bound, self.after))
         for standing, times in zip(self.standings, self.times, strict=True):
             standing.slow, standing.quick = times.slow, times.quick(self.now)
         before, self.current = self.current, choose(self.standings, self.current, self.now, self.after)

@@ -103,6 +103,7 @@ class Pool:
         self._standings: list[Standing] = []
         self._started_at = NEVER
         self._current: int | None = None
+        self._served: set[int] = set()
         self._active: LdapServer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._sockets: Path | None = None
@@ -336,7 +337,9 @@ class Pool:
         self._behind_since = None
         self.service_time = ServiceTime()  # of a search on the server before
         self.server_changed()
-        if before is None or (index < before and self._standings[index].well_since == NEVER):
+        new = index not in self._served
+        self._served.add(index)
+        if before is None or (new and index < before and self._standings[index].well_since == NEVER):
             return  # servers come up in any order at the start
         if index > before:
             self.counters.failovers += 1

@@ -162,7 +162,6 @@ class LdapServer:
             text = "directory server %s is slow: a probe takes %.3f s, and %.3f s at another server"
             logger.warning(text, self.uri, times.seconds, rival)
         else:
-            self.standing.well_since = max(self.standing.well_since, times.fine_since)
             logger.info("directory server %s is slow no more: a probe takes %.3f s", self.uri, times.seconds)
 
     def take_out(self, why: DirectoryFailure) -> None:
