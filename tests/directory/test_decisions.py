@@ -146,7 +146,7 @@ def test_each_failover_and_failback_is_counted_but_for_those_of_the_start(
 ) -> None:
     pool = Pool(SETTINGS)
     pool._standings = [up(), up()]
-    pool._servers = [SimpleNamespace(uri="ldap://one"), SimpleNamespace(uri="ldap://two")]  # type: ignore[list-item]
+    pool._servers = [SimpleNamespace(uri="ldap://one"), SimpleNamespace(uri="ldap://two")]
     for server in servers:
         pool._change_to(server)
     assert (pool.counters.failovers, pool.counters.failbacks) == counted

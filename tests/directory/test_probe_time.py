@@ -13,7 +13,7 @@ import pytest
 
 from tests.directory.proxy import Mode, proxied
 from tests.directory.rig import ask, is_right, running, until
-from vmaild.directory import probe_time
+from vmaild.directory import ServerStatus, probe_time
 from vmaild.directory.failover import Standing, choose, next_change
 from vmaild.directory.probe_time import (
     FEWEST,
@@ -270,14 +270,17 @@ async def test_lookups_leave_a_server_that_is_slow_and_busy_and_come_back(
     slapd = make_slapd(syncprov=syncprov)
     with proxied(slapd.port) as proxy:
         async with running(proxy.uri, slapd.uri, timeout=8.0, connect_timeout=2.0, pool_size=2) as directory:
-            servers = lambda: directory.status().servers  # noqa: E731
+
+            def servers() -> tuple[ServerStatus, ...]:
+                return directory.status().servers
+
             await until(lambda: all(server.probe_seconds for server in servers()))
             assert servers()[0].current
             proxy.mode = Mode.SLOW
             busy = [asyncio.create_task(_keep_asking(directory)) for _ in range(6)]
             await until(lambda: servers()[1].current, 20)
             assert (servers()[0].up, servers()[0].slow, servers()[1].slow) == (True, True, False)
-            assert servers()[0].probe_seconds > 0.25  # type: ignore[operator]
+            assert (servers()[0].probe_seconds or 0) > 0.25
             proxy.mode = Mode.PASS
             await until(lambda: servers()[0].current, 20)
             for task in busy:

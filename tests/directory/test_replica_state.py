@@ -105,7 +105,7 @@ async def states(now: list[float], *servers: Server) -> list[Any]:
     seen = Seen()
     made = [ReplicaState("dc=x", seen, lambda: now[0]) for _ in servers]
     for one, server in zip(made, servers, strict=True):
-        await one.check(server, 0.0)  # type: ignore[arg-type]
+        await one.check(server, 0.0)
     return made
 
 
@@ -116,17 +116,17 @@ async def test_a_server_that_lacks_something_is_read_more_often_and_is_behind_af
     now[0] += INTERVAL
     provider.number = 2
     assert (other.lacks, other.due, one.due) == (False, True, True)
-    await other.check(consumer, 0.0)  # type: ignore[arg-type]
-    await one.check(provider, 0.0)  # type: ignore[arg-type]
+    await other.check(consumer, 0.0)
+    await one.check(provider, 0.0)
     began = now[0]
     while not other.behind:
         now[0] += SOON
         assert (other.lacks, other.due) == (True, True)
-        await other.check(consumer, 0.0)  # type: ignore[arg-type]
+        await other.check(consumer, 0.0)
     assert now[0] - began == LAG
     consumer.number = 2
     now[0] += SOON
-    await other.check(consumer, 0.0)  # type: ignore[arg-type]
+    await other.check(consumer, 0.0)
     now[0] += SOON
     assert (other.behind, other.lacks, other.due) == (False, False, False)
 
@@ -140,12 +140,12 @@ async def test_what_a_slow_server_answers_was_seen_when_it_came() -> None:
 
     async def written_meanwhile(search: Search, end: float) -> list[Entry]:
         now[0] += 2 * LAG - 0.01
-        await other.check(quick, 0.0)  # type: ignore[arg-type]
+        await other.check(quick, 0.0)
         slow.number, slow.seconds = 2, 0.01
         return await Server.search(slow, search, end)
 
-    slow.search = written_meanwhile  # type: ignore[method-assign]
-    await one.check(slow, 0.0)  # type: ignore[arg-type]
+    slow.search = written_meanwhile
+    await one.check(slow, 0.0)
     assert (other.lacks, other.behind) == (True, False)
 
 
