@@ -213,6 +213,15 @@ def test_the_change_and_the_way_back_are_told_once() -> None:
     assert [rival for *_, rival in told] == [QUICK, QUICK]
 
 
+def test_the_first_answers_of_a_server_that_comes_up_may_be_slow() -> None:
+    site = Site()
+    site.run(10, QUICK, QUICK)
+    site.times[0].forget()
+    site.run(2, SLOW, QUICK)
+    site.run(10, QUICK, QUICK)
+    assert (site.current, len(site.used)) == (0, 1)
+
+
 def test_nothing_is_known_of_a_server_that_was_down() -> None:
     times = ProbeTime()
     for second in range(KEPT):

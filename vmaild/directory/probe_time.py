@@ -25,7 +25,7 @@ KEPT = 5
 """Probes of which the median is taken: two that met a pause of the server, or of vmaild, decide nothing."""
 
 FEWEST = 3
-"""Probes before anything is said of a server."""
+"""Probes before lookups may go to a server for its being quick."""
 
 RATIO = 4.0
 """What a change of server is worth: it ends a stream of changes and begins another, and trust in "not found" anew."""
@@ -50,13 +50,13 @@ class ProbeTime:
     """One server's. Times are by the clock of the caller."""
 
     slow: bool = False
-    slow_for: int = 0
-    """How often it was slow again soon."""
+    relapses: int = 0
+    """How often in a row it was slow again soon."""
     hold: float = 0.0
     probed_at: float = NEVER
     fine_since: float = NEVER
     """While it is slow: since when its probes are quick again."""
-    fast_at: float = NEVER
+    quick_at: float = NEVER
     """When it was last found to be slow no more."""
     _seconds: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
 
@@ -89,7 +89,8 @@ class ProbeTime:
         if known is None:
             return False
         if not self.slow:
-            if rival is None or known <= slow_after or known <= RATIO * rival:
+            enough = len(self._seconds) == KEPT
+            if rival is None or not enough or known <= slow_after or known <= RATIO * rival:
                 return False
             self._is_slow(now, max(failback_after, SHORTEST_HOLD))
             return True
@@ -99,14 +100,14 @@ class ProbeTime:
             self.fine_since = now
         elif now - self.fine_since >= self.hold:
             self.slow = False
-            self.fast_at = now
+            self.quick_at = now
             return True
         return False
 
     def _is_slow(self, now: float, shortest: float) -> None:
-        self.slow_for = self.slow_for + 1 if now - self.fast_at < SOON * self.hold else 0
+        self.relapses = self.relapses + 1 if now - self.quick_at < SOON * self.hold else 0
         # The exponent is bounded because this may go on for days, and floats do not.
-        self.hold = min(max(LONGEST_HOLD, shortest), shortest * 2.0 ** min(self.slow_for, 16))
+        self.hold = min(max(LONGEST_HOLD, shortest), shortest * 2.0 ** min(self.relapses, 16))
         self.slow = True
         self.fine_since = NEVER
 
