@@ -66,7 +66,7 @@ class Daemon:
         )
         self.status = PoolStatus(
             (
-                ServerStatus("ldap://one", True, True, 4, 3, 1, 0, ""),
+                ServerStatus("ldap://one", True, True, 4, 3, 1, 0, "", slow=True, probe_seconds=0.5),
                 ServerStatus("ldap://two", False, False, 0, 0, 0, 5, "timeout"),
             ),
             9,

@@ -91,6 +91,16 @@ def test_the_page_has_everything_and_is_well_formed() -> None:
     assert "2: ldap://one.example (now)" in text
 
 
+def test_a_server_that_is_behind_or_slow_is_shown_as_that() -> None:
+    told = state()
+    told["servers"][0] |= {"up": True, "behind": True, "slow": True, "probe_seconds": 0.437}
+    assert "up for 5 s, in use, behind, slow (a probe takes 0.44 s), 2 connections" in " ".join(
+        read(html(told, NOW)).text.split()
+    )
+    told["servers"][0] |= {"current": False, "behind": False, "probe_seconds": None}
+    assert "up for 5 s, slow, 2 connections" in " ".join(read(html(told, NOW)).text.split())
+
+
 def test_every_value_is_escaped() -> None:
     page = html(state(EVIL), NOW)
     reader = read(page)

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 PUMP_TIMEOUT = 0.02
 
+SLOW_SECONDS = 0.4
+
 
 class Mode(enum.Enum):
     """What happens to the server's bytes on their way to the client."""
@@ -24,6 +26,7 @@ class Mode(enum.Enum):
     HOLD = "hold"  # nothing arrives; a later PASS lets it through
     HALF = "half"  # half of the next chunk arrives, then HOLD
     DRIP = "drip"  # one byte a second
+    SLOW = "slow"  # each chunk arrives ``SLOW_SECONDS`` later
 
 
 class Proxy:
@@ -128,6 +131,8 @@ class Proxy:
             middle = len(data) // 2
             sink.sendall(data[:middle])
             return data[middle:]
+        if mode is Mode.SLOW:
+            time.sleep(SLOW_SECONDS)
         sink.sendall(data)
         return b""
 

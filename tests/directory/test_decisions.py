@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.directory.rig import SETTINGS
 from tests.support.loops import on_each_loop
 from vmaild.directory.backoff import FIRST_PAUSE, LONGEST_PAUSE, SPREAD, STRIKES, Backoff, Strikes
 from vmaild.directory.base_check import BaseCheck
 from vmaild.directory.counters import Counters
 from vmaild.directory.failover import GRACE, Standing, choose, hopeless, next_change
+from vmaild.directory.pool import Pool
 from vmaild.directory.shared_probe import RENEWAL, TRUST
 from vmaild.directory.wait_queue import WaitQueue
 from vmaild.errors import DirectoryFailure, Overloaded
@@ -128,6 +131,25 @@ def test_a_server_is_well_since_it_came_back_and_for_ever_at_the_start() -> None
     standing.failed()
     standing.went_up(14.0)
     assert (standing.well_since, standing.failing) == (14.0, False)
+
+
+@pytest.mark.parametrize(
+    ("servers", "counted"),
+    [
+        ([1, 0], (0, 0)),  # they come up in any order at the start
+        ([0, 1, 0], (1, 1)),  # the first was behind, or slow, and never down
+        ([1, 0, 1, 0], (1, 1)),
+    ],
+)
+def test_each_failover_and_failback_is_counted_but_for_those_of_the_start(
+    servers: list[int], counted: tuple[int, int]
+) -> None:
+    pool = Pool(SETTINGS)
+    pool._standings = [up(), up()]
+    pool._servers = [SimpleNamespace(uri="ldap://one"), SimpleNamespace(uri="ldap://two")]
+    for server in servers:
+        pool._change_to(server)
+    assert (pool.counters.failovers, pool.counters.failbacks) == counted
 
 
 class Waiter:

@@ -18,9 +18,9 @@ from tests.support.directory import account
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import BASE, SEARCH_BASE, tree
 from vmaild.directory.failover import NEVER, Standing, choose
-from vmaild.directory.replica_state import LAG, Seen
+from vmaild.directory.replica_state import INTERVAL, LAG, SOON, ReplicaState, Seen
 from vmaild.directory.sync_cookie import Cookie, Csn
-from vmaild.lookup import NOT_FOUND, Status
+from vmaild.lookup import NOT_FOUND, Entry, Search, Status
 
 AFTER = 10.0
 
@@ -58,10 +58,10 @@ def test_what_was_seen_is_known_for_the_time_of_a_lag() -> None:
     for second in range(20):
         seen.add(state(second), float(second))
     assert seen.at(19.0) == state(19)
-    assert seen.at(19.0 - LAG) == state(17)
+    assert seen.at(19.0 - LAG) == state(18)
     assert len(seen.states) <= LAG + 2
-    assert state(16).is_behind(seen.at(19.0 - LAG))
-    assert not state(17).is_behind(seen.at(19.0 - LAG))
+    assert state(17).is_behind(seen.at(19.0 - LAG))
+    assert not state(18).is_behind(seen.at(19.0 - LAG))
     assert seen.at(0.0) == Cookie()
 
 
@@ -83,6 +83,70 @@ def test_what_a_server_had_when_it_was_first_read_counts_at_once() -> None:
     seen.add_old(state(9, sid=2))
     assert seen.at(9.0) == state(3).merged(state(9, sid=2))
     assert seen.at(10.0) == state(4).merged(state(9, sid=2))
+
+
+class Server:
+    """A connection to a server in state ``number``, whose answers take ``seconds`` of the test's clock."""
+
+    def __init__(self, number: int, now: list[float], seconds: float = 0.0) -> None:
+        self.number = number
+        self.seconds = seconds
+        self._now = now
+
+    async def search(self, search: Search, end: float) -> list[Entry]:
+        self._now[0] += self.seconds
+        if search.base == "":
+            return [Entry("", {"namingcontexts": (b"dc=x",)})]
+        return [Entry("dc=x", {"contextcsn": tuple(str(csn).encode() for csn in state(self.number).csns.values())})]
+
+
+async def states(now: list[float], *servers: Server) -> list[Any]:
+    """What is known of each, read once."""
+    seen = Seen()
+    made = [ReplicaState("dc=x", seen, lambda: now[0]) for _ in servers]
+    for one, server in zip(made, servers, strict=True):
+        await one.check(server, 0.0)
+    return made
+
+
+async def test_a_server_that_lacks_something_is_read_more_often_and_is_behind_after_a_lag() -> None:
+    now = [100.0]
+    provider, consumer = Server(1, now), Server(1, now)
+    one, other = await states(now, provider, consumer)
+    now[0] += INTERVAL
+    provider.number = 2
+    assert (other.lacks, other.due, one.due) == (False, True, True)
+    await other.check(consumer, 0.0)
+    await one.check(provider, 0.0)
+    began = now[0]
+    while not other.behind:
+        now[0] += SOON
+        assert (other.lacks, other.due) == (True, True)
+        await other.check(consumer, 0.0)
+    assert now[0] - began == LAG
+    consumer.number = 2
+    now[0] += SOON
+    await other.check(consumer, 0.0)
+    now[0] += SOON
+    assert (other.behind, other.lacks, other.due) == (False, False, False)
+
+
+async def test_what_a_slow_server_answers_was_seen_when_it_came() -> None:
+    """Not when it was asked for: another that was read in between would seem to be behind."""
+    now = [100.0]
+    slow, quick = Server(1, now), Server(1, now)
+    one, other = await states(now, slow, quick)
+    slow.seconds = 2 * LAG
+
+    async def written_meanwhile(search: Search, end: float) -> list[Entry]:
+        now[0] += 2 * LAG - 0.01
+        await other.check(quick, 0.0)
+        slow.number, slow.seconds = 2, 0.01
+        return await Server.search(slow, search, end)
+
+    slow.search = written_meanwhile
+    await one.check(slow, 0.0)
+    assert (other.lacks, other.behind) == (True, False)
 
 
 # --- a provider and its consumers -----------------------------------------------------------------------------------

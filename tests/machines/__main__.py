@@ -1,6 +1,7 @@
 """``python -m tests.machines [WORD ...]``: the table of the faults, or of those whose name has one of the words.
 
-Exit status: 0 all is as it should be; 1 mail was lost, bounced or delivered to a wrong mailbox.
+Exit status: 0 all is as it should be; 1 mail was lost, bounced or delivered to a wrong mailbox, or a change took too
+long to show.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ def main(words: list[str]) -> int:
         print(report([row]).splitlines()[1], file=sys.stderr, flush=True)
         for failure in row.failures[:20]:
             print(f"    {failure}", file=sys.stderr, flush=True)
+        for what, seconds in row.late:
+            print(f"    late: {what}: a change showed after {seconds:.2f} s", file=sys.stderr, flush=True)
     print(report(rows))
-    return int(any(row.failures for row in rows))
+    return int(any(row.failures or row.late for row in rows))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from tests.machines.hosts import MailHost
 from tests.machines.sending import Message
 from tests.machines.site import Site, wait_for
 from tests.machines.slapds import MachineSlapd, Slow
+from tests.machines.verdict import SEEN_SECONDS
 from vmaild.demo.process import ProcessError
 
 FIRST_LOAD_RATE = "4mbit"
@@ -22,9 +23,6 @@ FIRST_LOAD_RATE = "4mbit"
 
 NEWCOMERS = 4
 """Accounts, half of them in domains with a catch-all, that are created at each measurement of changes."""
-
-PROMISE = 1.0
-"""Seconds within which a change shows."""
 
 NOWHERE = "ldap://127.0.0.1:9"
 """A provider that is not there."""
@@ -50,10 +48,10 @@ class Trial:
             self.newcomers(where)
 
     def newcomers(self, slapd: MachineSlapd) -> None:
-        """Create accounts, and ``PROMISE`` seconds later send mail to them by each host."""
+        """Create accounts, and ``SEEN_SECONDS`` later send mail to them by each host."""
         cases = [newcomer() for _ in range(NEWCOMERS)]
         slapd.add("".join(account(case.recipient) for case in cases))
-        self.rest(PROMISE)
+        self.rest(SEEN_SECONDS)
         for case in cases:
             for _ in self.site.hosts:
                 self.site.sender.submit(case, self.messages)

@@ -92,3 +92,11 @@ def test_the_table_has_a_line_for_each_fault() -> None:
     assert heading.split()[:2] == ["fault", "sent"]
     assert line.split()[:3] == ["a", "fault", "3"]
     assert line.endswith("mended 0.10 s")
+
+
+def test_a_change_may_take_a_second_to_show_and_longer_only_where_links_were_down() -> None:
+    row = Row("slow")
+    row.changes = [("slow", 0.7), ("slow no more", 1.4), ("not following", 2.5), ("split, made up for", 9.0)]
+    assert row.late == [("slow no more", 1.4)]
+    row.changes = [("not following", 5.0), ("cut off, made up for", float("inf"))]
+    assert row.late == row.changes

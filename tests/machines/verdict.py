@@ -21,6 +21,23 @@ Copies = Mapping[str, Sequence[tuple[str, float]]]
 HEADINGS = ("fault", "sent", "delivered", "deferred", "bounced", "wrong", "lost", "twice", "refused", "longest wait")
 
 
+SEEN_SECONDS = 1.0
+"""How long a change may take to show: the promise. It takes 0.1 s, which leaves room for a busy machine."""
+
+NOT_FOLLOWING_SECONDS = 4.0
+"""The same on a host whose consumer no longer reaches its provider, which is to be noticed first."""
+
+MADE_UP_SECONDS = 15.0
+"""The same for what was changed while a host or a provider could not be reached, from when it can be."""
+
+
+def seen_within(what: str) -> float:
+    """Seconds within which a change shows, by what was the matter then."""
+    if "made up for" in what:
+        return MADE_UP_SECONDS
+    return NOT_FOLLOWING_SECONDS if what == "not following" else SEEN_SECONDS
+
+
 @dataclass(slots=True)
 class Row:
     """One fault. ``sent`` is mail to addresses that exist; ``refused`` mail to those that do not, refused rightly."""
@@ -40,6 +57,11 @@ class Row:
     failures: list[str] = field(default_factory=list)
     changes: list[tuple[str, float]] = field(default_factory=list)
     """How long changes took to show on the hosts, by what was the matter then: seconds."""
+
+    @property
+    def late(self) -> list[tuple[str, float]]:
+        """The changes that took longer to show than they may."""
+        return [(what, seconds) for what, seconds in self.changes if seconds > seen_within(what)]
 
     def changes_text(self) -> str:
         """The changes in words."""

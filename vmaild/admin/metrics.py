@@ -10,6 +10,7 @@ The registry is the daemon's own, with the process metrics of prometheus_client 
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections import Counter
 from dataclasses import fields
@@ -82,6 +83,7 @@ _LDAP = (
     ("checks", "ldap_checks", "Checks that a server holds the search base"),
     ("check_failures", "ldap_check_failures", "Checks that failed"),
     ("taken_out", "ldap_servers_taken_out", "Servers taken out with connections open"),
+    ("slowed", "ldap_servers_slowed", "Times that a server was found to be slow beside another"),
     ("failovers", "ldap_failovers", "Changes to a less preferred server"),
     ("failbacks", "ldap_failbacks", "Changes to a more preferred server"),
 )
@@ -254,15 +256,19 @@ def _of_servers(servers: Iterable[ServerStatus]) -> Iterator[Metric]:
     up = _gauge("ldap_server_up", "Whether lookups can be sent to the server, 1 or 0", "server")
     current = _gauge("ldap_server_current", "Whether lookups go to the server now, 1 or 0", "server")
     behind = _gauge("ldap_server_behind", "Whether the server's data is older than what was seen elsewhere", "server")
+    slow = _gauge("ldap_server_slow", "Whether the server's probes take much longer than another's", "server")
+    probe = _gauge("ldap_server_probe_seconds", "Time that a probe of the server takes, NaN when not known", "server")
     connections = _gauge("ldap_connections", "LDAP connections", "server", "state")
     for server in servers:
         up.add_metric([server.uri], server.up)
         current.add_metric([server.uri], server.current)
         behind.add_metric([server.uri], server.behind)
+        slow.add_metric([server.uri], server.slow)
+        probe.add_metric([server.uri], math.nan if server.probe_seconds is None else server.probe_seconds)
         connections.add_metric([server.uri, "idle"], server.connections - server.in_use)
         connections.add_metric([server.uri, "in_use"], server.in_use)
         connections.add_metric([server.uri, "opening"], server.opening)
-    yield from (up, current, behind, connections)
+    yield from (up, current, behind, slow, probe, connections)
 
 
 def _hits(cache: Cache) -> Counter[tuple[str, str, str]]:

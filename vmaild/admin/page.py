@@ -23,6 +23,7 @@ from vmaild.admin.words import (
     latency,
     percent,
     readiness_in_words,
+    standing_in_words,
 )
 
 RELOAD = 10
@@ -100,8 +101,8 @@ def _servers(state: Mapping[str, Any]) -> str:
 
 def _server(server: Mapping[str, Any]) -> str:
     mark = _marked("up", "good") if server["up"] else _marked("DOWN", "bad")
-    used = ", in use" if server["current"] else ""
-    text = f"for {duration(server['state_for'])}{used}, {count(server['connections'], 'connection')}"
+    standing = standing_in_words(server)
+    text = f"for {duration(server['state_for'])}{standing}, {count(server['connections'], 'connection')}"
     return (
         f'<div class="card"><p><strong>{escape(server["uri"])}</strong> {mark} {escape(text)}</p>'
         f'<p class="quiet">{escape(error_in_words(server))}</p></div>'

@@ -5,8 +5,9 @@ version     vmaild's
 pid         the process
 uptime      seconds since the daemon was made
 ready       whether lookups can be answered, and ``ready_text`` why
-servers     in order: uri, up, current, connections, in_use, state_for (seconds), last_error (words; "" for none)
-            and failed_ago (seconds, null for never)
+servers     in order: uri, up, current, behind, slow, probe_seconds (what a probe takes, null when not known),
+            connections, in_use, state_for (seconds), last_error (words; "" for none) and failed_ago (seconds, null for
+            never)
 feed        how changes of the directory are followed: ``mode`` ("none": records age by their TTL), and more
 maps        by name: replies, hits, hit_rate (null without replies), p50 and p99 (seconds, null without), found,
             not_found, temporary, permanent
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
     from vmaild.server import Server
 
 Json = dict[str, Any]
+
+_OF_A_SERVER = (
+    *("uri", "up", "current", "behind", "slow", "probe_seconds", "connections", "in_use", "state_for"),
+    *("last_error", "failed_ago"),
+)
 
 
 def no_feed() -> Mapping[str, Any]:
@@ -90,8 +96,7 @@ class StatusReport:
         }
 
     def _servers(self) -> list[Json]:
-        wanted = ("uri", "up", "current", "connections", "in_use", "state_for", "last_error", "failed_ago")
-        return [{name: getattr(server, name) for name in wanted} for server in self.directory.status().servers]
+        return [{name: getattr(server, name) for name in _OF_A_SERVER} for server in self.directory.status().servers]
 
     def _maps(self) -> dict[str, Json]:
         lookups = self.metrics.lookups()

@@ -56,6 +56,17 @@ def readiness_in_words(state: Mapping[str, Any]) -> str:
     return "ready" if any(server["up"] for server in state["servers"]) else "ready, from the cache only"
 
 
+def standing_in_words(server: Mapping[str, Any]) -> str:
+    """What else there is to say of a server: ``, in use, slow (a probe takes 0.44 s)``."""
+    text = ", in use" if server["current"] else ""
+    if server.get("behind"):
+        text += ", behind"
+    if server.get("slow"):
+        seconds = server.get("probe_seconds")
+        text += ", slow" if seconds is None else f", slow (a probe takes {seconds:.2g} s)"
+    return text
+
+
 def error_in_words(server: Mapping[str, Any]) -> str:
     """The last error of a server, and when it was."""
     if server["failed_ago"] is None:

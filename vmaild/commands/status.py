@@ -20,6 +20,7 @@ from vmaild.admin.words import (
     latency,
     percent,
     readiness_in_words,
+    standing_in_words,
 )
 from vmaild.commands.output import Style, columns, escape, style_for
 from vmaild.commands.session import control_path, print_json
@@ -73,7 +74,7 @@ def _server(server: Json, style: Style) -> list[str]:
     state = style.good("up") if server["up"] else style.bad("DOWN")
     return [
         escape(server["uri"]),
-        f"{state}{', in use' if server['current'] else ''}",
+        f"{state}{standing_in_words(server)}",
         f"for {duration(server['state_for'])}",
         count(server["connections"], "connection"),
         escape(error_in_words(server)),

@@ -58,6 +58,8 @@ RANGES: Mapping[str, Mapping[str, Range]] = {
         "check_interval": Range(0.01, HOUR, "seconds"),
         "max_lifetime": Range(1, 30 * DAY, "seconds"),
         "failback_after": Range(0, DAY, "seconds"),
+        # Less than a loaded machine takes now and then would move lookups for nothing.
+        "slow_after": Range(0.02, HOUR, "seconds", or_zero="never"),
         "replica_grace": Range(0, 30 * DAY, "seconds"),
         "pool_size": Range(1, 256),
         "max_waiting": Range(1, 1_000_000),

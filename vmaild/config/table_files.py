@@ -45,6 +45,7 @@ BOUNDS = (
     "max_lifetime",
     "check_interval",
     "failback_after",
+    "slow_after",
     "max_answer",
     "max_values",
 )

@@ -10,6 +10,7 @@ failover            which server serves: the order of the URIs, failing over and
 backoff             when a server that fails is tried again, and when one that hangs is taken out
 base_check          whether a server still holds the search base, so that its empty answers count
 service_time        how long a search takes at present
+probe_time          how long the same probe takes at each server, and which servers are slow
 shared_probe        one probe at a time, whose outcome serves all who need it
 subschema           the server's schema, which decides what queries can be joined
 wait_queue          the searches that wait for a free connection, first come first served

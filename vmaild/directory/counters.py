@@ -25,6 +25,7 @@ class Counters:
     checks            checks that a server holds the search base
     check_failures    ... and it did not, or did not answer
     taken_out         servers taken out with connections still open: they hung, or lost the search base
+    slowed            times that a server was found to be slow beside another
     failovers         changes to a less preferred server
     failbacks         changes to a more preferred one
     """
@@ -44,6 +45,7 @@ class Counters:
     checks: int = 0
     check_failures: int = 0
     taken_out: int = 0
+    slowed: int = 0
     failovers: int = 0
     failbacks: int = 0
 
@@ -54,7 +56,8 @@ class ServerStatus:
 
     ``last_failure`` is a kind, empty when it never failed; ``last_error`` is the same in words, ``failed_ago`` how many
     seconds ago it was, and ``state_for`` for how many seconds the server has been up, or down, as it is now.
-    ``behind``: its data is older than what was seen elsewhere.
+    ``behind``: its data is older than what was seen elsewhere. ``slow``: its probes take, or took a short while ago,
+    much longer than another's. ``probe_seconds``: what a probe takes, None when that is not known.
     """
 
     uri: str
@@ -69,6 +72,8 @@ class ServerStatus:
     failed_ago: float | None = None
     state_for: float = 0.0
     behind: bool = False
+    slow: bool = False
+    probe_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ without a referral. A search that finds a free connection and is answered costs 
 - While another server is up, a first try gets half of the time left, so that a server that hangs costs a delay and
   not the answer.
 - With no server up, lookups fail at once.
+- A server whose probes take long while another's do not loses lookups to that one (``probe_time``).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from vmaild.directory.connection import LdapConnection, Outcome
 from vmaild.directory.counters import Counters, PoolStatus
 from vmaild.directory.failover import NEVER, Standing, choose, hopeless, next_change
 from vmaild.directory.failures import BROKEN, BUSY, PARTIAL, SUFFIX, TIMEOUT, UNAVAILABLE
+from vmaild.directory.probe_time import compare
 from vmaild.directory.replica_state import Seen, unloaded
 from vmaild.directory.server import LdapServer
 from vmaild.directory.service_time import NOTABLE, ONE_IN, ServiceTime
@@ -101,6 +103,7 @@ class Pool:
         self._standings: list[Standing] = []
         self._started_at = NEVER
         self._current: int | None = None
+        self._served: set[int] = set()
         self._active: LdapServer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._sockets: Path | None = None
@@ -233,7 +236,7 @@ class Pool:
             attempt.fail(overloaded)
 
     def _release(self, server: LdapServer, connection: LdapConnection) -> None:
-        if not connection.dead and self._clock() < connection.expires:
+        if server.wanted is None and not connection.dead and self._clock() < connection.expires:
             server.idle.append(connection)
         else:
             server.release(connection)
@@ -273,7 +276,8 @@ class Pool:
             if server.standing.up and server.state.unloaded:
                 server.take_out(unloaded())  # which comes back here
                 return
-            server.standing.behind = server.state.behind
+            server.standing.behind, server.standing.lacks = server.state.behind, server.state.lacks
+        self._compare(now)
         if self._current is None and (gathering := self._gathering(now)):
             self._timer = self._loop.call_later(gathering + TIMER_SLACK, self._changed)
             return
@@ -291,6 +295,18 @@ class Pool:
             why = DirectoryFailure("no directory server can be reached", UNAVAILABLE)
             self.counters.failed_fast += self._waiting.fail(why)
         self._hand_over()
+
+    def _compare(self, now: float) -> None:
+        """Tell slow servers from quick ones."""
+        settings = self._settings
+        if len(self._servers) == 1 or not settings.slow_after:
+            return
+        times = [server.probe_time for server in self._servers]
+        usable = [standing.up and not standing.behind for standing in self._standings]
+        for index, rival in compare(times, usable, now, settings.slow_after, settings.failback_after):
+            self._servers[index].slow_changed(rival)
+        for standing, one in zip(self._standings, times, strict=True):
+            standing.slow, standing.quick = one.slow, one.quick(now)
 
     def _gathering(self, now: float) -> float:
         """Seconds to wait at the start for the other servers, which may show that the first is behind."""
@@ -319,8 +335,11 @@ class Pool:
     def _change_to(self, index: int) -> None:
         before, self._current = self._current, index
         self._behind_since = None
+        self.service_time = ServiceTime()  # of a search on the server before
         self.server_changed()
-        if before is None or (index < before and self._standings[index].well_since == NEVER):
+        new = index not in self._served
+        self._served.add(index)
+        if before is None or (new and index < before and self._standings[index].well_since == NEVER):
             return  # servers come up in any order at the start
         if index > before:
             self.counters.failovers += 1

@@ -5,6 +5,8 @@
   before an empty answer is trusted when the last good check is old.
 - A server that does not hold it, or that timed out ``STRIKES`` times in a row, is taken out as a whole: all
   its connections are closed, and the searches on them fail over.
+- Twice a second it is probed: how far its data is, and how long that takes (``replica_state``, ``probe_time``). Where
+  lookups keep every connection busy, the probe gets the next one that becomes free.
 - A connection is replaced when it is older than ``max_lifetime`` less up to a tenth, so that not all go together.
 """
 
@@ -22,7 +24,8 @@ from vmaild.directory.connection import LdapConnection
 from vmaild.directory.counters import Counters, ServerStatus
 from vmaild.directory.failover import NEVER, Standing
 from vmaild.directory.failures import BROKEN, CREDENTIALS, SUFFIX, TIMEOUT, in_words
-from vmaild.directory.replica_state import INTERVAL, ReplicaState, Seen
+from vmaild.directory.probe_time import ProbeTime
+from vmaild.directory.replica_state import INTERVAL, SOON, ReplicaState, Seen
 from vmaild.directory.settings import DirectorySettings
 from vmaild.directory.transport import Transport
 from vmaild.errors import DirectoryFailure
@@ -65,6 +68,10 @@ class LdapServer:
         self._clock = clock
         self.base_check = BaseCheck(settings.search_base, counters, self.take_out, clock)
         self.state = ReplicaState(settings.search_base, seen or Seen(), clock)
+        self.probe_time = ProbeTime()
+        self.wanted: asyncio.Future[LdapConnection] | None = None
+        """A probe waits for the next connection that becomes free."""
+        self._compared = len(settings.uri) > 1 and settings.slow_after > 0
         self._all: set[LdapConnection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._backoff = Backoff()
@@ -114,6 +121,8 @@ class LdapServer:
             failed_ago=now - self._failed_at if self._last else None,
             state_for=now - self._state_since,
             behind=self.standing.behind,
+            slow=self.standing.slow,
+            probe_seconds=self.probe_time.known(now),
         )
 
     def take(self) -> LdapConnection | None:
@@ -130,8 +139,10 @@ class LdapServer:
             return
         if self._clock() >= connection.expires:
             self._retire(connection)
-            return
-        self.idle.append(connection)
+        elif self.wanted is not None and not self.wanted.done():
+            self.wanted.set_result(connection)
+        else:
+            self.idle.append(connection)
 
     def timed_out(self, *, alone: bool = True) -> None:
         """Note that a search was not answered in time; the third in a row takes the server out.
@@ -142,6 +153,16 @@ class LdapServer:
         most = STRIKES if alone else min(STRIKES, max(2, self._settings.pool_size))
         if self.strikes.timed_out(most):
             self.take_out(DirectoryFailure("it does not answer", TIMEOUT))
+
+    def slow_changed(self, rival: float | None) -> None:
+        """It is slow now beside a server whose probes take ``rival`` seconds, or no more."""
+        times = self.probe_time
+        if times.slow:
+            self._counters.slowed += 1
+            text = "directory server %s is slow: a probe takes %.3f s, and %.3f s at another server"
+            logger.warning(text, self.uri, times.seconds, rival)
+        else:
+            logger.info("directory server %s is slow no more: a probe takes %.3f s", self.uri, times.seconds)
 
     def take_out(self, why: DirectoryFailure) -> None:
         """Close every connection: searches on them fail with ``BROKEN`` and may go to another server."""
@@ -264,6 +285,7 @@ class LdapServer:
 
     def _down(self, why: DirectoryFailure) -> None:
         self.strikes.clear()
+        self.probe_time.forget()
         self.standing.failed()
         self._say(f"down: {why}")
 
@@ -277,12 +299,28 @@ class LdapServer:
             logger.log(level, "directory server %s is %s", self.uri, state)
 
     async def _watch_state(self) -> None:
-        """Read how far its data is."""
+        """Read how far its data is, or the search base where it does not show that."""
         while True:
-            await asyncio.sleep(INTERVAL)
-            connection = self.take() if self.state.due else None
+            await asyncio.sleep(SOON)
+            if self.state.due:
+                check = self.state.check
+            elif self._compared and self.state.cookie is None and self._clock() - self.probe_time.probed_at >= INTERVAL:
+                check = self.base_check.check
+            else:
+                continue
+            connection = self.take()
+            if connection is None and self._compared and self._all:
+                connection = await self._next_free()
             if connection is not None:
-                await self._check(self.state.check, connection)
+                await self._check(check, connection)
+
+    async def _next_free(self) -> LdapConnection:
+        """The next connection that becomes free, before those who wait for one."""
+        self.wanted = asyncio.get_running_loop().create_future()
+        try:
+            return await self.wanted
+        finally:
+            self.wanted = None
 
     async def _watch(self) -> None:
         """Check the search base on the timer, and retire idle connections that are too old."""
@@ -302,11 +340,14 @@ class LdapServer:
     async def _check(
         self, check: Callable[[LdapConnection, float], Awaitable[None]], connection: LdapConnection
     ) -> None:
+        began = self._clock()
         try:
             await check(connection, asyncio.get_running_loop().time() + self._settings.connect_timeout)
+            self.probe_time.observe(self._clock() - began, self._clock())
             self.strikes.clear()
         except DirectoryFailure as wrong:
             if wrong.kind == TIMEOUT:
+                self.probe_time.observe(self._clock() - began, self._clock())
                 self.timed_out()
             elif wrong.kind == SUFFIX and self._all:
                 self.take_out(wrong)

@@ -88,6 +88,12 @@ class DirectorySettings:
     once more when the last check is over a second old."""
     failback_after: float = 15.0
     """How long a preferred server must have been up before lookups fail back to it."""
+    slow_after: float = 0.25
+    """A server that takes longer than this for a probe, and four times as long as another, is slow: lookups go to the
+    other one, as if it were down, until its probes have been quick for ``failback_after``, and for longer each time
+    that it is slow again soon. A probe reads one entry, twice a second, the same on each server. A healthy server
+    takes a millisecond; where it takes a quarter of a second a queue grows, in which mail and changes wait. 0: never.
+    """
     changes: str = "auto"
     """How vmaild learns what changed: ``"sync"`` (RFC 4533), ``"poll"`` (entryCSN), ``"none"``, or ``"auto"``: the
     first of them that the server offers. See vmaild-operations(7)."""
@@ -208,7 +214,7 @@ def _range_problems(settings: DirectorySettings) -> Iterator[tuple[str, str]]:
             yield key, f"must be more than 0 and at most {MAX_SECONDS:.0f} seconds"
     if not settings.max_lifetime > 0:
         yield "max_lifetime", "must be more than 0 seconds"
-    for key in ("failback_after", "replica_grace"):
+    for key in ("failback_after", "slow_after", "replica_grace"):
         if not getattr(settings, key) >= 0:
             yield key, "must not be negative"
     if not 1 <= settings.pool_size <= MAX_POOL_SIZE:
