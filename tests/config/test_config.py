@@ -140,7 +140,7 @@ result_attribute = 5
         "[listen 1] protocol: must be one of socketmap, tcp_table, not 'tcp'",
         found[13],
         "[cache] ttl: must be 0 to 2592000 seconds, not -1",
-        "[cache] max_size: must be 1048576 to 1099511627776 bytes, not 1000",
+        "[cache] max_size: must be 8388608 to 1099511627776 bytes, not 1000",
         "[cache] max_entries: must be 1 to 100000000, not 0",
     ]
     assert found[13].startswith("[listen 2] address: ")

@@ -15,8 +15,8 @@ BURST_JITTER_SHARE = 0.75
 BURST = 100
 
 MIB = 1024 * 1024
-LEAST_MAX_SIZE = MIB
-"""A million bytes are some thousand records: less is a slip of the pen."""
+LEAST_MAX_SIZE = 8 * MIB
+"""In less there would be no room for records beside what is noted of them (``vmaild.cache.dependents``)."""
 
 REQUESTS_SHARE = 0.125
 """Shares of max_size. What is remembered by raw request is made again from the records, so that it needs little; what
