@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from vmaild.directory import Cookie
+from vmaild.directory import Cookie, Refused, SearchEntry, SyncSearch, at_least
 from vmaild.errors import DirectoryFailure
 from vmaild.feed.poll import DOUBT, MOST, Poll
-from vmaild.lookup import Entry, Search
 
 UUID = b"0f0f0f0f-0f0f-1041-8613-559050440000"
 
@@ -38,25 +38,30 @@ class FakeFreshness:
 class Server:
     def __init__(self) -> None:
         self.context = [csn(1)]
-        self.written: list[Entry] | DirectoryFailure = []
-        self.searches: list[Search] = []
+        self.written: list[SearchEntry] = []
+        self.refused: Exception | None = None
+        self.searches: list[SyncSearch] = []
         self.freshness = FakeFreshness()
-        self.poll = Poll(self.freshness, self.find, "o=x", "dc=x", Cookie.of_context([csn(1)]))
+        self.poll = Poll(self.freshness, self.read, self.find, "o=x", "dc=x", Cookie.of_context([csn(1)]))
 
-    async def find(self, search: Search) -> list[Entry]:
-        if search.base == "dc=x":
-            return [Entry("dc=x", {"contextcsn": tuple(self.context)} if self.context else {})]
+    async def read(self, name: Any, attributes: Any) -> Any:
+        assert (name, attributes) == ("dc=x", ("contextCSN",))
+        return {"contextcsn": tuple(self.context)} if self.context else None
+
+    async def find(self, search: SyncSearch) -> AsyncIterator[SearchEntry]:
         self.searches.append(search)
-        if isinstance(self.written, DirectoryFailure):
-            raise self.written
-        return self.written
+        for one in self.written:
+            yield one
+        if self.refused is not None:
+            raise self.refused
 
     def once(self, now: float = 0.0) -> None:
         asyncio.run(self.poll.once(now))
 
 
-def entry(name: str, stamp: bytes, *uuid: bytes) -> Entry:
-    return Entry(name, {"entrycsn": (stamp,), "entryuuid": uuid or (UUID,), "mail": (b"a@d.example",)})
+def entry(name: str, stamp: bytes, *uuid: bytes) -> SearchEntry:
+    attributes = {"entrycsn": (stamp,), "entryuuid": uuid or (UUID,), "mail": (b"a@d.example",)}
+    return SearchEntry(1, name, attributes, None)
 
 
 def test_while_nothing_moves_nothing_is_searched() -> None:
@@ -72,7 +77,7 @@ def test_what_was_written_is_told() -> None:
     server.once()
     assert server.freshness.changes == ["cn=a", "cn=b"]
     assert server.freshness.aged == 0
-    assert server.searches[0].filter == f"(entryCSN>={csn(1).decode()})"
+    assert server.searches[0].filter == at_least("entryCSN", csn(1))
     assert server.searches[0].size_limit == MOST
     server.once()
     assert len(server.searches) == 1
@@ -87,20 +92,38 @@ def test_a_move_that_no_entry_explains_ages_everything(written: Any) -> None:
     assert server.freshness.aged == 1
 
 
-def test_too_many_entries_age_everything() -> None:
+def test_too_many_entries_age_everything_and_those_that_came_are_told() -> None:
     server = Server()
     server.context = [csn(3)]
-    server.written = DirectoryFailure("too many", "limit")
+    server.written = [entry("cn=a", csn(2))]
+    server.refused = Refused(4, "size limit exceeded")
     server.once()
+    assert server.freshness.changes == ["cn=a"]
     assert server.freshness.aged == 1
     assert server.poll.last == Cookie.of_context([csn(3)])
 
 
-def test_another_failure_leaves_what_is_known_where_it_was() -> None:
+@pytest.mark.parametrize("failure", [Refused(52, "unavailable"), ConnectionResetError()], ids=["refused", "broken"])
+def test_another_failure_leaves_what_is_known_where_it_was(failure: Exception) -> None:
     server = Server()
     server.context = [csn(3)]
-    server.written = DirectoryFailure("down", "unavailable")
-    with pytest.raises(DirectoryFailure):
+    server.refused = failure
+    with pytest.raises(type(failure)):
+        server.once()
+    assert server.poll.last == Cookie.of_context([csn(1)])
+
+
+def test_a_server_that_does_not_end_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vmaild.feed.poll.READ_SECONDS", 0.0)
+    server = Server()
+
+    async def find(search: Any) -> AsyncIterator[SearchEntry]:
+        await asyncio.Event().wait()
+        yield entry("cn=a", csn(2))
+
+    server.poll._find = find
+    server.context = [csn(2)]
+    with pytest.raises(TimeoutError):
         server.once()
     assert server.poll.last == Cookie.of_context([csn(1)])
 
@@ -117,6 +140,15 @@ def test_an_entry_without_its_uuid_ages_everything() -> None:
     server.context = [csn(2)]
     server.written = [entry("cn=a", csn(2), b"nonsense")]
     server.once()
+    assert server.freshness.aged == 1
+
+
+def test_an_entry_that_is_too_long_to_be_read_ages_everything() -> None:
+    server = Server()
+    server.context = [csn(2)]
+    server.written = [entry("cn=b", csn(2)), SearchEntry(1, "cn=a", None, None)]
+    server.once()
+    assert server.freshness.changes == ["cn=b"]
     assert server.freshness.aged == 1
 
 

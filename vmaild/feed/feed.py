@@ -170,11 +170,11 @@ class Feed:
             if self._settings.changes != "poll" and context.offers_sync and uri not in self._refused:
                 await self._sync(uri, stream, context)
                 return
+            if self._settings.changes == "sync":
+                raise NotOffered("the database does not offer RFC 4533: overlay syncprov")
+            await self._ask(uri, stream, context)
         finally:
             stream.close()
-        if self._settings.changes == "sync":
-            raise NotOffered("the database does not offer RFC 4533: overlay syncprov")
-        await self._ask(uri, context)
 
     # --- sync ---------------------------------------------------------------------------------------------------------
 
@@ -237,10 +237,11 @@ class Feed:
 
     # --- poll ---------------------------------------------------------------------------------------------------------
 
-    async def _ask(self, uri: str, context: Context) -> None:
+    async def _ask(self, uri: str, stream: SyncStream, context: Context) -> None:
         start = self._start(uri, context)
         self._own = uri, start
-        self._poll = Poll(self._freshness, self._pool.search, self._settings.search_base, context.suffix, start)
+        read, base = reader(stream, self._settings), self._settings.search_base
+        self._poll = Poll(self._freshness, read, stream.entries, base, context.suffix, start)
         try:
             await self._poll.once(self._clock())
             self._hearing("poll", uri)

@@ -4,42 +4,46 @@
 read. When nothing is found that has the new CSN, everything is aged (``Freshness.age_all``). A deletion just before
 another change within the same second cannot be told from that change alone: so what is known is aged every ``DOUBT``
 seconds in which there was a change, which is no more load than ``ttl`` makes.
+
+It asks on a connection of its own, where entries come one by one and in turns of the loop: a pool's connection reads an
+answer at once, and 500 entries, thrown away or not, held every cached answer for 12 ms. Past ``MOST`` entries, or the
+server's own ``sizelimit``, everything is aged.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 
 from vmaild.cache.dependents import uuid_in
-from vmaild.directory import Cookie, read_cookie
-from vmaild.errors import DataError, DirectoryFailure
-from vmaild.lookup import Entry, Scope, Search
+from vmaild.directory import Cookie, ReadEntry, Refused, SearchEntry, SyncSearch, at_least, read_cookie
+from vmaild.errors import DirectoryFailure
 from vmaild.maps import Freshness
-
-logger = logging.getLogger("vmaild.feed")
 
 INTERVAL = 1.0
 """Seconds between two polls: one read of one entry."""
 
-MOST = 500
-"""Entries that were written between two polls; with more everything is aged. slapd's own ``sizelimit`` by default."""
+MOST = 10_000
+"""Entries that were written between two polls: a second of work, and more than slapd writes in one."""
+
+READ_SECONDS = 20.0
+"""Longest time in which they are read: 500 a second."""
 
 DOUBT = 300.0
 """Seconds after which a deletion that was hidden by another change has no more effect: the default ``ttl``."""
 
-TOGETHER = 10
-"""Entries that are told in a turn of the loop: a millisecond at most."""
+LIMITS = frozenset({3, 4, 11})
+"""LDAP results of a search that found more than the server gives (RFC 4511, appendix A.2)."""
 
-Find = Callable[[Search], Awaitable[list[Entry]]]
+Find = Callable[[SyncSearch], AsyncIterator[SearchEntry]]
 
 
 class Poll:
-    """``find`` makes one search on the server in use. ``last`` is the state up to which everything is known."""
+    """``read`` and ``find`` ask the server in use. ``last`` is the state up to which everything is known."""
 
-    def __init__(self, freshness: Freshness, find: Find, base: str, suffix: str, last: Cookie) -> None:
+    def __init__(self, freshness: Freshness, read: ReadEntry, find: Find, base: str, suffix: str, last: Cookie) -> None:
         self._freshness = freshness
+        self._read = read
         self._find = find
         self._base = base
         self._suffix = suffix
@@ -47,7 +51,8 @@ class Poll:
         self.last = last
 
     async def run(self, clock: Callable[[], float]) -> None:
-        """Poll until the server fails: raises ``DirectoryFailure``, and ``ValueError`` for what is no CSN."""
+        """Poll until the server fails: raises what ``read`` and ``find`` raise, ``TimeoutError``,
+        ``DirectoryFailure``, and ``ValueError`` for what is no CSN."""
         while True:
             await self.once(clock())
             await asyncio.sleep(INTERVAL)
@@ -58,7 +63,8 @@ class Poll:
         if context is None:
             raise DirectoryFailure("contextCSN is gone", "suffix")
         if self.last.is_behind(context):
-            await self._catch_up(context)
+            async with asyncio.timeout(READ_SECONDS):
+                await self._catch_up(context)
             if self._doubt_at is None:
                 self._doubt_at = now + DOUBT
         if self._doubt_at is not None and now >= self._doubt_at:
@@ -73,34 +79,26 @@ class Poll:
             return
         since = min(str(self.last.csns[sid]) for sid in moved)
         wanted = tuple(dict.fromkeys((*self._freshness.heard_attributes, "entrycsn")))
-        search = Search(self._base, Scope.SUB, f"(entryCSN>={since})", wanted, MOST, base_exists=True)
+        search = SyncSearch(self._base, at_least("entryCSN", since.encode()), wanted, size_limit=MOST)
+        missing = {str(context.csns[sid]).encode() for sid in moved}
         try:
-            entries = await self._find(search)
-        except DataError:
-            self._freshness.age_all()  # more than may be read at once
-            return
-        except DirectoryFailure as failure:
-            if failure.kind != "limit":
+            async for entry in self._find(search):
+                missing.difference_update(self._take(entry))
+        except Refused as refused:
+            if refused.code not in LIMITS:
                 raise
             self._freshness.age_all()
             return
-        await self._take(entries, {str(context.csns[sid]).encode() for sid in moved})
-
-    async def _take(self, entries: Sequence[Entry], newest: set[bytes]) -> None:
-        found: set[bytes] = set()
-        for number, entry in enumerate(entries, 1):
-            attributes = dict(entry.attributes)
-            found.update(attributes.pop("entrycsn", ()))
-            uuid = uuid_in(attributes.get("entryuuid", ()))
-            if uuid is None:
-                self._freshness.age_all()
-            else:
-                self._freshness.changed(entry.dn, uuid, attributes, added=False)
-            if number % TOGETHER == 0:
-                await asyncio.sleep(0)
-        if not newest <= found:
+        if missing:
             self._freshness.age_all()
 
-    async def _read(self, name: str, attributes: tuple[str, ...]) -> Mapping[str, tuple[bytes, ...]] | None:
-        entries = await self._find(Search(name, Scope.BASE, "(objectClass=*)", attributes))
-        return entries[0].attributes if entries else None
+    def _take(self, entry: SearchEntry) -> tuple[bytes, ...]:
+        """Tell of an entry that was written; returns its CSN."""
+        attributes = dict(entry.attributes or {})
+        written = attributes.pop("entrycsn", ())
+        uuid = uuid_in(attributes.get("entryuuid", ()))
+        if uuid is None:
+            self._freshness.age_all()
+        else:
+            self._freshness.changed(entry.dn, uuid, attributes, added=False)
+        return written
