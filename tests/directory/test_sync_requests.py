@@ -48,7 +48,7 @@ def test_a_search_for_one_entry_is_as_the_rfc_writes_it() -> None:
 
 def test_a_search_asks_for_no_more_entries_than_are_wanted() -> None:
     assert sync_requests.search(3, SyncSearch("o=x", present("o"), ("cn",), size_limit=500)) == bytes.fromhex(
-        "3024 020103 631f 0403 6f3d78 0a0102 0a0100 020201f4 020100 010100 8701 6f 3004 0402 636e"
+        "3023 020103 631e 0403 6f3d78 0a0102 0a0100 020201f4 020100 010100 8701 6f 3004 0402 636e"
     )
 
 
