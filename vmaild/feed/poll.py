@@ -39,16 +39,26 @@ Find = Callable[[SyncSearch], AsyncIterator[SearchEntry]]
 
 
 class Poll:
-    """``read`` and ``find`` ask the server in use. ``last`` is the state up to which everything is known."""
+    """``read`` and ``find`` ask the server in use. ``last`` is the state up to which everything is known, ``doubt_at``
+    when everything is aged next, since a deletion may have been hidden."""
 
-    def __init__(self, freshness: Freshness, read: ReadEntry, find: Find, base: str, suffix: str, last: Cookie) -> None:
+    def __init__(
+        self,
+        freshness: Freshness,
+        read: ReadEntry,
+        find: Find,
+        base: str,
+        suffix: str,
+        last: Cookie,
+        doubt_at: float | None = None,
+    ) -> None:
         self._freshness = freshness
         self._read = read
         self._find = find
         self._base = base
         self._suffix = suffix
-        self._doubt_at: float | None = None
         self.last = last
+        self.doubt_at = doubt_at
 
     async def run(self, clock: Callable[[], float]) -> None:
         """Poll until the server fails: raises what ``read`` and ``find`` raise, ``TimeoutError``,
@@ -65,10 +75,10 @@ class Poll:
         if self.last.is_behind(context):
             async with asyncio.timeout(READ_SECONDS):
                 await self._catch_up(context)
-            if self._doubt_at is None:
-                self._doubt_at = now + DOUBT
-        if self._doubt_at is not None and now >= self._doubt_at:
-            self._doubt_at = None
+            if self.doubt_at is None:
+                self.doubt_at = now + DOUBT
+        if self.doubt_at is not None and now >= self.doubt_at:
+            self.doubt_at = None
             self._freshness.age_all()
         self.last = self.last.merged(context)
 
