@@ -10,7 +10,7 @@ import pytest
 
 from vmaild.directory import Cookie, Refused, SearchEntry, SyncSearch, at_least
 from vmaild.errors import DirectoryFailure
-from vmaild.feed.poll import DOUBT, MOST, Poll
+from vmaild.feed.poll import DOUBT, MOST, TOGETHER, Poll
 
 UUID = b"0f0f0f0f-0f0f-1041-8613-559050440000"
 
@@ -24,11 +24,13 @@ class FakeFreshness:
 
     def __init__(self) -> None:
         self.changes: list[str] = []
+        self.created: list[bool] = []
         self.aged = 0
 
-    def changed(self, name: Any, uuid: Any, attributes: Any, *, added: Any) -> None:
-        assert "entrycsn" not in attributes
+    def changed(self, name: Any, uuid: Any, attributes: Any, *, added: Any, created: Any) -> None:
+        assert not {"entrycsn", "createtimestamp"} & attributes.keys()
         assert len(uuid) == 16
+        self.created.append(created)
         self.changes.append(name)
 
     def age_all(self) -> None:
@@ -170,3 +172,61 @@ def test_a_state_that_is_gone_is_a_failure() -> None:
     server.context = []
     with pytest.raises(DirectoryFailure):
         server.once()
+
+
+@pytest.mark.parametrize(
+    ("stamp", "created"),
+    [
+        ((b"20260101000002Z",), True),
+        ((b"20260101000001Z",), False),  # in the same second as what was heard last
+        ((b"20250101000000Z",), False),
+        ((b"nonsense",), False),
+        ((), False),
+    ],
+)
+def test_what_was_created_since_the_last_poll_is_told_as_such(stamp: tuple[bytes, ...], created: bool) -> None:
+    server = Server()
+    server.context = [csn(3)]
+    one = entry("o=d.example,o=x", csn(3))
+    server.written = [one._replace(attributes={**(one.attributes or {}), "createtimestamp": stamp})]
+    server.once()
+    assert server.freshness.created == [created]
+
+
+def test_of_several_servers_the_latest_change_tells_what_was_created_since() -> None:
+    """Their clocks differ: what one of them is ahead was told by its own CSN before."""
+    server = Server()
+    server.poll.last = Cookie.of_context([csn(1), csn(30, sid=2)])
+    server.context = [csn(3), csn(30, sid=2)]
+    one = entry("o=d.example,o=x", csn(3))
+    server.written = [one._replace(attributes={**(one.attributes or {}), "createtimestamp": (b"20260101000029Z",)})]
+    server.once()
+    assert server.freshness.created == [False]
+
+
+def test_cached_answers_go_on_while_many_entries_are_told() -> None:
+    server = Server()
+    server.context = [csn(2)]
+    server.written = [entry(f"cn={number}", csn(2)) for number in range(3 * TOGETHER)]
+    told: list[int] = []
+
+    async def look() -> None:
+        polling = asyncio.create_task(server.poll.once(0.0))
+        while not polling.done():
+            told.append(len(server.freshness.changes))
+            await asyncio.sleep(0)
+
+    asyncio.run(look())
+    assert {TOGETHER, 2 * TOGETHER} <= set(told)
+
+
+def test_a_deletion_that_was_hidden_is_over_though_another_poll_goes_on() -> None:
+    """Seen by reading: the address was answered for a day when the connection had broken in between."""
+    server = Server()
+    server.context = [csn(2)]
+    server.written = [entry("cn=a", csn(2))]
+    server.once(0.0)
+    before = server.poll
+    server.poll = Poll(server.freshness, server.read, server.find, "o=x", "dc=x", before.last, before.doubt_at)
+    server.once(DOUBT)
+    assert server.freshness.aged == 1

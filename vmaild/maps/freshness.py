@@ -81,12 +81,20 @@ class Freshness(Origins):
     # --- what happened ------------------------------------------------------------------------------------------------
 
     def changed(
-        self, name: str, uuid: bytes, attributes: Attributes | None, *, added: bool, each: bool = False
+        self,
+        name: str,
+        uuid: bytes,
+        attributes: Attributes | None,
+        *,
+        added: bool,
+        each: bool = False,
+        created: bool = False,
     ) -> None:
         """An entry was added, or written, or is found under another DN.
 
         ``attributes`` are ``heard_attributes``; None: they are not known. ``each``: so was every change of the entry
-        since it was told of last, so that what is as it was then is nothing new to anybody.
+        since it was told of last, so that what is as it was then is nothing new to anybody. ``created``: it was not
+        there when changes were told before, so that what stands below it has not moved with it.
         """
         self._begin()
         token = of_entry(uuid)
@@ -106,7 +114,7 @@ class Freshness(Origins):
         self.counters.unchanged += bool(right and not keys)
         self._drop(keys)
         if attributes.get(SUBORDINATES) == (b"TRUE",):
-            self._container(token, name)
+            self._container(token, name, created=created)
         rdns = _parsed(name)
         self._drop(self._take(of_name(rdns)))
         if sum(map(len, shown.values())) > MANY_VALUES:
@@ -168,7 +176,7 @@ class Freshness(Origins):
         for domain in domains:
             self._drop(self._take(of_domain(domain)))
 
-    def _container(self, token: int, name: str) -> None:
+    def _container(self, token: int, name: str, *, created: bool) -> None:
         """Entries stand below this one: under another DN it has taken them along, and only itself is reported."""
         before = self._containers.get(token)
         place, domains = self._containers[token] = self._place(_parsed(name))
@@ -176,7 +184,8 @@ class Freshness(Origins):
             self._containers.clear()
         if before is not None and before[0] == place:
             return
-        if before is None or not before[1] or not domains:
+        told_from = created if before is None else before[1]
+        if not told_from or not domains:
             self._age_everything()
         for domain in domains if before is None else {*domains, *before[1]}:
             self.drop_domain(domain)
