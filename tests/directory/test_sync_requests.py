@@ -46,8 +46,10 @@ def test_a_search_for_one_entry_is_as_the_rfc_writes_it() -> None:
     assert sync_requests.base_search(3, "", ()).endswith(b"\x30\x05\x04\x031.1")
 
 
-def test_an_abandoned_search_is_named_by_its_message() -> None:
-    assert sync_requests.abandon(5, 3) == bytes.fromhex("3006 020105 500103")
+def test_a_search_asks_for_no_more_entries_than_are_wanted() -> None:
+    assert sync_requests.search(3, SyncSearch("o=x", present("o"), ("cn",), size_limit=500)) == bytes.fromhex(
+        "3023 020103 631e 0403 6f3d78 0a0102 0a0100 020201f4 020100 010100 8701 6f 3004 0402 636e"
+    )
 
 
 def test_the_sync_search_carries_its_control() -> None:

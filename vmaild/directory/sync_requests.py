@@ -22,7 +22,6 @@ NO_ATTRIBUTES = "1.1"  # RFC 4511, 4.5.1.8
 BASE, ONE, SUB = 0, 1, 2
 """Scopes of a search (RFC 4511, 4.5.1.2)."""
 
-_ABANDON = 0x50  # RFC 4511, 4.11
 _REFRESH_AND_PERSIST = 3
 
 
@@ -43,7 +42,8 @@ class SyncSearch(NamedTuple):
 
     ``cookie`` is the state up to which everything is known already; empty asks for all entries first. ``reload_hint``
     asks a server that cannot report what happened since then for all entries, in the place of result 4096. slapd
-    heeds it with ``syncprov-reloadhint TRUE`` only.
+    heeds it with ``syncprov-reloadhint TRUE`` only. ``size_limit`` is the most entries of the answer, 0 for no limit;
+    the server refuses the rest, with result 4.
     """
 
     base: str
@@ -52,6 +52,7 @@ class SyncSearch(NamedTuple):
     cookie: Cookie = NOTHING_KNOWN
     scope: int = SUB
     reload_hint: bool = False
+    size_limit: int = 0
 
 
 def present(attribute: str) -> bytes:
@@ -96,12 +97,7 @@ def base_search(message: int, dn: str, attributes: Sequence[str]) -> bytes:
 
 def search(message: int, wanted: SyncSearch) -> bytes:
     """The SearchRequest for what is there now, without the control."""
-    return _message(message, _search(wanted.base, wanted.scope, wanted.filter, wanted.attributes))
-
-
-def abandon(message: int, number: int) -> bytes:
-    """The AbandonRequest for the operation of that ``number``, which has no answer."""
-    return _message(message, encode_integer(number, _ABANDON))
+    return _message(message, _search(wanted.base, wanted.scope, wanted.filter, wanted.attributes, wanted.size_limit))
 
 
 def sync_search(message: int, search: SyncSearch) -> bytes:
@@ -121,13 +117,13 @@ def who_am_i(message: int) -> bytes:
     return _message(message, encode(0x77, encode(0x80, WHO_AM_I)))
 
 
-def _search(base: str, scope: int, filter_: bytes, attributes: Sequence[str]) -> bytes:
+def _search(base: str, scope: int, filter_: bytes, attributes: Sequence[str], size_limit: int = 0) -> bytes:
     return encode(
         0x63,
         encode(OCTETS, base.encode()),
         encode_integer(scope, ENUMERATED),
         encode_integer(0, ENUMERATED),  # never dereference aliases (RFC 4533, 3.2)
-        encode_integer(0),  # no size limit
+        encode_integer(size_limit),
         encode_integer(0),  # no time limit
         encode_boolean(False),  # values too
         filter_,

@@ -32,7 +32,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator
 from typing import cast
 
 from vmaild.directory import ber, sync_requests
@@ -136,28 +136,22 @@ class SyncStream(asyncio.Protocol):
                 raise
         return found
 
-    def entries(self, search: SyncSearch) -> AsyncGenerator[SearchEntry, None]:
+    def entries(self, search: SyncSearch) -> AsyncIterator[SearchEntry]:
         """All entries that a search finds now, however many, one by one; only before ``search``. Raises as
-        ``read_entry`` does; the caller bounds the time. Closed before its end, the search is abandoned."""
+        ``read_entry`` does; the caller bounds the time."""
         message = self._number()
         return self._found(message, sync_requests.search(message, search))
 
-    async def _found(self, message: int, request: bytes) -> AsyncGenerator[SearchEntry, None]:
+    async def _found(self, message: int, request: bytes) -> AsyncIterator[SearchEntry]:
         self._write(request)
-        try:
-            while True:
-                event = await self._event()
-                if isinstance(event, SearchEntry) and event.message == message:
-                    yield event
-                elif isinstance(event, SearchDone) and event.message == message:
-                    break
-                elif isinstance(event, Disconnection):
-                    raise ConnectionResetError(f"the server hung up: {event.text!r}")
-        except GeneratorExit:
-            if self._lost is None:
-                # What still comes of it is of no message that anybody waits for.
-                self._write(sync_requests.abandon(self._number(), message))
-            raise
+        while True:
+            event = await self._event()
+            if isinstance(event, SearchEntry) and event.message == message:
+                yield event
+            elif isinstance(event, SearchDone) and event.message == message:
+                break
+            elif isinstance(event, Disconnection):
+                raise ConnectionResetError(f"the server hung up: {event.text!r}")
         if event.code != 0:
             raise Refused(event.code, event.text)
 

@@ -7,7 +7,7 @@ seconds in which there was a change, which is no more load than ``ttl`` makes.
 
 It asks on a connection of its own, where entries come one by one and in turns of the loop: a pool's connection reads an
 answer at once, and 500 entries, thrown away or not, held every cached answer for 12 ms. Past ``MOST`` entries, or the
-server's own ``sizelimit``, everything is aged. None is asked for: slapd refuses one above its hard limit.
+server's own limit, which slapd keeps to whatever is asked for, everything is aged.
 
 Where an entry that has others below it is written, they may have moved with it, which ages everything too. Not so where
 it was created since the last poll: what is below it was created or moved there since then, and is named itself.
@@ -16,8 +16,7 @@ it was created since the last poll: what is below it was created or moved there 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from vmaild.cache.dependents import uuid_in
 from vmaild.directory import Cookie, ReadEntry, Refused, SearchEntry, SyncSearch, at_least, read_cookie
@@ -43,7 +42,7 @@ DOUBT = 300.0
 LIMITS = frozenset({3, 4, 11})
 """LDAP results of a search that found more than the server gives (RFC 4511, appendix A.2)."""
 
-Find = Callable[[SyncSearch], AsyncGenerator[SearchEntry, None]]
+Find = Callable[[SyncSearch], AsyncIterator[SearchEntry]]
 
 
 class Poll:
@@ -98,28 +97,22 @@ class Poll:
         since = min(str(self.last.csns[sid]) for sid in moved)
         latest = max(csn.time for csn in self.last.csns.values())
         wanted = tuple(dict.fromkeys((*self._freshness.heard_attributes, "entrycsn", "createtimestamp")))
-        search = SyncSearch(self._base, at_least("entryCSN", since.encode()), wanted)
+        search = SyncSearch(self._base, at_least("entryCSN", since.encode()), wanted, size_limit=MOST)
         missing = {str(context.csns[sid]).encode() for sid in moved}
-        if not await self._take_all(search, latest, missing) or missing:
-            self._freshness.age_all()
-
-    async def _take_all(self, search: SyncSearch, latest: str, missing: set[bytes]) -> bool:
-        """Tell of all entries, and take their CSNs out of ``missing``; False when there are more than can be read."""
         count = 0
         try:
-            async with contextlib.aclosing(self._find(search)) as entries:
-                async for entry in entries:
-                    count += 1
-                    if count > MOST:
-                        return False
-                    missing.difference_update(self._take(entry, latest))
-                    if count % TOGETHER == 0:
-                        await asyncio.sleep(PAUSE)
+            async for entry in self._find(search):
+                missing.difference_update(self._take(entry, latest))
+                count += 1
+                if count % TOGETHER == 0:
+                    await asyncio.sleep(PAUSE)
         except Refused as refused:
             if refused.code not in LIMITS:
                 raise
-            return False
-        return True
+            self._freshness.age_all()
+            return
+        if missing:
+            self._freshness.age_all()
 
     def _take(self, entry: SearchEntry, latest: str) -> tuple[bytes, ...]:
         """Tell of an entry that was written since ``latest``; returns its CSN."""
