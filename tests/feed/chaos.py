@@ -49,10 +49,10 @@ MODES = ("sync", "poll")
 LATEST = {"sync": 2.0, "poll": 3.5}
 """Seconds that a change may take to show, on a busy machine; the freshness table has the times of a quiet one."""
 
-DOUBT = 2.0
+DOUBT = 1.0
 """In the place of ``poll.DOUBT``, 300 s: how long a deletion may be hidden from a poll by a change beside it."""
 
-SETTLE = 3.0
+SETTLE = 2.5
 """Seconds after a fault in which lookups may fail: they go back to the first server then."""
 
 RECOVERY = 20.0
@@ -67,7 +67,7 @@ BRISK = ("timeout", "connect_timeout", "check_interval", "failback_after")
 STALL = 0.1
 """Seconds: the longest that the loop may be held up."""
 
-QUIET = 3.0
+QUIET = 2.0
 """Seconds of a quiet spell, in which changes are written and nothing is broken."""
 
 
