@@ -66,6 +66,24 @@ async def test_a_poll_keeps_to_the_servers_limits(tmp_path: Path) -> None:
             assert (await site.find(user)).text == b"domain2.example/user2/"
 
 
+async def test_a_deletion_that_a_poll_may_have_missed_is_not_forgotten_with_its_connection(
+    slapd: Slapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen by reading: the address was answered for a day."""
+    monkeypatch.setattr(poll, "DOUBT", 2.0)
+    deleted, written = dn("user2@domain2.example"), dn("user1@domain1.example")
+    hidden = f"dn: {deleted}\nchangetype: delete\n\ndn: {written}\nchangetype: modify\nreplace: mailbox\nmailbox: x/\n"
+    async with hearing([slapd.uri], "poll", domains=False) as site:
+        before = await site.find("user2@domain2.example")
+        began = time.monotonic()
+        await asyncio.to_thread(slapd.modify, hidden)
+        await until(lambda: site.freshness.counters.changes > 0)
+        assert site.freshness.counters.aged == 0, "it was hidden"
+        await asyncio.to_thread(slapd.restart)
+        await until(lambda: site.feed.counters.connects == 2)
+        await site.seconds_until_changed("user2@domain2.example", MAILBOX, before, began)
+
+
 async def test_of_more_than_a_poll_reads_everything_ages(slapd: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poll, "MOST", 20)
     async with hearing([slapd.uri], "poll", domains=False) as site:
