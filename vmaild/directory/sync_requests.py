@@ -60,14 +60,14 @@ def present(attribute: str) -> bytes:
     return encode(0x87, attribute.encode())
 
 
-def equal(attribute: str, value: bytes) -> bytes:
-    """The filter ``(attribute=value)``, any bytes in the value."""
-    return encode(0xA3, encode(OCTETS, attribute.encode()), encode(OCTETS, value))
-
-
 def at_least(attribute: str, value: bytes) -> bytes:
     """The filter ``(attribute>=value)``."""
     return encode(0xA5, encode(OCTETS, attribute.encode()), encode(OCTETS, value))
+
+
+def equal(attribute: str, value: bytes) -> bytes:
+    """The filter ``(attribute=value)``, any bytes in the value."""
+    return encode(0xA3, encode(OCTETS, attribute.encode()), encode(OCTETS, value))
 
 
 def any_of(filters: Iterable[bytes]) -> bytes:
