@@ -22,7 +22,6 @@ from vmaild.admin import flush, stats
 from vmaild.demo.daemon import CONTROL_SOCKET, DaemonProcess, Listen
 from vmaild.demo.process import Process, free_port
 from vmaild.demo.slapd import Slapd, Tls
-from vmaild.demo.tree import READER_DN
 from vmaild.listening import InetAddress, parse_address
 
 START_SECONDS = 60.0
@@ -127,8 +126,7 @@ class Site(ExitStack):
         ldif = self.home / "directory.ldif"
         write_ldif(ldif, accounts, bulk)
         certificate = _certificate(self.home) if tls else None
-        limits = (f'limits dn.exact="{READER_DN}" size=unlimited',)  # as the manual has it
-        self.slapd = Slapd(self.home / "slapd", ldif=ldif, tls=certificate, syncprov=syncprov, database=limits)
+        self.slapd = Slapd(self.home / "slapd", ldif=ldif, tls=certificate, syncprov=syncprov)
         self.callback(lambda: self.slapd.stop())
 
     def __enter__(self) -> Site:
