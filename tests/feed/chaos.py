@@ -266,7 +266,7 @@ class Chaos:
             key = self._random.choice(self._keys)
             absent = key.startswith("going") and self._writer.present(key) and self._random.random() < 0.5
             async with self._writing:
-                await asyncio.to_thread(lambda key=key, absent=absent: self._writer.change(key, absent=absent))
+                await asyncio.to_thread(self._writer.change, key, absent=absent)
 
     async def _compare(self) -> None:
         """With nothing broken and nothing written, each answer is what the directory says."""
