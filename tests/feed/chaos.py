@@ -29,7 +29,6 @@ from pathlib import Path
 
 import uvloop
 
-from tests.directory.chaos import MEMORY_GROWTH
 from tests.directory.proxy import Mode, Proxy
 from tests.directory.rig import SETTINGS, Stalls, by_mail, descriptors, until
 from tests.feed.rig import ALIAS, Hearing, hearing
@@ -66,6 +65,10 @@ BRISK = ("timeout", "connect_timeout", "check_interval", "failback_after")
 
 STALL = 0.1
 """Seconds: the longest that the loop may be held up."""
+
+MEMORY_GROWTH = 24 << 20
+"""Bytes by which the process may have grown after the first round: of each burst is remembered what was heard, up to 15
+MB, and the proxies' threads come and go."""
 
 QUIET = 2.0
 """Seconds of a quiet spell, in which changes are written and nothing is broken."""
