@@ -184,8 +184,7 @@ class Freshness(Origins):
             self._containers.clear()
         if before is not None and before[0] == place:
             return
-        told_from = created if before is None else before[1]
-        if not told_from or not domains:
+        if not (created if before is None else before[1]) or not domains:
             self._age_everything()
         for domain in domains if before is None else {*domains, *before[1]}:
             self.drop_domain(domain)
