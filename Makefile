@@ -9,7 +9,7 @@
 #   make mutants          changes the code, and looks whether tests notice; SAMPLE=..., PARTS="wire tables cache maps"
 #   make system           the HOWTO's whole system: slapd, Postfix, vmaild, Courier, procmail, webmail in a browser (as root)
 #   make machines         three machines in network namespaces, one fault after the other, and what became of the mail (as root)
-#   make chaos            five minutes of failing directory servers
+#   make chaos            fifteen minutes of failing directory servers, ten of them with changes written; SECONDS=... for each
 #   make soak             ten minutes of load, floods and outages, every answer checked, memory watched; SECONDS=...
 #   make fuzz             a minute of coverage-guided fuzzing of each codec and of the configuration; SECONDS=...
 #   make newer-slapd      the tests of following changes with slapd 2.6, of Debian 13 in a folder (made as root, once)
@@ -105,8 +105,10 @@ system: system-packages $(VENV)/test
 machines: machines-packages $(VENV)/test
 	$(RUN) -m pytest -q -m '' tests/machines
 
+chaos: SECONDS := 300
 chaos: test-packages $(VENV)/test
-	$(RUN) -m tests.directory.chaos --seconds 300
+	$(RUN) -m tests.directory.chaos --seconds $(SECONDS)
+	$(RUN) -m tests.feed.chaos --seconds $(SECONDS)
 
 soak: SECONDS := 600
 soak: OUTPUT := soak-results

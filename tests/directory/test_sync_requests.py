@@ -33,6 +33,7 @@ def test_a_bind_does_not_show_its_password() -> None:
 
 
 def test_filters_hold_any_bytes() -> None:
+    assert sync_requests.at_least("entryCSN", b"1*") == b"\xa5\x0e\x04\x08entryCSN\x04\x021*"
     assert present("objectClass") == b"\x87\x0bobjectClass"
     assert equal("mail", b"a*)(\0") == b"\xa3\x0d\x04\x04mail\x04\x05a*)(\0"
     assert any_of([present("a"), present("b")]) == b"\xa1\x06\x87\x01a\x87\x01b"
@@ -43,6 +44,12 @@ def test_a_search_for_one_entry_is_as_the_rfc_writes_it() -> None:
         "302c 020103 6327 0403 6f3d78 0a0100 0a0100 020100 020100 010100 870b 6f626a656374436c617373 3004 0402 636e"
     )
     assert sync_requests.base_search(3, "", ()).endswith(b"\x30\x05\x04\x031.1")
+
+
+def test_a_search_asks_for_no_more_entries_than_are_wanted() -> None:
+    assert sync_requests.search(3, SyncSearch("o=x", present("o"), ("cn",), size_limit=500)) == bytes.fromhex(
+        "3023 020103 631e 0403 6f3d78 0a0102 0a0100 020201f4 020100 010100 8701 6f 3004 0402 636e"
+    )
 
 
 def test_the_sync_search_carries_its_control() -> None:

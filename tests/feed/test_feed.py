@@ -18,7 +18,7 @@ from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import SEARCH_BASE, tree
 from vmaild.directory import Context, Cookie, DirectorySettings, Pool
 from vmaild.directory.sync_cookie import Csn
-from vmaild.feed import Feed, feed
+from vmaild.feed import Feed, feed, poll
 from vmaild.lookup import NOT_FOUND, found
 
 DOMAIN1 = f"o=domain1.example,{SEARCH_BASE}"
@@ -48,6 +48,52 @@ async def test_what_changes_shows_and_what_does_not_stays(slapd: Slapd, changes:
         if changes == "auto":
             assert site.is_cached("user2@domain2.example")
             assert site.freshness.counters.aged == 0
+
+
+async def test_a_poll_keeps_to_the_servers_limits(tmp_path: Path) -> None:
+    config = ["sizelimit size.soft=5 size.hard=10"]
+    with Slapd(tmp_path / "slapd", ldif=tree(), syncprov=True, config=config) as slapd:
+        async with hearing([slapd.uri], "poll", domains=False) as site:
+            user = "user2@domain2.example"
+            assert (await site.find(user)).text == b"domain2.example/user2/"
+            await asyncio.to_thread(slapd.add, account("one@domain1.example"))
+            await until(lambda: site.freshness.counters.changes > 0)
+            await asyncio.sleep(0.1)
+            assert site.freshness.counters.aged == 0
+            await asyncio.to_thread(slapd.add, "\n".join(account(f"a{n}@domain1.example") for n in range(20)))
+            await until(lambda: site.freshness.counters.aged > 0)
+            assert site.feed.counters.losses == 0
+            assert (await site.find(user)).text == b"domain2.example/user2/"
+
+
+async def test_a_deletion_that_a_poll_may_have_missed_is_not_forgotten_with_its_connection(
+    slapd: Slapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen by reading: the address was answered for a day."""
+    monkeypatch.setattr(poll, "DOUBT", 2.0)
+    deleted, written = dn("user2@domain2.example"), dn("user1@domain1.example")
+    hidden = f"dn: {deleted}\nchangetype: delete\n\ndn: {written}\nchangetype: modify\nreplace: mailbox\nmailbox: x/\n"
+    async with hearing([slapd.uri], "poll", domains=False) as site:
+        before = await site.find("user2@domain2.example")
+        began = time.monotonic()
+        await asyncio.to_thread(slapd.modify, hidden)
+        await until(lambda: site.freshness.counters.changes > 0)
+        assert site.freshness.counters.aged == 0, "it was hidden"
+        await asyncio.to_thread(slapd.restart)
+        await until(lambda: site.feed.counters.connects == 2)
+        await site.seconds_until_changed("user2@domain2.example", MAILBOX, before, began)
+
+
+async def test_of_more_than_a_poll_reads_everything_ages(slapd: Slapd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(poll, "MOST", 20)
+    async with hearing([slapd.uri], "poll", domains=False) as site:
+        began = time.monotonic()
+        await asyncio.to_thread(slapd.add, "\n".join(account(f"a{n}@domain1.example") for n in range(200)))
+        await until(lambda: site.freshness.counters.aged > 0)
+        before = await site.find("user2@domain2.example")
+        await sync_rig.change(slapd, dn("user2@domain2.example"), "delete")
+        await site.seconds_until_changed("user2@domain2.example", MAILBOX, before, began)
+        assert site.feed.counters.losses == 0
 
 
 async def test_a_login_that_is_recorded_drops_nothing(slapd: Slapd) -> None:

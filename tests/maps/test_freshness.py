@@ -40,12 +40,13 @@ class Heard(Site):
         self.directory.entries[:] = self.tree.values()
         return self.tree[slot]
 
-    def put(self, slot: str, one: Entry, *, below: bool = False) -> None:
+    def put(self, slot: str, one: Entry, *, below: bool = False, created: bool = False) -> None:
         added = slot not in self.tree
         planted = self.plant(slot, one)
         asked = {name: planted.attributes[name] for name in self.freshness.attributes & planted.attributes.keys()}
         shown = {**asked, "hassubordinates": (b"TRUE" if below else b"FALSE",)}
-        self.freshness.changed(planted.dn, self.uuids[slot].bytes, shown, added=added, each=True)
+        name = self.uuids[slot].bytes
+        self.freshness.changed(planted.dn, name, shown, added=added, each=True, created=created)
 
     def remove(self, slot: str) -> None:
         if self.tree.pop(slot, None) is not None:
@@ -199,6 +200,23 @@ async def test_a_rename_of_what_was_not_known_to_have_entries_below_ages_everyth
     assert site.directory.asked == asked + 1, "served, and renewed"
     site.put("ou", entry("ou=people,dc=x", "organizationalUnit"), below=True)
     assert site.cached(ANN) == found(b"d.example/ann/"), "written again under the same DN, it took nothing along"
+
+
+@in_fake_time
+async def test_a_domain_that_was_created_with_what_stands_below_drops_its_own_and_ages_nothing() -> None:
+    """Seen beside a bulk load that was polled: everything was renewed."""
+    site = Heard()
+    site.plant("e", account("x@e.example", "e.example/x/"))
+    for key in (ANN, "x@e.example"):
+        await site.find(key)
+    site.put("d", domain("d.example"), below=True, created=True)
+    assert site.record(ANN) is None
+    assert site.cached("x@e.example") == found(b"e.example/x/")
+    assert site.freshness.counters.aged == 0
+    site.put("d", domain("f.example"), below=True, created=True)
+    assert site.freshness.counters.aged == 0, "it was known by now"
+    site.put("ou", entry("ou=people,dc=x", "organizationalUnit"), below=True, created=True)
+    assert site.freshness.counters.aged == 1, "what stands below it is of any domain"
 
 
 @in_fake_time

@@ -22,7 +22,8 @@ from vmaild.cache.dependents import Dependents, of_address, of_domain, of_entry
 from vmaild.feed import HostedDomains
 from vmaild.feed.domains import TOGETHER
 from vmaild.lookup import NOT_FOUND, Entry, found
-from vmaild.maps.freshness import COMPARED, MANY_VALUES, NOTED
+from vmaild.maps.freshness import COMPARED, MANY_VALUES
+from vmaild.maps.origins import NOTED
 from vmaild.maps.walk import DROPPED, SLICE
 from vmaild.tables.hosted import hosted_domains
 

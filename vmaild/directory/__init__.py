@@ -53,12 +53,12 @@ from vmaild.directory.secrets import password_in
 from vmaild.directory.settings import DirectorySettings, problems
 from vmaild.directory.several import Directories
 from vmaild.directory.shared_probe import RENEWAL, TRUST, SharedProbe
-from vmaild.directory.sync_context import Context, read_context, read_cookie
+from vmaild.directory.sync_context import Context, ReadEntry, read_context, read_cookie
 from vmaild.directory.sync_cookie import Cookie
-from vmaild.directory.sync_events import State
+from vmaild.directory.sync_events import SearchEntry, State
 from vmaild.directory.sync_phases import AgeAll, Changed, Deleted, Moved, Persisting, Present
 from vmaild.directory.sync_phases import Ended as StreamEnded
-from vmaild.directory.sync_requests import SyncSearch, present
+from vmaild.directory.sync_requests import SyncSearch, at_least, present
 from vmaild.directory.sync_stream import ANSWER, INTERVAL, Refused, SyncStream
 from vmaild.directory.sync_way import Way, reader
 from vmaild.directory.uuid_set import UuidSet
@@ -87,7 +87,9 @@ __all__ = [
     "Pool",
     "PoolStatus",
     "Present",
+    "ReadEntry",
     "Refused",
+    "SearchEntry",
     "ServerStatus",
     "SharedProbe",
     "State",
@@ -96,6 +98,7 @@ __all__ = [
     "SyncStream",
     "UuidSet",
     "Way",
+    "at_least",
     "in_words",
     "password_in",
     "present",

@@ -2,7 +2,7 @@
 
 A stream needs a bind, a search for single entries, the one search with the Sync Request control, and a probe now
 and then that shows whether the server still answers. Filters are those that a feed needs: the presence of an
-attribute, equality, and an OR of such; there is no parser for their text (RFC 4515).
+attribute, equality, what is not less, and an OR of such; there is no parser for their text (RFC 4515).
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class SyncSearch(NamedTuple):
 
     ``cookie`` is the state up to which everything is known already; empty asks for all entries first. ``reload_hint``
     asks a server that cannot report what happened since then for all entries, in the place of result 4096. slapd
-    heeds it with ``syncprov-reloadhint TRUE`` only.
+    heeds it with ``syncprov-reloadhint TRUE`` only. ``size_limit`` is the most entries of the answer, 0 for no limit;
+    the server refuses the rest, with result 4.
     """
 
     base: str
@@ -51,11 +52,17 @@ class SyncSearch(NamedTuple):
     cookie: Cookie = NOTHING_KNOWN
     scope: int = SUB
     reload_hint: bool = False
+    size_limit: int = 0
 
 
 def present(attribute: str) -> bytes:
     """The filter ``(attribute=*)``."""
     return encode(0x87, attribute.encode())
+
+
+def at_least(attribute: str, value: bytes) -> bytes:
+    """The filter ``(attribute>=value)``."""
+    return encode(0xA5, encode(OCTETS, attribute.encode()), encode(OCTETS, value))
 
 
 def equal(attribute: str, value: bytes) -> bytes:
@@ -90,7 +97,7 @@ def base_search(message: int, dn: str, attributes: Sequence[str]) -> bytes:
 
 def search(message: int, wanted: SyncSearch) -> bytes:
     """The SearchRequest for what is there now, without the control."""
-    return _message(message, _search(wanted.base, wanted.scope, wanted.filter, wanted.attributes))
+    return _message(message, _search(wanted.base, wanted.scope, wanted.filter, wanted.attributes, wanted.size_limit))
 
 
 def sync_search(message: int, search: SyncSearch) -> bytes:
@@ -110,13 +117,13 @@ def who_am_i(message: int) -> bytes:
     return _message(message, encode(0x77, encode(0x80, WHO_AM_I)))
 
 
-def _search(base: str, scope: int, filter_: bytes, attributes: Sequence[str]) -> bytes:
+def _search(base: str, scope: int, filter_: bytes, attributes: Sequence[str], size_limit: int = 0) -> bytes:
     return encode(
         0x63,
         encode(OCTETS, base.encode()),
         encode_integer(scope, ENUMERATED),
         encode_integer(0, ENUMERATED),  # never dereference aliases (RFC 4533, 3.2)
-        encode_integer(0),  # no size limit
+        encode_integer(size_limit),
         encode_integer(0),  # no time limit
         encode_boolean(False),  # values too
         filter_,

@@ -99,11 +99,13 @@ class Feed:
         self._failures = 0
         self._refused: set[str] = set()
         self._poll: Poll | None = None
+        self._doubt_at: float | None = None
         self.counters = FeedCounters()
 
     def follow(self, before: Feed) -> None:
         """Take the place of ``before``, with the same directory: hear what happened since it heard last."""
         self._last, self._own = before._last, before._own
+        self._doubt_at = before._doubt_at if before._poll is None else before._poll.doubt_at
         if before._poll is not None and before._own is not None:
             self._own = before._own[0], before._poll.last
             self._last = before._poll.last if before._last is None else before._last.merged(before._poll.last)
@@ -170,17 +172,20 @@ class Feed:
             if self._settings.changes != "poll" and context.offers_sync and uri not in self._refused:
                 await self._sync(uri, stream, context)
                 return
+            if self._settings.changes == "sync":
+                raise NotOffered("the database does not offer RFC 4533: overlay syncprov")
+            await self._ask(uri, stream, context)
         finally:
             stream.close()
-        if self._settings.changes == "sync":
-            raise NotOffered("the database does not offer RFC 4533: overlay syncprov")
-        await self._ask(uri, context)
 
     # --- sync ---------------------------------------------------------------------------------------------------------
 
     async def _sync(self, uri: str, stream: SyncStream, context: Context) -> None:
         start = self._start(uri, context)
         attributes = self._freshness.heard_attributes
+        if self._doubt_at is not None:
+            self._doubt_at = None
+            self._freshness.age_all()
         search = SyncSearch(self._settings.search_base, present("objectClass"), attributes, start)
         stream.search(search, context.suffix)
         persisting = False
@@ -237,10 +242,12 @@ class Feed:
 
     # --- poll ---------------------------------------------------------------------------------------------------------
 
-    async def _ask(self, uri: str, context: Context) -> None:
+    async def _ask(self, uri: str, stream: SyncStream, context: Context) -> None:
         start = self._start(uri, context)
         self._own = uri, start
-        self._poll = Poll(self._freshness, self._pool.search, self._settings.search_base, context.suffix, start)
+        read, base = reader(stream, self._settings), self._settings.search_base
+        # A deletion that the last poll may have missed is no better known to this one.
+        self._poll = Poll(self._freshness, read, stream.entries, base, context.suffix, start, self._doubt_at)
         try:
             await self._poll.once(self._clock())
             self._hearing("poll", uri)
@@ -248,7 +255,7 @@ class Feed:
         finally:
             self._own = uri, self._poll.last
             self._last = self._poll.last if self._last is None else self._last.merged(self._poll.last)
-            self._poll = None
+            self._doubt_at, self._poll = self._poll.doubt_at, None
 
     # --- how it stands ------------------------------------------------------------------------------------------------
 

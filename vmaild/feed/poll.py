@@ -4,50 +4,75 @@
 read. When nothing is found that has the new CSN, everything is aged (``Freshness.age_all``). A deletion just before
 another change within the same second cannot be told from that change alone: so what is known is aged every ``DOUBT``
 seconds in which there was a change, which is no more load than ``ttl`` makes.
+
+It asks on a connection of its own, where entries come one by one and in turns of the loop: a pool's connection reads an
+answer at once, and 500 entries, thrown away or not, held every cached answer for 12 ms. Past ``MOST`` entries, or the
+server's own limit, which slapd keeps to whatever is asked for, everything is aged.
+
+Where an entry that has others below it is written, they may have moved with it, which ages everything too. Not so where
+it was created since the last poll: what is below it was created or moved there since then, and is named itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from vmaild.cache.dependents import uuid_in
-from vmaild.directory import Cookie, read_cookie
-from vmaild.errors import DataError, DirectoryFailure
-from vmaild.lookup import Entry, Scope, Search
+from vmaild.directory import Cookie, ReadEntry, Refused, SearchEntry, SyncSearch, at_least, read_cookie
+from vmaild.errors import DirectoryFailure
 from vmaild.maps import Freshness
-
-logger = logging.getLogger("vmaild.feed")
 
 INTERVAL = 1.0
 """Seconds between two polls: one read of one entry."""
 
-MOST = 500
-"""Entries that were written between two polls; with more everything is aged. slapd's own ``sizelimit`` by default."""
+MOST = 10_000
+"""Entries that were written between two polls: a second of work, and more than slapd writes in one."""
+
+READ_SECONDS = 20.0
+"""Longest time in which they are read: 500 a second."""
+
+TOGETHER = 5
+"""Entries in a turn of the loop: a third of a millisecond of work."""
+
+PAUSE = 0.001
+"""Seconds without work after each second turn. What was written in a second comes all at once here, where a stream has
+it as it happens: without pauses cached answers would have half of the loop's time for a while."""
 
 DOUBT = 300.0
 """Seconds after which a deletion that was hidden by another change has no more effect: the default ``ttl``."""
 
-TOGETHER = 10
-"""Entries that are told in a turn of the loop: a millisecond at most."""
+LIMITS = frozenset({3, 4, 11})
+"""LDAP results of a search that found more than the server gives (RFC 4511, appendix A.2)."""
 
-Find = Callable[[Search], Awaitable[list[Entry]]]
+Find = Callable[[SyncSearch], AsyncIterator[SearchEntry]]
 
 
 class Poll:
-    """``find`` makes one search on the server in use. ``last`` is the state up to which everything is known."""
+    """``read`` and ``find`` ask the server in use. ``last`` is the state up to which everything is known, ``doubt_at``
+    when everything is aged next, since a deletion may have been hidden."""
 
-    def __init__(self, freshness: Freshness, find: Find, base: str, suffix: str, last: Cookie) -> None:
+    def __init__(
+        self,
+        freshness: Freshness,
+        read: ReadEntry,
+        find: Find,
+        base: str,
+        suffix: str,
+        last: Cookie,
+        doubt_at: float | None = None,
+    ) -> None:
         self._freshness = freshness
+        self._read = read
         self._find = find
         self._base = base
         self._suffix = suffix
-        self._doubt_at: float | None = None
         self.last = last
+        self.doubt_at = doubt_at
 
     async def run(self, clock: Callable[[], float]) -> None:
-        """Poll until the server fails: raises ``DirectoryFailure``, and ``ValueError`` for what is no CSN."""
+        """Poll until the server fails: raises what ``read`` and ``find`` raise, ``TimeoutError``,
+        ``DirectoryFailure``, and ``ValueError`` for what is no CSN."""
         while True:
             await self.once(clock())
             await asyncio.sleep(INTERVAL)
@@ -58,11 +83,12 @@ class Poll:
         if context is None:
             raise DirectoryFailure("contextCSN is gone", "suffix")
         if self.last.is_behind(context):
-            await self._catch_up(context)
-            if self._doubt_at is None:
-                self._doubt_at = now + DOUBT
-        if self._doubt_at is not None and now >= self._doubt_at:
-            self._doubt_at = None
+            async with asyncio.timeout(READ_SECONDS):
+                await self._catch_up(context)
+            if self.doubt_at is None:
+                self.doubt_at = now + DOUBT
+        if self.doubt_at is not None and now >= self.doubt_at:
+            self.doubt_at = None
             self._freshness.age_all()
         self.last = self.last.merged(context)
 
@@ -72,35 +98,41 @@ class Poll:
             self._freshness.age_all()
             return
         since = min(str(self.last.csns[sid]) for sid in moved)
-        wanted = tuple(dict.fromkeys((*self._freshness.heard_attributes, "entrycsn")))
-        search = Search(self._base, Scope.SUB, f"(entryCSN>={since})", wanted, MOST, base_exists=True)
+        latest = max(csn.time for csn in self.last.csns.values())
+        wanted = tuple(dict.fromkeys((*self._freshness.heard_attributes, "entrycsn", "createtimestamp")))
+        search = SyncSearch(self._base, at_least("entryCSN", since.encode()), wanted, size_limit=MOST)
+        missing = {str(context.csns[sid]).encode() for sid in moved}
+        count = 0
         try:
-            entries = await self._find(search)
-        except DataError:
-            self._freshness.age_all()  # more than may be read at once
-            return
-        except DirectoryFailure as failure:
-            if failure.kind != "limit":
+            async for entry in self._find(search):
+                missing.difference_update(self._take(entry, latest))
+                count += 1
+                if count % TOGETHER == 0:
+                    await asyncio.sleep(PAUSE if count % (2 * TOGETHER) == 0 else 0)
+        except Refused as refused:
+            if refused.code not in LIMITS:
                 raise
             self._freshness.age_all()
             return
-        await self._take(entries, {str(context.csns[sid]).encode() for sid in moved})
-
-    async def _take(self, entries: Sequence[Entry], newest: set[bytes]) -> None:
-        found: set[bytes] = set()
-        for number, entry in enumerate(entries, 1):
-            attributes = dict(entry.attributes)
-            found.update(attributes.pop("entrycsn", ()))
-            uuid = uuid_in(attributes.get("entryuuid", ()))
-            if uuid is None:
-                self._freshness.age_all()
-            else:
-                self._freshness.changed(entry.dn, uuid, attributes, added=False)
-            if number % TOGETHER == 0:
-                await asyncio.sleep(0)
-        if not newest <= found:
+        if missing:
             self._freshness.age_all()
 
-    async def _read(self, name: str, attributes: tuple[str, ...]) -> Mapping[str, tuple[bytes, ...]] | None:
-        entries = await self._find(Search(name, Scope.BASE, "(objectClass=*)", attributes))
-        return entries[0].attributes if entries else None
+    def _take(self, entry: SearchEntry, latest: str) -> tuple[bytes, ...]:
+        """Tell of an entry that was written since ``latest``; returns its CSN."""
+        attributes = dict(entry.attributes or {})
+        written = attributes.pop("entrycsn", ())
+        created = attributes.pop("createtimestamp", ())
+        uuid = uuid_in(attributes.get("entryuuid", ()))
+        if uuid is None:
+            self._freshness.age_all()
+            return written
+        self._freshness.changed(entry.dn, uuid, attributes, added=False, created=_is_later(created, latest))
+        return written
+
+
+def _is_later(created: Sequence[bytes], latest: str) -> bool:
+    """Whether a createTimestamp is of a later second than ``latest``, the time of the last CSN of any server.
+
+    So it is none that was known before, whatever its server's clock.
+    """
+    return len(created) == 1 and created[0][:14].isdigit() and created[0][:14].decode() > latest[:14]

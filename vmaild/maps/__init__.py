@@ -4,7 +4,8 @@ maps       what is known at once, and what must be looked up
 flight     one key in flight, and all those in flight, few begun in a turn of the loop
 landing    what comes of it: the record is stored, those who wait are answered; where exceptions become replies
 freshness  what a change in the directory drops
-recent_changes, walk   parts of that
+origins    what records were made from
+recent_changes, walk   parts of these
 canaries   keys that must be found, or no "not found" is trusted
 fair_queue  those that wait for the directory, the client with fewest first
 samples    canaries by default: what was found lately must be found still

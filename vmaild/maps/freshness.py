@@ -10,42 +10,24 @@
 
 What cannot be determined ages everything: it is served, and renewed at its next use. It is never emptied.
 
-A search that began before a change arrived must not be stored after it. So the last changes are remembered for as
-long as a search may take, and each record is compared with them when what it was made from is noted (``settle``). That
-is done for several records at once, before the next change, and in a short time for those alone that a change
-overtook.
+What each record was made from is noted by ``vmaild.maps.origins``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 
 from vmaild.cache import NEVER, Cache, Record
-from vmaild.cache.dependents import Dependents, digest_of, of_address, of_domain, of_entry, of_name, uuid_in
-from vmaild.lookup import NOT_FOUND, Entry
-from vmaild.maps.recent_changes import UNKNOWN, RecentChanges
-from vmaild.maps.walk import Walk
-from vmaild.tables import Group, KeyLookup, dn
+from vmaild.cache.dependents import Dependents, digest_of, of_domain, of_entry, of_name
+from vmaild.maps.origins import Origins, domain_in, of_moved
+from vmaild.tables import Group, dn
 from vmaild.tables.address import other_labels
 from vmaild.tables.naming import Named, Naming, Place
-
-SETTLED_TOGETHER = 64
-"""Records whose origin is noted at once: a third of a millisecond of work."""
-
-LONGEST_KEY = 400
-"""Bytes. No address is as long (RFC 5321, 4.5.3.1); what is known of longer keys lives as if no changes arrived."""
 
 MANY_VALUES = 500
 """Values of an entry that are compared one by one, a third of a millisecond: of an entry with more, all that may be
 named in its place is dropped. A tenant may write 10,000 addresses into an entry."""
-
-TWO_STATES = 0
-"""In the place of the digest of an entry that was written during a lookup."""
-
-NOTED = 100
-"""Entries in a turn of the loop that a record was made from, and are noted: a millisecond or two."""
 
 COMPARED = 500
 """Entries in a turn of the loop that are compared with those that are there: a millisecond."""
@@ -56,59 +38,28 @@ REPORTED = 50_000
 CONTAINERS = 100_000
 """Entries with others below whose DN is remembered: a rename of one moves those."""
 
-CROWDED, LEAST_CROWDED = 3, 1000
-"""Keys in crowds for each record, and beside them, from which on some are of records that have gone: a "not found" is
-in two, that of its domain and that of the catch-all."""
-
 SUBORDINATES = "hassubordinates"
 """Tells whether there are entries below (X.501; slapd makes it up for each answer)."""
 
 Attributes = Mapping[str, tuple[bytes, ...]]
-Made = tuple[bytes, KeyLookup, float, str]
 
 
-@dataclass(slots=True)
-class FreshnessCounters:
-    """Changes that arrived, those without effect on the maps, records dropped, and how often everything was aged."""
-
-    changes: int = 0
-    unchanged: int = 0
-    dropped: int = 0
-    overtaken: int = 0
-    """Records not kept, since what they were made from changed while they were looked up."""
-    aged: int = 0
-
-
-class Freshness:
+class Freshness(Origins):
     """``groups`` are those of the maps, with what their records' keys begin with. ``longest`` is how long a lookup may
-    take in the directory: seconds. ``server`` is whose changes arrive, by URI: what another says is kept as if no
-    changes were heard.
+    take in the directory: seconds.
     """
 
     def __init__(self, cache: Cache, groups: Sequence[tuple[bytes, Group]], longest: float) -> None:
-        self._cache = cache
+        super().__init__(cache, tuple(prefix for prefix, _ in groups), longest)
         self._groups = [(prefix, group, Naming(group)) for prefix, group in groups]
         self.named: dict[Group, Callable[[str], None]] = {}
         """Who is called with the keys that entries name in a group."""
-        self._dependents = Dependents(lambda key: cache.get(key))
-        self._recent = RecentChanges(longest)
-        self._aged_at = NEVER
-        self._hears_since = NEVER
         self._places = list(frozenset[Place]().union(*(naming.places for *_, naming in self._groups)))
         self._containers: dict[int, tuple[int, tuple[str, ...]]] = {}
-        self._reserved = 0
-        self._walk = Walk(cache, tuple(prefix for prefix, _ in groups))
         self._reported: dict[int, int] = {}
         self._moved: set[bytes] = set()
         self._lost_since = NEVER
         self._aged_stored = -1
-        self.counters = FreshnessCounters()
-        self.server = ""
-        self.hears = False
-        """Whether changes arrive: then what does not change lives longer."""
-        self._idle = False
-        self.made: list[Made] = []
-        """Records whose origin is not noted yet: key, lookup, when its search began, and who answered."""
         self.attributes = frozenset[str](("entryuuid",)).union(*(group.attributes for _, group in groups))
         """What every search asks for, so that what a change shows can be compared with it."""
         self.heard_attributes = (*sorted(self.attributes), SUBORDINATES)
@@ -127,121 +78,23 @@ class Freshness:
         # Whatever it is told from now on is not counted twice.
         before._dependents, before._idle = Dependents(lambda _: None), True
 
-    @property
-    def changed_at(self) -> float:
-        """When the last change arrived, by the cache's clock; minus infinity for never."""
-        return self._recent.last_at
-
-    @property
-    def now(self) -> float:
-        """The cache's clock."""
-        return self._cache.clock()
-
-    @property
-    def size(self) -> int:
-        """About how many bytes of memory what is noted takes."""
-        return self._dependents.size
-
-    def __len__(self) -> int:
-        """How many dependences are noted."""
-        return len(self._dependents)
-
-    # --- what records were made from ----------------------------------------------------------------------------------
-
-    def note(self, key: bytes, lookup: KeyLookup, began: float, origin: str) -> None:
-        """A record was stored: remember what it was made from; at once where a change has arrived since."""
-        if self._idle:
-            return
-        self.made.append((key, lookup, began, origin))
-        # What another server said is not to wait until the feed has gone over to that one, nor a group's many entries.
-        elsewhere = self.hears and origin != self.server
-        alone = elsewhere or lookup.followed_many or began <= self._recent.last_at
-        if alone or len(self.made) >= SETTLED_TOGETHER:
-            self.settle()
-
-    def settle(self) -> None:
-        """Note what the last records were made from, and drop those that a change has overtaken."""
-        made, self.made = self.made, []
-        for key, lookup, began, origin in made:
-            record = self._cache.get(key)
-            if record is not None:
-                self._walk.work(self._settle(record, lookup, began, origin))
-        self._dependents.tidy(CROWDED * len(self._cache) + LEAST_CROWDED)
-        self._reserve(self._dependents.size)
-
-    def _reserve(self, size: int) -> None:
-        """Have the cache leave so many bytes to what is noted here."""
-        self._cache.reserve(size - self._reserved)
-        self._reserved = size
-
-    def _settle(self, record: Record, lookup: KeyLookup, began: float, origin: str) -> Iterator[None]:
-        """Note what a record was made from, in steps: thousands of members, for a group."""
-        key = record.key
-        if len(key) > LONGEST_KEY:
-            self._cache.cap(record, self._cache.clock())
-            return
-        entries, tried, dangling = lookup.made_from()
-        tokens = {of_address(text): 0 for text in tried if text != lookup.key}
-        traceable = origin == self.server
-        for start in range(0, len(entries), NOTED):
-            if start:
-                yield
-            traceable = self._of_entries(entries[start : start + NOTED], tokens) and traceable
-        if dangling:
-            traceable = self._of_names(dangling, tokens) and traceable
-        if NOT_FOUND in record.known:
-            tokens[of_domain(_domain(lookup.key))] = 0
-        for number, (token, digest) in enumerate(tokens.items(), 1):
-            self._dependents.add(token, key, digest)
-            if number % NOTED == 0:
-                yield
-        if record.retired:
-            return
-        if began <= self._recent.last_at and self._overtook(lookup.key, began, tokens):
-            self.counters.overtaken += 1
-            self._cache.forget(key)
-            return
-        if not traceable or began <= self._hears_since:
-            self._cache.cap(record, self._cache.clock())
-        if began <= self._aged_at:
-            record.age(self._cache.clock())
-
-    def _overtook(self, key: str, began: float, tokens: Mapping[int, int]) -> bool:
-        """Whether a change did that concerns one of the tokens, the address itself or the place of its domain."""
-        return self._recent.overtook(began, {of_address(key): 0, _of_moved(_domain(key)): 0, **tokens})
-
-    def _of_entries(self, entries: Iterable[Entry], tokens: dict[int, int]) -> bool:
-        """Add the tokens of ``entries``; False when one does not show its entryUUID."""
-        traceable = True
-        for entry in entries:
-            uuid = uuid_in(entry.attributes.get("entryuuid", ()))
-            if uuid is None:
-                traceable = False
-            else:
-                token, digest = of_entry(uuid), digest_of(entry.dn, entry.attributes)
-                # Of two states that the lookup has seen, none is what the record knows.
-                tokens[token] = digest if tokens.get(token, digest) == digest else TWO_STATES
-        return traceable
-
-    def _of_names(self, names: Iterable[str], tokens: dict[int, int]) -> bool:
-        """Add the tokens of DNs that named nothing; False for a URL, which may find anything."""
-        traceable = True
-        for name in names:
-            try:
-                tokens[of_name(dn.parse(name))] = 0
-            except ValueError:
-                traceable = False
-        return traceable
-
     # --- what happened ------------------------------------------------------------------------------------------------
 
     def changed(
-        self, name: str, uuid: bytes, attributes: Attributes | None, *, added: bool, each: bool = False
+        self,
+        name: str,
+        uuid: bytes,
+        attributes: Attributes | None,
+        *,
+        added: bool,
+        each: bool = False,
+        created: bool = False,
     ) -> None:
         """An entry was added, or written, or is found under another DN.
 
         ``attributes`` are ``heard_attributes``; None: they are not known. ``each``: so was every change of the entry
-        since it was told of last, so that what is as it was then is nothing new to anybody.
+        since it was told of last, so that what is as it was then is nothing new to anybody. ``created``: it was not
+        there when changes were told before, so that what stands below it has not moved with it.
         """
         self._begin()
         token = of_entry(uuid)
@@ -261,7 +114,7 @@ class Freshness:
         self.counters.unchanged += bool(right and not keys)
         self._drop(keys)
         if attributes.get(SUBORDINATES) == (b"TRUE",):
-            self._container(token, name)
+            self._container(token, name, created=created)
         rdns = _parsed(name)
         self._drop(self._take(of_name(rdns)))
         if sum(map(len, shown.values())) > MANY_VALUES:
@@ -290,11 +143,6 @@ class Freshness:
         self.counters.changes += 1
         self._recent.begin(self._cache.clock())
 
-    def _take(self, token: int, digest: int = UNKNOWN) -> Collection[bytes]:
-        """The keys that depend on the token and have not seen this ``digest``; from now on it is known to change."""
-        self._recent.add(token, digest)
-        return self._dependents.take(token, digest)
-
     def _drop_places(self, name: str) -> None:
         """Drop the records of all domains that an entry can name by its DN ``name``; where that is any, age all."""
         for *_, naming in self._groups:
@@ -320,21 +168,15 @@ class Freshness:
             for domain in one.domains:
                 self.drop_domain(domain)
 
-    def _take_address(self, key: str, digest: int, right: Container[bytes]) -> Collection[bytes]:
-        """What depends on an address that an entry of this ``digest`` names."""
-        token = of_address(key)
-        self._recent.add_named(token, digest)
-        return self._dependents.take(token, but=right)
-
     def _drop_not_found(self, named: Iterable[Named]) -> None:
         """Drop every "not found" of the domains that the entry names, or in whose place it stands."""
         domains: set[str] = set()
         for one in named:
-            domains.update(map(_domain, one.keys), one.places)
+            domains.update(map(domain_in, one.keys), one.places)
         for domain in domains:
             self._drop(self._take(of_domain(domain)))
 
-    def _container(self, token: int, name: str) -> None:
+    def _container(self, token: int, name: str, *, created: bool) -> None:
         """Entries stand below this one: under another DN it has taken them along, and only itself is reported."""
         before = self._containers.get(token)
         place, domains = self._containers[token] = self._place(_parsed(name))
@@ -342,7 +184,7 @@ class Freshness:
             self._containers.clear()
         if before is not None and before[0] == place:
             return
-        if before is None or not before[1] or not domains:
+        if not (created if before is None else before[1]) or not domains:
             self._age_everything()
         for domain in domains if before is None else {*domains, *before[1]}:
             self.drop_domain(domain)
@@ -362,7 +204,7 @@ class Freshness:
         if not self._walk.goes_on:
             self._moved.clear()
         for form in filter(None, (domain, other_labels(domain))):
-            self._recent.add(_of_moved(form))
+            self._recent.add(of_moved(form))
             self._moved.add(form.encode(errors="replace"))
         self._walk.through(self._drop_moved)
 
@@ -450,15 +292,6 @@ class Freshness:
         self._cache.reserve(-self._reserved)
         self._reserved = 0
         await self._walk.close()
-
-
-def _of_moved(domain: str) -> int:
-    return of_name(("moved", domain))
-
-
-def _domain(key: str) -> str:
-    """The domain of an address; a key without one stands for itself."""
-    return key.rpartition("@")[2]
 
 
 def _parsed(name: str) -> dn.Dn | str:
