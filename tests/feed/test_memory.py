@@ -12,7 +12,7 @@ import pytest
 FIXED = 10
 """MiB that a process takes beside the cache, and what an allocator keeps."""
 
-SIZE = 4
+SIZE = 8
 
 
 @pytest.mark.parametrize("kind", ["nobody", "both"])
