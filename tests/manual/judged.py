@@ -1,0 +1,147 @@
+"""What ``run_commands`` puts in the place of names, what it shortens or leaves, and which exit status is right.
+
+A test compares these tables with the pages: an entry that no page needs any more fails it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.manual.commands import Told
+
+BASE = "dc=myhosting,dc=example"
+MAILBOXES = "socketmap:inet:127.0.0.1:10143:virtual_mailbox_maps"
+
+VALUES: dict[str, str | Callable[[re.Match[str]], str]] = {
+    r"vmaild@(NAME|%i)|/(NAME|%i)(?=\.toml)": lambda found: found[0].replace(found[1] or found[2], "second"),
+    r"(?<=--listen )ADDRESS": "inet:127.0.0.1:10149",
+    r"(?<=explain )ADDRESS|(?<= )KEY\b|ADDRESS$": "user2@domain2.example",
+    r"(?<= )MAP\b": "virtual_mailbox_maps",
+    r"(?<= )KEYS\b": "/root/keys",
+    r"(?<= )NAME$": "main.cf",
+    r"(?<= )LEVEL$": "debug",
+    r"(?<=--count )N": "5",
+    r"(?<=--delay )SECONDS": "1",
+    r"(?<=--port )PORT": "10147",
+    r"(?<= )DIR\b": "/etc/postfix",
+    r"(?<=--bind-dn )DN": f"cn=vmaild,{BASE}",
+    r"(?<=--bind-pw-file )FILE": "/etc/vmaild/bind_pw",
+    r"(?<=--as )DN": f"mail=user1@domain2.example,o=domain2.example,o=hosting,{BASE}",
+    r"(?<=--as-pw-file )FILE": "/root/tenant_pw",
+    r"(?<=--output )FILE": "/tmp/imported.toml",
+    r"(?<=--diff )FILE": "/tmp/main.cf.diff",
+    r"ARGUMENTS$": "model --mailboxes 10e6 --messages 10e3",
+    r"vmaild_VERSION_all": "dist/vmaild_*_all",
+    r"dc=\.\.\.": BASE,
+    r"=\.\.\.$": "=secret",
+}
+"""Names that stand for something, as regular expressions; in this order."""
+
+SHORT = {
+    "make mutants": 'make mutants SAMPLE=4 PARTS="wire"',
+    "make fuzz": "make fuzz SECONDS=1",
+    "make soak": "make soak SECONDS=20",
+    "make chaos": ".venv/bin/python -m tests.directory.chaos --seconds 10",
+    "make demo": "timeout --preserve-status -s INT 30 make demo",
+    "vmaild demo": "timeout --preserve-status -s INT 20 vmaild demo",
+    "vmaild serve": "timeout --preserve-status -s TERM 4 vmaild serve",
+    "python -m benchmarks hot_path": "python -m benchmarks hot_path --accounts 500 --seconds 0.3 --rounds 1 --connections 20",
+    "vmaild benchmark scale": "vmaild benchmark scale --accounts 1000 --no-picture",
+    "--rate 500 --connections 100 --churn --seconds 300": "--rate 500 --connections 100 --churn --seconds 5",
+}
+"""What takes long, or stays until somebody ends it, and what is run instead."""
+
+WHOLE = {
+    r"systemctl (reload|status)": r"\g<0> vmaild",
+    r"systemd-analyze security": r"\g<0> vmaild.service",
+    r"vmaild explain": r"\g<0> user2@domain2.example",
+    r"vmaild compare": r"\g<0> virtual_mailbox_maps /root/keys",
+    r"vmaild benchmark model": r"\g<0> --mailboxes 10e6 --messages 10e3",
+    r"postmap -q -": rf"printf 'user1@domain1.example\\nuser2@domain2.example\\n' | \g<0> {MAILBOXES}",
+    r"vmaild check --offline": r"\g<0> -c vmaild/manual/vmaild.toml",
+}
+"""A command of which running text names the beginning only, and the whole."""
+
+LEFT = {
+    "make test": "run by itself, some ten minutes; CI is nothing else",
+    "make coverage": "the whole suite once more, run by itself",
+    "make system": "run by itself, as root",
+    "make machines": "run by itself, as root",
+    "make nspawn": "run by itself, as root",
+    "make measure": "25 minutes on a quiet machine, run by itself",
+    "make release VERSION=0.2.0": "run by itself: changes the version; `make release REHEARSAL=1`",
+}
+"""What is not run here, and why."""
+
+
+class Right(NamedTuple):
+    """A command is right when it ends with one of these, and prints this (a regular expression) somewhere."""
+
+    status: tuple[int, ...] = (0,)
+    prints: str = ""
+
+
+JUDGED = {
+    # The demo's tree has a role with an occupant who has left.
+    "vmaild audit": Right((1,), "user9"),
+    f"postmap -q user2@domain2.example {MAILBOXES}": Right(prints=r"^domain2.example/user2/$"),
+    f"postmap -q user1@domain1.example {MAILBOXES}": Right(prints=r"^domain1.example/user1/$"),
+    "make quick": Right(prints="passed"),
+    "make demo": Right((0, 130), "user2"),
+}
+"""Where not just 0, by how the command begins."""
+
+SITUATIONS = [
+    ("", f"postmap -q nobody@domain2.example {MAILBOXES}", Right((1,)), ""),
+]
+"""What the pages say of failures: what is done first, the command, what is right, and what is done afterwards."""
+
+
+AROUND = {
+    r"vmaild (serve|demo)": (
+        "systemctl stop vmaild.socket vmaild.service",
+        "systemctl start vmaild.socket vmaild.service",
+    ),
+    r"vmaild (import-postfix|compare)": (
+        "cp /etc/postfix/main.cf /root/main.cf.socketmap; cp /root/main.cf.ldap /etc/postfix/main.cf",
+        "cp /root/main.cf.socketmap /etc/postfix/main.cf",
+    ),
+    r"vmaild benchmark|python |pip ": ("PATH=/opt/vmaild/bin:$PATH", ":"),
+}
+"""What must be so before and afterwards, by how the command begins: the port is free, main.cf has ``ldap:`` tables."""
+
+TERMINAL = {"vmaild top": "q", "systemctl edit": "", "ldapadd -x": r"secret\n"}
+"""Commands that need a terminal, and what is typed there."""
+
+
+def typed(text: str) -> str:
+    """The command to run for one that is told, before ``AROUND`` and ``TERMINAL``."""
+    for pattern, whole in WHOLE.items():
+        if re.fullmatch(pattern, text):
+            text = re.sub(pattern, whole, text)
+    for long, short in SHORT.items():
+        if text == long or (long.startswith("--") and long in text):
+            text = text.replace(long, short)
+    for pattern, value in VALUES.items():
+        text = re.sub(pattern, value, text)
+    return text
+
+
+def surrounded(command: str) -> str:
+    """With what must be so before and after."""
+    for start, keys in TERMINAL.items():
+        if start in command:
+            command = f"(sleep 2; printf '{keys}') | script -qec {shlex.quote(command)} /dev/null"
+    for pattern, (before, after) in AROUND.items():
+        if re.search(rf"^(timeout .* )?(\(sleep.*exec )?{pattern}", command):
+            command = f"{before}\n{command}\nstatus=$?\n{after} > /dev/null\nexit $status"
+    return command
+
+
+def right(one: Told) -> Right:
+    """What is right for it."""
+    fitting = [verdict for start, verdict in JUDGED.items() if one.kind == "command" and one.text.startswith(start)]
+    return fitting[0] if fitting else Right()
