@@ -1,11 +1,14 @@
-"""What the papers tell a reader to type, found by rule: in README, CONTRIBUTING, SECURITY, ARCHITECTURE, the benchmarks'
-README, the manual pages, and the comments of snippets and units.
+"""What the papers tell a reader to type, found by rule.
 
-- A literal block (a fence or indented lines of Markdown, indented lines of a comment, ``.Bd -literal`` and ``.Dl`` of mdoc)
-  that begins with a program is commands. Others are configuration: TOML, main.cf, slapd.conf or LDIF, by their form.
+The papers are README, CONTRIBUTING, SECURITY, ARCHITECTURE, the benchmarks' README, the manual pages, and the comments
+of snippets and units.
+
+- A literal block that begins with a program is commands: a fence or indented lines of Markdown, indented lines of a
+  comment, ``.Bd -literal`` and ``.Dl`` of mdoc. Others are configuration, by their form: TOML, main.cf, ...
 - A literal in running text (backticks, ``Ql``) whose first word is a program, and which has a second, is a command.
 - Each ``.It Ic`` of COMMANDS in vmaild(8) is two: with what it requires, and with all options.
-- An address that begins with ``http://``, and each ``.It Pa /...`` of vmaild-metrics(7), is a page to get.
+- An address that begins with ``http://``, and each ``.It Pa /...`` of vmaild-metrics(7), is a page to get; what stands
+  below WORTH AN ALERT there is an expression for Prometheus.
 """
 
 from __future__ import annotations
@@ -17,9 +20,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PROGRAMS = set(
-    "vmaild make python python3 pip systemctl systemd-analyze journalctl postmap postconf postfix apt-get ldapadd"
-    " ldapmodify ldapsearch slapcat slaptest chown chmod install cd cp export man promtool ulimit".split()
+PROGRAMS = (
+    *(
+        "vmaild",
+        "make",
+        "python",
+        "python3",
+        "pip",
+        "systemctl",
+        "systemd-analyze",
+        "journalctl",
+        "postmap",
+        "postconf",
+    ),
+    *("postfix", "apt-get", "ldapadd", "ldapmodify", "ldapsearch", "ldappasswd", "slapcat", "slaptest", "promtool"),
+    *("chown", "chmod", "install", "cd", "cp", "export", "man", "ulimit"),
 )
 PAGES = [
     *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY", "ARCHITECTURE", "benchmarks/README")),
@@ -31,7 +46,7 @@ PAGES = [
 
 @dataclass(frozen=True)
 class Told:
-    """Something to type or to write: ``kind`` is command, toml, main.cf, slapd.conf, ldif, page or, for none, empty."""
+    """Something to type or to write: ``kind`` is command, page, promql, toml, main.cf, slapd.conf, ldif, or empty."""
 
     page: str
     line: int
@@ -131,6 +146,8 @@ def _mdoc(page: str, lines: list[str]) -> list[Told]:
             block += [] if line.startswith('.\\"') else [line]
         elif line.startswith(".Sh "):
             section = line[4:]
+        elif section == "WORTH AN ALERT" and line.startswith((".It Li ", ".Dl ")):
+            found.append(Told(page, number, line.removeprefix(".It Li ").removeprefix(".Dl "), "promql"))
         elif line.startswith(".Dl "):
             found += _span(page, number, line[4:])
         elif section == "COMMANDS" and line.startswith(".It Ic "):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tests.manual.commands import Told
 
+CONFIGURATION = "/etc/vmaild/vmaild.toml"
 BASE = "dc=myhosting,dc=example"
 MAILBOXES = "socketmap:inet:127.0.0.1:10143:virtual_mailbox_maps"
 
@@ -36,7 +37,7 @@ VALUES: dict[str, str | Callable[[re.Match[str]], str]] = {
     r"ARGUMENTS$": "model --mailboxes 10e6 --messages 10e3",
     r"vmaild_VERSION_all": "dist/vmaild_*_all",
     r"dc=\.\.\.": BASE,
-    r"=\.\.\.$": "=secret",
+    r"(?<=credentials=)\.\.\.": "secret",
 }
 """Names that stand for something, as regular expressions; in this order."""
 
@@ -48,7 +49,7 @@ SHORT = {
     "make demo": "timeout --preserve-status -s INT 30 make demo",
     "vmaild demo": "timeout --preserve-status -s INT 20 vmaild demo",
     "vmaild serve": "timeout --preserve-status -s TERM 4 vmaild serve",
-    "python -m benchmarks hot_path": "python -m benchmarks hot_path --accounts 500 --seconds 0.3 --rounds 1 --connections 20",
+    "python -m benchmarks hot_path": "python -m benchmarks hot_path --accounts 500 --seconds 0.3 --rounds 1",
     "vmaild benchmark scale": "vmaild benchmark scale --accounts 1000 --no-picture",
     "--rate 500 --connections 100 --churn --seconds 300": "--rate 500 --connections 100 --churn --seconds 5",
 }
@@ -89,15 +90,69 @@ JUDGED = {
     "vmaild audit": Right((1,), "user9"),
     f"postmap -q user2@domain2.example {MAILBOXES}": Right(prints=r"^domain2.example/user2/$"),
     f"postmap -q user1@domain1.example {MAILBOXES}": Right(prints=r"^domain1.example/user1/$"),
+    # Debian has some of these already, and -c goes on.
+    "ldapmodify -c": Right((20, 80), "duplicate index definition|Type or value exists"),
     "make quick": Right(prints="passed"),
     "make demo": Right((0, 130), "user2"),
 }
-"""Where not just 0, by how the command begins."""
+"""Where it is not just 0: by how the command that is told begins."""
 
-SITUATIONS = [
-    ("", f"postmap -q nobody@domain2.example {MAILBOXES}", Right((1,)), ""),
+NO_DAEMON = ("status", "stats", "flush", "reload", "log-level", "domains", "cache list", "cache show x", "query x y")
+BREAK = f"sed -i s/courier/currier/ {CONFIGURATION}"
+MEND = f"sed -i s/currier/courier/ {CONFIGURATION}; systemctl reset-failed vmaild.service vmaild.socket"
+
+SITUATIONS: list[tuple[str, str, dict[str, Right]]] = [
+    (
+        "",
+        "",
+        {
+            f"postmap -q nobody@domain2.example {MAILBOXES}": Right((1,)),
+            "vmaild query virtual_mailbox_maps nobody@domain2.example": Right((1,)),
+            "vmaild cache show unheard-of@domain2.example": Right((1,)),
+            "vmaild query nosuchmap x": Right((64,), "nosuchmap"),
+            "vmaild flush nosuchmap": Right((64,), "nosuchmap"),
+            "vmaild log-level loud": Right((64,), "loud"),
+            "vmaild snippets nosuchsnippet": Right((64,), "nosuchsnippet"),
+            "vmaild nosuchcommand": Right((64,), "usage"),
+            # The unit has the address.
+            "timeout 20 /usr/bin/vmaild serve": Right((71,), "10143"),
+        },
+    ),
+    (
+        "systemctl stop slapd",
+        "systemctl start slapd; sleep 12; vmaild status",
+        {
+            "vmaild check": Right((75,), "ldap1"),
+            "vmaild audit": Right((75,)),
+            "vmaild status": Right((0, 75), "ldaps://ldap1.example"),
+            "vmaild query virtual_mailbox_maps never@domain2.example": Right((75,), "directory unavailable"),
+            "vmaild query --direct virtual_mailbox_maps user2@domain2.example": Right((75,)),
+            "vmaild query virtual_mailbox_maps user2@domain2.example": Right((0,), "domain2.example/user2/"),
+            "vmaild explain never@domain2.example": Right((75,)),
+        },
+    ),
+    (
+        "systemctl stop vmaild.socket vmaild.service",
+        "systemctl start vmaild.socket vmaild.service",
+        {f"vmaild {command}": Right((69,)) for command in NO_DAEMON},
+    ),
+    (
+        f"printf '[cache]\\nstale_domains = 0\\n' >> {CONFIGURATION}; vmaild reload",
+        f"sed -i '/^.cache/,$d' {CONFIGURATION}; vmaild reload",
+        {"vmaild domains": Right((64,))},
+    ),
+    (
+        f"{BREAK}; systemctl restart vmaild",
+        f"{MEND}; systemctl restart vmaild.socket vmaild.service",
+        {
+            "vmaild check": Right((78,), "currier"),
+            "vmaild serve": Right((78,), "currier"),
+            "systemctl status vmaild": Right((3,), "currier"),
+        },
+    ),
+    (BREAK, MEND, {"vmaild reload": Right((78,), "currier")}),
 ]
-"""What the pages say of failures: what is done first, the command, what is right, and what is done afterwards."""
+"""What the pages say of failures: what is done first and afterwards, commands, and what is right for each."""
 
 
 AROUND = {

@@ -28,7 +28,7 @@ class Machine:
     def __enter__(self) -> Self:
         for name in ("root", "changes", "work"):
             (self._home / name).mkdir(parents=True)
-        layers = f"lowerdir={self._tree},upperdir={self._home}/changes,workdir={self._home}/work"
+        layers = f"lowerdir={self._tree},upperdir={self._home}/changes,workdir={self._home}/work,volatile"
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, self.root], check=True)
         return self
 
@@ -42,7 +42,9 @@ class Machine:
     def prepare(self, *command: str) -> None:
         """Run a command before systemd does, with the network of this machine."""
         options = ("--console=pipe", "--resolv-conf=copy-host", "--setenv=DEBIAN_FRONTEND=noninteractive")
-        subprocess.run([*self._container(), *options, "--", *command], check=True, stdin=subprocess.DEVNULL)
+        status, output = run([*self._container(), *options, "--", *command], seconds=600)
+        if status:
+            raise SystemExit(f"{command} ended with {status}:\n{output[-3000:]}")
 
     def boot(self) -> None:
         """Start systemd, and wait for it."""
@@ -93,7 +95,7 @@ class Machine:
         return ["nsenter", "-t", str(self._leader), "-a", "--", "env", "-i", *passed, "bash", "-c", command]
 
 
-def run(command: Sequence[str], *, seconds: float, cwd: Path | None = None) -> tuple[int, str]:
+def run(command: Sequence[str | Path], *, seconds: float, cwd: Path | None = None) -> tuple[int, str]:
     """Exit status and output of a command; 124 and what it had printed when it took longer."""
     with subprocess.Popen(
         command,

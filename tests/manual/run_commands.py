@@ -1,9 +1,9 @@
 """Run what the papers tell a reader to type, as written, and print a table: ``make papers``, as root on Debian 12.
 
-What is for a checkout runs in a fresh clone, in a network namespace of its own once ``make`` has installed what it needs.
-What is for a mail host runs in a container on a copy of the Debian of ``tests/nspawn/run``: Debian's slapd set up by the
-snippets' own LDIF, Debian's Postfix, and vmaild by pip, then by its package, both as README says. What stands in the place
-of names, and what is shortened or left, is in ``judged``. Ends with 1 when a command did not do what its page says.
+What is for a checkout runs in a fresh clone, without a network once ``make`` has installed what it needs. What is for a
+mail host runs in a container on a copy of the Debian of ``tests/nspawn/run``: Debian's slapd, set up by the snippets,
+Debian's Postfix, and vmaild by pip, then by its package, as README says. What stands in the place of names, and
+what is shortened or left, is in ``judged``. Ends with 1 when a command did not do what its page says.
 """
 
 from __future__ import annotations
@@ -12,24 +12,22 @@ import argparse
 import os
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.manual.commands import PAGES, ROOT, Told, told
-from tests.manual.judged import LEFT, SITUATIONS, Right, right, surrounded, typed
+from tests.manual.judged import BASE, CONFIGURATION, LEFT, SITUATIONS, Right, right, surrounded, typed
 from tests.manual.machine import ON_PATH, Machine, run
 
 TREE = Path(os.environ.get("TREE", "/var/tmp/vmaild-nspawn/bookworm"))
 CHECKOUT = "/root/vmaild"
 WHEELS = "/root/wheels"
-CONFIGURATION = "/etc/vmaild/vmaild.toml"
 SECONDS = 500.0
 """For one command."""
 
@@ -37,6 +35,10 @@ DIRECTORY = ["courier.ldif", "accounts.ldif", "access.ldif", "indexes.ldif"]
 """In this order, as postfix-snippets/README.md says."""
 
 EDITOR = "printf '[Service]\\nBindReadOnlyPaths=/srv\\n' >"
+SLAPD_CONF = (
+    r"include /etc/ldap/schema/core.schema\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\nmoduleload syncprov\n"
+)
+SLAPD_CONF += rf"database mdb\nsuffix {BASE}\nrootdn cn=admin,{BASE}\ndirectory /tmp\n"
 GET = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
 
 
@@ -82,19 +84,24 @@ class Papers:
             command = typed(one.text) if one.kind == "command" else self._configured(one)
             here = one.kind in ("command", "promql") and in_checkout(one)
             status, output = self._here(command) if here else self._there(command, _folder(one.page))
-            wanted = right(one)
-            good = status in wanted.status and re.search(wanted.prints, output, re.MULTILINE) is not None
-            self._add(Row(one, command if one.kind == "command" else one.kind, status, output, good))
+            ran = command if one.kind == "command" else one.kind
+            self._add(Row(one, ran, status, output, fits(right(one), status, output)))
 
-    def situation(self, before: str, command: str, verdict: Right, after: str) -> None:
-        """One command after something has been done, which is undone afterwards."""
-        if before:
-            self._there(before)
-        status, output = self._there(command)
-        good = status in verdict.status and re.search(verdict.prints, output, re.MULTILINE) is not None
-        self._add(Row(Told(f"({before})" if before else "(so)", 0, command), command, status, output, good))
-        if after:
-            self.must(after)
+    def fail(self, before: str, after: str, commands: Mapping[str, Right]) -> None:
+        """What the pages say of failures: commands between what makes them fail and what undoes that."""
+        self._there(before or ":")
+        for command, wanted in commands.items():
+            status, output = self._machine.run(command, seconds=SECONDS, **self.environment)
+            self._add(
+                Row(
+                    Told(f"({before})" if before else "(so)", 0, command),
+                    command,
+                    status,
+                    output,
+                    fits(wanted, status, output),
+                )
+            )
+        self.must(after or ":")
 
     def must(self, command: str) -> None:
         """A step that no page tells."""
@@ -118,6 +125,9 @@ class Papers:
 
     def _configured(self, one: Told) -> str:
         """A command that judges a piece of configuration."""
+        if one.kind == "promql":
+            rule = shlex.quote(f"groups: [{{name: a, rules: [{{record: a, expr: '{one.text}'}}]}}]")
+            return f"promtool check rules <(echo {rule})"
         if one.kind == "page":
             return f"python3 -c {shlex.quote(GET)} {one.text}"
         text = typed(one.text)
@@ -129,20 +139,25 @@ class Papers:
             return "vmaild check --offline -c /etc/vmaild/piece.toml"
         self._write("/root/piece", text)
         if one.kind == "main.cf":
-            folder = "" if "virtual_mailbox_domains" in text and "relay" not in text else "-c /root/postfix"
-            return (
-                "cp -rT /etc/postfix /root/postfix; sed -i 's/ *= */=/' /root/piece;"
-                f' postconf {folder} -e "$(cat /root/piece)" && postconf {folder} -n 2>&1 > /dev/null | grep . && exit 1; exit 0'
-            )
-        prelude = "include /etc/ldap/schema/core.schema\\nmodulepath /usr/lib/ldap\\nmoduleload back_mdb\\nmoduleload syncprov\\n"
-        database = "database mdb\\nsuffix dc=myhosting,dc=example\\nrootdn cn=admin,dc=myhosting,dc=example\\ndirectory /tmp\\n"
-        return f"(printf '{prelude}{database}'; cat /root/piece) > /root/slapd.conf; slaptest -u -f /root/slapd.conf"
+            # A tree of another preset is not this host's.
+            folder = "/root/postfix" if "relay_domains" in text else "/etc/postfix"
+            lines = re.sub(r"\n\s+", " ", text).splitlines()
+            settings = " ".join(shlex.quote(re.sub(r" *= *", " = ", line, count=1)) for line in lines)
+            warned = f"! postconf -c {folder} -n 2>&1 > /dev/null | grep ."
+            return f"cp -rT /etc/postfix /root/postfix; postconf -c {folder} -e {settings}; {warned}"
+        self._write("/root/piece", text)
+        return f"(printf '{SLAPD_CONF}'; cat /root/piece) > /root/slapd.conf; slaptest -u -f /root/slapd.conf"
 
     def _write(self, path: str, text: str) -> None:
         (self._machine.root / path[1:]).write_text(text + "\n")
 
     def _read(self, path: str) -> str:
         return (self._machine.root / path[1:]).read_text()
+
+
+def fits(wanted: Right, status: int, output: str) -> bool:
+    """Whether a command did what its page says."""
+    return status in wanted.status and re.search(wanted.prints, output, re.MULTILINE) is not None
 
 
 def _folder(page: str) -> str:
@@ -178,33 +193,38 @@ def _toml(value: object) -> str:
 
 
 def prepared(clone: Path, machine: Machine) -> None:
-    """A fresh clone and what ``make`` needs in it, and in the machine what pip and apt-get will want."""
-    subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
-    for environment in (".venv/demo", ".venv/test", ".venv/fuzz", ".venv/mutants", "deb"):
-        subprocess.run(["nice", "make", "-s", environment], cwd=clone, check=True)
-    wheels = machine.root / WHEELS[1:]
+    """A fresh clone with what ``make`` installs in it, and in the machine what pip and apt-get will want."""
+    done(["git", "clone", "-q", ROOT, clone])
+    done(["nice", "make", "-C", clone, ".venv/demo", ".venv/fuzz", ".venv/mutants", ".venv/test", "deb"])
+    done(["cp", "-r", clone, machine.root / CHECKOUT[1:]])
+    done(["rm", "-r", machine.root / CHECKOUT[1:] / ".venv"])
+    # The machine's Python is that of Debian 12, as this one's /usr/bin/python3 is.
     builder = clone.parent / "builder"
-    subprocess.run(["/usr/bin/python3", "-m", "venv", builder], check=True)
-    download = [
-        builder / "bin/pip",
-        "download",
-        "-q",
-        "-d",
-        wheels,
-        f"{clone}[bench]",
-        "hatchling",
-        "setuptools",
-        "wheel",
-        "editables",
-    ]
-    subprocess.run(download, check=True)
-    subprocess.run(["cp", "-r", clone, machine.root / CHECKOUT[1:]], check=True)
-    subprocess.run(["rm", "-rf", machine.root / CHECKOUT[1:] / ".venv"], check=True)
-    wanted = [
-        one.text.split()[2:] for one in told(ROOT / "README.md") if one.text.startswith("apt-get install python3")
-    ]
-    machine.prepare("sh", f"{CHECKOUT}/tests/manual/mail_host.sh", "packages", *wanted[0])
+    done(["/usr/bin/python3", "-m", "venv", builder])
+    wheels = machine.root / WHEELS[1:]
+    done(
+        [
+            builder / "bin/pip",
+            "download",
+            "-d",
+            wheels,
+            f"{clone}[bench]",
+            "hatchling",
+            "setuptools",
+            "wheel",
+            "editables",
+        ]
+    )
+    installs = next(one.text for one in told(ROOT / "README.md") if one.text.startswith("apt-get install python3"))
+    machine.prepare("sh", f"{CHECKOUT}/tests/manual/mail_host.sh", "packages", *installs.split()[2:])
     machine.boot()
+
+
+def done(command: Sequence[str | Path]) -> None:
+    """A step of the preparation."""
+    status, output = run(command, seconds=2 * SECONDS)
+    if status:
+        raise SystemExit(f"{' '.join(map(str, command))} ended with {status}:\n{output[-3000:]}")
 
 
 def everything(papers: Papers) -> None:
@@ -223,15 +243,13 @@ def everything(papers: Papers) -> None:
     built = next(one.line for one in by_pip if one.text.startswith("apt-get"))
     papers.environment["PATH"] = ON_PATH + ":/opt/vmaild/bin"
     papers.run(by_pip)
-    papers.must(
-        "systemctl disable --now vmaild.socket vmaild.service; rm -r /etc/systemd/system/vmaild*; systemctl daemon-reload"
-    )
+    papers.must("systemctl disable --now vmaild.socket vmaild.service; rm -r /etc/systemd/system/vmaild*")
     del papers.environment["PATH"]
     papers.run([*package, *(one for one in by_pip if one.line != built)])
     for found in pages.values():
         papers.run(found)
-    for before, command, verdict, after in SITUATIONS:
-        papers.situation(before, command, verdict, after)
+    for before, after, commands in SITUATIONS:
+        papers.fail(before, after, commands)
 
 
 def main() -> int:
