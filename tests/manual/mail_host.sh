@@ -83,6 +83,9 @@ END
         (umask 077 && echo vmaild-secret > "$file")
     done
     echo demo > /root/tenant_pw
+    # What an administrator types behind `systemctl edit`.
+    printf '#!/bin/sh\necho "[Service]\nBindReadOnlyPaths=/srv" > "$1"\n' > /root/editor
+    chmod +x /root/editor
     printf 'user2@domain2.example\nnobody@domain2.example\n' > /root/keys
     ;;
 postfix)
@@ -104,5 +107,28 @@ postfix)
     # Without a delivery that may ask socketmaps, README's `vmaild check --postfix` would name it.
     postconf -e "$(sed -n 's/^virtual_transport/&/p' main.cf.lmtp)"
     echo "Nov 26 06:00:00 mail postfix/smtp[9]: 4bXyz: to=<info@domain1.example>, relay=none, delay=1, status=sent" > /var/log/mail.log
+    ;;
+unix)
+    # What main.cf.unix and vmaild.socket say of a socket in Postfix's chroot.
+    cp /etc/vmaild/vmaild.toml /root/vmaild.toml
+    sed -n '/^#   \[\[listen/,/^#$/s/^# *//p' "$2/postfix-snippets/main.cf.unix" >> /etc/vmaild/vmaild.toml
+    mkdir -p /etc/systemd/system/vmaild.socket.d
+    (echo '[Socket]' && echo ListenStream= &&
+        sed -n 's/^#\(ListenStream=.*lookups\|Socket[UM].*\)/\1/p' "$2/systemd/vmaild.socket") > /etc/systemd/system/vmaild.socket.d/unix.conf
+    systemctl daemon-reload
+    systemctl stop vmaild.service
+    systemctl restart vmaild.socket vmaild.service
+    ;;
+second)
+    # As the comment of vmaild@.service says.
+    (sed '/^\[http/,/^$/d' /etc/vmaild/vmaild.toml && sed -n '/^#   \[\[listen/,/^# The/s/^#   //p' "$2/systemd/vmaild@.service" |
+        sed s/NAME/second/) > /etc/vmaild/second.toml
+    ;;
+inet)
+    cp /root/vmaild.toml /etc/vmaild/vmaild.toml
+    rm -r /etc/systemd/system/vmaild.socket.d
+    systemctl daemon-reload
+    systemctl stop vmaild.service
+    systemctl restart vmaild.socket vmaild.service
     ;;
 esac

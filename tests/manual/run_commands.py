@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.manual.commands import PAGES, ROOT, Told, told
-from tests.manual.judged import BASE, CONFIGURATION, LEFT, SITUATIONS, Right, right, surrounded, typed
+from tests.manual.judged import BASE, CHECKOUT, CONFIGURATION, HOST, LEFT, SITUATIONS, Right, right, surrounded, typed
 from tests.manual.machine import ON_PATH, Machine, run
 
 TREE = Path(os.environ.get("TREE", "/var/tmp/vmaild-nspawn/bookworm"))
-CHECKOUT = "/root/vmaild"
 WHEELS = "/root/wheels"
 SECONDS = 500.0
 """For one command."""
@@ -34,7 +33,7 @@ SECONDS = 500.0
 DIRECTORY = ["courier.ldif", "accounts.ldif", "access.ldif", "indexes.ldif"]
 """In this order, as postfix-snippets/README.md says."""
 
-EDITOR = "printf '[Service]\\nBindReadOnlyPaths=/srv\\n' >"
+EDITOR = "/root/editor"
 SLAPD_CONF = (
     r"include /etc/ldap/schema/core.schema\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\nmoduleload syncprov\n"
 )
@@ -139,8 +138,8 @@ class Papers:
             return "vmaild check --offline -c /etc/vmaild/piece.toml"
         self._write("/root/piece", text)
         if one.kind == "main.cf":
-            # A tree of another preset is not this host's.
-            folder = "/root/postfix" if "relay_domains" in text else "/etc/postfix"
+            # README's is for this host, the others are for those that have more.
+            folder = "/etc/postfix" if one.page == "README.md" else "/root/postfix"
             lines = re.sub(r"\n\s+", " ", text).splitlines()
             settings = " ".join(shlex.quote(re.sub(r" *= *", " = ", line, count=1)) for line in lines)
             warned = f"! postconf -c {folder} -n 2>&1 > /dev/null | grep ."
@@ -216,7 +215,7 @@ def prepared(clone: Path, machine: Machine) -> None:
         ]
     )
     installs = next(one.text for one in told(ROOT / "README.md") if one.text.startswith("apt-get install python3"))
-    machine.prepare("sh", f"{CHECKOUT}/tests/manual/mail_host.sh", "packages", *installs.split()[2:])
+    machine.prepare("sh", HOST, "packages", *installs.split()[2:])
     machine.boot()
 
 
@@ -229,7 +228,7 @@ def done(command: Sequence[str | Path]) -> None:
 
 def everything(papers: Papers) -> None:
     """All pages, in an order that a reader could follow."""
-    step = f"sh {CHECKOUT}/tests/manual/mail_host.sh"
+    step = f"sh {HOST}"
     pages = {str(path.relative_to(ROOT)): told(path) for path in PAGES}
     readme = pages.pop("README.md")
     papers.must(f"{step} slapd")
@@ -243,7 +242,9 @@ def everything(papers: Papers) -> None:
     built = next(one.line for one in by_pip if one.text.startswith("apt-get"))
     papers.environment["PATH"] = ON_PATH + ":/opt/vmaild/bin"
     papers.run(by_pip)
-    papers.must("systemctl disable --now vmaild.socket vmaild.service; rm -r /etc/systemd/system/vmaild*")
+    papers.must(
+        f"systemctl disable --now vmaild.socket vmaild.service; rm -r /etc/systemd/system/vmaild* {CONFIGURATION}"
+    )
     del papers.environment["PATH"]
     papers.run([*package, *(one for one in by_pip if one.line != built)])
     for found in pages.values():
