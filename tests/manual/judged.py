@@ -77,6 +77,7 @@ LEFT = {
     "make system": "run by itself, as root",
     "make machines": "run by itself, as root",
     "make nspawn": "run by itself, as root",
+    "make papers": "this is it",
     "make measure": "25 minutes on a quiet machine, run by itself",
     "make release VERSION=0.2.0": "run by itself: changes the version; `make release REHEARSAL=1`",
 }
@@ -171,7 +172,7 @@ AROUND = {
     ),
     r"vmaild (import-postfix|compare)": (
         "cp /etc/postfix/main.cf /root/main.cf.socketmap; cp /root/main.cf.ldap /etc/postfix/main.cf"
-        "; vmaild import-postfix --output /root/imported.toml 2> /dev/null",
+        "; vmaild import-postfix --output /root/imported.toml > /dev/null 2>&1",
         "cp /root/main.cf.socketmap /etc/postfix/main.cf",
     ),
     r"vmaild cache show": ("vmaild query virtual_mailbox_maps user2@domain2.example > /dev/null", ":"),
