@@ -73,7 +73,9 @@ def told(path: Path) -> list[Told]:
 
 def _markdown(page: str, lines: list[str], indent: int = 4) -> list[Told]:
     found: list[Told] = []
-    prose, block, fenced, began = [], [], False, 0
+    prose: list[str] = []
+    block: list[str] = []
+    fenced, began = False, 0
     for number, line in enumerate([*lines, ""], 1):
         fence = line.startswith("```")
         opens = block or indent < 4 or not (prose and prose[-1])

@@ -107,7 +107,17 @@ JUDGED = {
 }
 """Where it is not just 0: by how the command that is told begins."""
 
-NO_DAEMON = ("status", "stats", "flush", "reload", "log-level", "domains", "cache list", "cache show x", "query x y")
+NO_DAEMON = (
+    "status",
+    "stats",
+    "flush",
+    "reload",
+    "log-level",
+    "domains",
+    "cache list",
+    "cache show x",
+    "query virtual_mailbox_maps x",
+)
 BREAK = f"sed -i s/courier/currier/ {CONFIGURATION}"
 MEND = f"sed -i s/currier/courier/ {CONFIGURATION}; systemctl reset-failed vmaild.service vmaild.socket"
 
@@ -176,6 +186,7 @@ AROUND = {
         "cp /root/main.cf.socketmap /etc/postfix/main.cf",
     ),
     r"vmaild cache show": ("vmaild query virtual_mailbox_maps user2@domain2.example > /dev/null", ":"),
+    r"systemctl edit": (":", "systemctl cat vmaild | grep BindReadOnlyPaths=/srv"),
     r"systemctl enable --now vmaild@": (f"sh {HOST} second {CHECKOUT}", ":"),
     r"cd /var/spool/postfix && ": (f"sh {HOST} unix {CHECKOUT}", f"sh {HOST} inet"),
     r"vmaild benchmark|python |pip ": ("PATH=/opt/vmaild/bin:$PATH", ":"),
@@ -200,13 +211,14 @@ def typed(text: str) -> str:
 
 
 def surrounded(command: str) -> str:
-    """With what must be so before and after."""
+    """With what must be so before and after, and at a terminal."""
+    fitting = [steps for pattern, steps in AROUND.items() if re.match(rf"(timeout .* )?({pattern})", command)]
     for start, keys in TERMINAL.items():
-        if start in command:
+        if command.startswith(start):
             command = f"(sleep 2; printf '{keys}') | script -qec {shlex.quote(command)} /dev/null"
-    for pattern, (before, after) in AROUND.items():
-        if re.search(rf"^(timeout .* )?(\(sleep.*exec )?{pattern}", command):
-            command = f"{before}\n{command}\nstatus=$?\n{after} > /dev/null\nexit $status"
+    for before, after in fitting:
+        quietly = "> /dev/null 2>&1"
+        command = f"{{ {before}; }} {quietly}\n{command}\nstatus=$?\n{{ {after}; }} {quietly} || status=1\nexit $status"
     return command
 
 

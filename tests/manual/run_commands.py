@@ -56,7 +56,7 @@ class Row:
         mark = "left" if self.status < 0 else f"{self.status:>3}{' ' if self.good else ' FAILED'}"
         instead = f"  [{self.ran}]" if self.ran not in ("", self.told.text) else ""
         first = self.told.text.splitlines()[0] + (" ..." if "\n" in self.told.text else "")
-        return f"{self.told.page}:{self.told.line} | {first}{instead} | {mark} | {lines[0][:100]}"
+        return f"{self.told.page}:{self.told.line or ''} | {first}{instead} | {mark} | {lines[0][:100]}"
 
 
 class Papers:
@@ -93,7 +93,7 @@ class Papers:
             status, output = self._machine.run(command, seconds=SECONDS, **self.environment)
             self._add(
                 Row(
-                    Told(f"({before})" if before else "(so)", 0, command),
+                    Told(f"after: {before}", 0, command),
                     command,
                     status,
                     output,
@@ -260,6 +260,8 @@ def main() -> int:
         "--output", type=Path, default=Path("papers.txt"), metavar="FILE", help="the table (papers.txt)"
     )
     output = options.parse_args().output
+    if not (TREE / ".complete").exists():
+        raise SystemExit(f"{TREE} has no Debian: `make nspawn` makes it")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="vmaild-papers-") as work:
         home = Path(work)
