@@ -165,11 +165,9 @@ def _folder(page: str) -> str:
 
 def in_checkout(one: Told) -> bool:
     """Whether it is for somebody with a checkout, and not for a mail host."""
-    return (
-        one.kind == "promql"
-        or one.page in ("CONTRIBUTING.md", "ARCHITECTURE.md")
-        or (re.match(r"make |\.venv/", one.text) is not None or one.text.startswith("man -l vmaild/"))
-    )
+    if one.page in ("CONTRIBUTING.md", "ARCHITECTURE.md"):
+        return not one.text.startswith("vmaild ")
+    return one.kind == "promql" or re.match(r"make |\.venv/|man -l vmaild/", one.text) is not None
 
 
 def merged(whole: str, piece: str) -> str:
