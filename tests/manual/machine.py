@@ -111,4 +111,7 @@ def run(command: Sequence[str | Path], *, seconds: float, cwd: Path | None = Non
             os.killpg(process.pid, 9)
             output, _ = process.communicate()
             return 124, output.decode(errors="replace")
+        except BaseException:
+            os.killpg(process.pid, 9)
+            raise
     return process.returncode, output.decode(errors="replace")

@@ -12,6 +12,7 @@ import argparse
 import os
 import re
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -260,6 +261,8 @@ def main() -> int:
     output = options.parse_args().output
     if not (TREE / ".complete").exists():
         raise SystemExit(f"{TREE} has no Debian: `make nspawn` makes it")
+    # So that the machine is taken down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="vmaild-papers-") as work:
         home = Path(work)
