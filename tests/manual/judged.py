@@ -90,6 +90,10 @@ class Right(NamedTuple):
     status: tuple[int, ...] = (0,)
     prints: str = ""
 
+    def fits(self, status: int, output: str) -> bool:
+        """Whether a command did so."""
+        return status in self.status and re.search(self.prints, output, re.MULTILINE) is not None
+
 
 JUDGED = {
     # The demo's tree has a role with an occupant who has left.
@@ -195,6 +199,13 @@ AROUND = {
 
 TERMINAL = {"vmaild top": "q", "systemctl edit": "", "ldapadd -x": r"secret\n"}
 """Commands that need a terminal, and what is typed there."""
+
+
+def left(one: Told) -> str:
+    """Why it is not run; empty for what is."""
+    if one.kind == "ldif":
+        return "excerpts of entries; the presets' tests hold whole trees"
+    return LEFT.get(one.text, "")
 
 
 def typed(text: str) -> str:

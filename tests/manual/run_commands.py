@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.manual.commands import PAGES, ROOT, Told, told
-from tests.manual.judged import BASE, CHECKOUT, CONFIGURATION, HOST, LEFT, SITUATIONS, Right, right, surrounded, typed
+from tests.manual.judged import BASE, CHECKOUT, CONFIGURATION, HOST, SITUATIONS, Right, left, right, surrounded, typed
 from tests.manual.machine import ON_PATH, Machine, run
 
 TREE = Path(os.environ.get("TREE", "/var/tmp/vmaild-nspawn/bookworm"))
@@ -76,31 +76,21 @@ class Papers:
     def run(self, found: Iterable[Told]) -> None:
         """Each in its place, in this order."""
         for one in found:
-            if one.text in LEFT or one.kind in ("", "ldif"):
-                reason = LEFT.get(one.text, "")
-                if one.kind == "command":
-                    self._add(Row(one, "", -1, reason, True))
-                continue
-            command = typed(one.text) if one.kind == "command" else self._configured(one)
-            here = one.kind in ("command", "promql") and in_checkout(one)
-            status, output = self._here(command) if here else self._there(command, _folder(one.page))
-            ran = command if one.kind == "command" else one.kind
-            self._add(Row(one, ran, status, output, fits(right(one), status, output)))
+            if reason := left(one):
+                self._add(Row(one, "", -1, reason, True))
+            elif one.kind:
+                command = typed(one.text) if one.kind == "command" else self._configured(one)
+                status, output = self._here(command) if in_checkout(one) else self._there(command, _folder(one.page))
+                ran = command if one.kind == "command" else one.kind
+                self._add(Row(one, ran, status, output, right(one).fits(status, output)))
 
     def fail(self, before: str, after: str, commands: Mapping[str, Right]) -> None:
         """What the pages say of failures: commands between what makes them fail and what undoes that."""
         self._there(before or ":")
-        for command, wanted in commands.items():
+        for command, verdict in commands.items():
             status, output = self._machine.run(command, seconds=SECONDS, **self.environment)
-            self._add(
-                Row(
-                    Told(f"after: {before}", 0, command),
-                    command,
-                    status,
-                    output,
-                    fits(wanted, status, output),
-                )
-            )
+            one = Told(f"after: {before}", 0, command)
+            self._add(Row(one, command, status, output, verdict.fits(status, output)))
         self.must(after or ":")
 
     def must(self, command: str) -> None:
@@ -153,11 +143,6 @@ class Papers:
 
     def _read(self, path: str) -> str:
         return (self._machine.root / path[1:]).read_text()
-
-
-def fits(wanted: Right, status: int, output: str) -> bool:
-    """Whether a command did what its page says."""
-    return status in wanted.status and re.search(wanted.prints, output, re.MULTILINE) is not None
 
 
 def _folder(page: str) -> str:
