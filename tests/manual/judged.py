@@ -52,6 +52,7 @@ SHORT = {
     "make soak": "make soak SECONDS=20",
     "make chaos": ".venv/bin/python -m tests.directory.chaos --seconds 10",
     "make demo": "timeout --preserve-status -s INT 30 make demo",
+    "make demo MAIL=1": "timeout --preserve-status -s INT 60 make demo MAIL=1",
     "vmaild demo": "timeout --preserve-status -s INT 20 vmaild demo",
     "vmaild serve": "timeout --preserve-status -s TERM 4 vmaild serve",
     "python -m benchmarks hot_path": "python -m benchmarks hot_path --accounts 500 --seconds 0.3 --rounds 1",
