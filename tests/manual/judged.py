@@ -49,7 +49,7 @@ VALUES: dict[str, str | Callable[[re.Match[str]], str]] = {
 SHORT = {
     "make mutants": 'make mutants SAMPLE=4 PARTS="wire"',
     "make fuzz": "make fuzz SECONDS=1",
-    "make soak": "make soak SECONDS=20",
+    "make soak": "make soak SECONDS=90",
     "make chaos": ".venv/bin/python -m tests.directory.chaos --seconds 10",
     "make demo": "timeout --preserve-status -s INT 30 make demo",
     "make demo MAIL=1": "timeout --preserve-status -s INT 60 make demo MAIL=1",
