@@ -89,7 +89,7 @@ class Papers:
         self._there(before or ":")
         for command, verdict in commands.items():
             status, output = self._machine.run(command, seconds=SECONDS, **self.environment)
-            one = Told(f"after: {before}", 0, command)
+            one = Told(f"after {before}" if before else "as it is", 0, command)
             self._add(Row(one, command, status, output, verdict.fits(status, output)))
         self.must(after or ":")
 
