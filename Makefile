@@ -18,6 +18,7 @@
 #   make figures          tables and pictures from benchmarks/results/*.json
 #   make deb              dist/vmaild_VERSION_all.deb, on Debian 12's own Python and libraries
 #   make nspawn           that package under systemd as PID 1, in a container: reload, restart, kill, upgrade (as root)
+#   make papers           what README, manual and snippets tell a reader to type, as written, to papers.txt (as root)
 #   make lint             formatting, lint and types only
 #   make manual           the parts of the manual pages that are made from the program
 #   make release          dist/ with sdist, wheel and Debian package, checked in empty environments; REHEARSAL=1
@@ -31,7 +32,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick coverage mutants manual release system machines chaos soak fuzz matrix newer-slapd measure figures \
-    deb nspawn lint clean demo-packages mail-packages test-packages system-packages machines-packages newer-slapd-packages \
+    deb nspawn papers lint clean demo-packages mail-packages test-packages system-packages machines-packages newer-slapd-packages \
     deb-packages nspawn-packages
 
 PYTHON := python3
@@ -146,13 +147,17 @@ deb: deb-packages
 nspawn: nspawn-packages
 	@tests/nspawn/run
 
+# In the Debian that `make nspawn` has made, on a copy.
+papers: test-packages nspawn-packages $(VENV)/test
+	@$(RUN) -m tests.manual.run_commands
+
 lint: test-packages $(VENV)/test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage coverage.txt mutants-results matrix-results
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage coverage.txt papers.txt mutants-results matrix-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment is made again only when pyproject.toml or Python has changed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -148,6 +149,16 @@ def test_a_broken_file_is_refused_with_every_problem_and_the_old_one_goes_on(
     daemon.configuration.write_text(good)
     assert cli.main(["reload", "-c", str(daemon.configuration)]) == os.EX_OK
     assert "reloaded: 6 maps" in capsys.readouterr().out
+
+
+def test_vmaild_reload_prints_json_for_a_program(daemon: DaemonProcess, capsys: pytest.CaptureFixture[str]) -> None:
+    # Was: --json was accepted, and text printed.
+    assert cli.main(["reload", "--json", "-c", str(daemon.configuration)]) == os.EX_OK
+    assert "6 maps" in json.loads(capsys.readouterr().out)["reloaded"]
+    edit(daemon, 'preset = "courier"', 'preset = "currier"')
+    assert cli.main(["reload", "--json", "-c", str(daemon.configuration)]) == os.EX_CONFIG
+    problem, *_ = json.loads(capsys.readouterr().out)["refused"]
+    assert "currier" in problem
 
 
 def test_vmaild_reload_prints_what_the_daemon_refuses_and_ends_with_78(

@@ -143,13 +143,9 @@ def _stats(options: argparse.Namespace) -> int:
 
 
 def _reload(options: argparse.Namespace) -> int:
-    try:
-        print(admin.reload(session.control_path(options)))
-    except admin.ControlError:
-        # With a file that cannot be read, the daemon may have been asked for at the wrong place.
-        session.configuration(options)
-        raise
-    return os.EX_OK
+    from vmaild.commands import reload
+
+    return reload.run(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

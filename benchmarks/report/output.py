@@ -125,8 +125,11 @@ def main(argv: Sequence[str]) -> int:
     if not files:
         parser.error(f"{arguments.directory} has no JSON files")
     for file in files:
-        _show(json.loads(file.read_text()), file.with_suffix(""), not arguments.no_picture)
-        print(file.with_suffix(""))
+        result = json.loads(file.read_text())
+        # What another program has written there stays as it is.
+        if "sections" in result:
+            _show(result, file.with_suffix(""), not arguments.no_picture)
+            print(file.with_suffix(""))
     return 0
 
 

@@ -199,6 +199,8 @@ def test_figures_makes_tables_and_pictures_from_the_json_alone(
 ) -> None:
     pytest.importorskip("matplotlib")
     (tmp_path / "compare.json").write_text(json.dumps(a_result()))
+    # Was: a TypeError at the first file that is no result, such as that of `scale`.
+    (tmp_path / "another.json").write_text("[]")
     assert main(["figures", str(tmp_path)]) == 0
     assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "compare.md").read_text() == report(a_result())

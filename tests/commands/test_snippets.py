@@ -276,3 +276,5 @@ def test_the_installed_package_lists_and_runs_them(tmp_path: Path) -> None:
 
     assert "dovecot.conf" in run("snippets")
     assert "python -m benchmarks load" in run("benchmark", "load", "--help")
+    # Was: "unrecognized arguments: --help".
+    assert "PROGRAM" in run("benchmark", "--help")

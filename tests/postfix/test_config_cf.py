@@ -53,6 +53,19 @@ def test_each_file_is_a_query_in_order(home: Path) -> None:
     assert config.warnings == ()
 
 
+def test_files_take_the_place_of_a_presets_queries(home: Path) -> None:
+    # Was: "query: and cf are mutually exclusive", though the file has no query.
+    directory = 'preset = "courier"\n[directory]\nuri = ["ldap://127.0.0.1"]\nsearch_base = "o=hosting"\n'
+    tables = read(home, directory + MAP).maps.tables
+    assert [query.search_base.text for query in tables["virtual_alias_maps"].queries] == [
+        "ou=people,dc=example",
+        "ou=groups,dc=example",
+    ]
+    assert tables["virtual_alias_maps"].settings.propagate_extension
+    assert tables["virtual_mailbox_maps"].queries[0].search_base.text.endswith("o=hosting")
+    assert "mutually exclusive" in problems(home, directory + MAP + 'scope = "one"\n')
+
+
 def test_files_with_the_same_server_share_a_directory(home: Path) -> None:
     config = read(home, MAP)
     one, other = config.maps.directories.by_map()["virtual_alias_maps"]

@@ -13,7 +13,11 @@ def add_to(commands: argparse._SubParsersAction[Any], parents: list[argparse.Arg
     )
     snippets.add_argument("name", metavar="NAME", nargs="?", help="print this one, filled in; without it, list them")
     snippets.set_defaults(run=_snippets)
-    benchmark = commands.add_parser("benchmark", help="measure a vmaild, or what else Postfix can ask", add_help=False)
+    # Nothing begins with this, so that no argument is taken for an option of vmaild's: argparse leaves a first one out
+    # of REMAINDER.
+    benchmark = commands.add_parser(
+        "benchmark", help="measure a vmaild, or what else Postfix can ask", add_help=False, prefix_chars="\0"
+    )
     benchmark.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENTS", help="--help shows them")
     benchmark.set_defaults(run=_benchmark)
 

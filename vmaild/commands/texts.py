@@ -87,8 +87,9 @@ DESCRIPTIONS: Mapping[str, str] = {
     ),
     "compare": (
         "Ask Postfix's table and vmaild the same keys, and print each difference, with its cause where that is"
-        " known. KEYS is a file with one key a line, or a mail log, whose recipients are taken. Exit status: 0; 1"
-        " there is a difference."
+        " known. MAP is one whose ``cf`` names Postfix's tables, as ``vmaild import-postfix`` writes it; FILE.cf needs"
+        " no vmaild.toml. KEYS is a file with one key a line, or a mail log, whose recipients are taken. Exit status:"
+        " 0; 1 there is a difference."
     ),
 }
 """By the words of the command."""

@@ -8,7 +8,7 @@ all. ``cf = [...]`` takes the queries from ldap_table(5) files instead, one from
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,11 @@ def merge(preset: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, An
             first, *others = below["query"]
             rest["query"] = [{**first, **query}, *others]
             query = {}
-        kept = {key: value for key, value in below.items() if not ("query" in rest and key in keys.QUERY)}
+        gone: Collection[str] = keys.QUERY if "query" in rest else ()
+        if "cf" in rest:
+            # Table files have all queries, and answer no other map of the preset's record.
+            gone = (*keys.QUERY, "query", "record")
+        kept = {key: value for key, value in below.items() if key not in gone}
         merged[name] = {**kept, **query, **rest}
     return merged
 
