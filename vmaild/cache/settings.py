@@ -29,6 +29,8 @@ NEW_SHARE = 0.1
 """Records that were asked for once go through a queue of this share (S3-FIFO); the others stay."""
 RECORD_SHARE = 0.0625
 """The most that one record may take."""
+LEAST_SHARE = 0.25
+"""What records may use however much memory the process holds beside what is counted (``vmaild.cache.resident``)."""
 
 
 @dataclass(frozen=True, slots=True)

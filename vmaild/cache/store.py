@@ -194,6 +194,7 @@ class Records(Room):
         number = record.marks & QUEUE
         if weight >= LARGE:
             weight -= self._large.take(record, number)
+            self._grow(weight)
         self.counts[number] += 1
         self.weights[number] += weight
         self.weight += weight

@@ -1,0 +1,79 @@
+"""Resident memory stays below ``max_size`` and a fixed part, also where the allocators keep what records gave back.
+
+Small objects and large ones have heaps of their own. CPython gives an arena of one MiB back when nothing stands in it
+any more, so a few records that stayed keep the room of thousands that went, for other small objects only: when long
+answers come after short ones, the process holds both. What is *beyond* is what is resident and not counted. Up to
+``FIXED`` bytes of it are expected; what is more, the cache leaves unused (``Room.withhold``), and uses it again as soon
+as arenas are given back, or small records fill them: they are counted, and take no more memory.
+
+So no record makes room for holes that it could fill itself. The records never get less than ``LEAST_SHARE``, which is
+what makes it stable whatever else the process holds; and those that were asked for again stay before the others also
+where there is less room, since the shares of the queues shrink with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vmaild.cache.cache import Cache
+from vmaild.cache.record import NEVER
+
+MIB = 1024 * 1024
+
+FIXED = 16 * MIB
+"""Bytes beyond what is counted that a process may hold: spare room of dicts, what was freed since memory was last given
+back, what lookups in flight take. With one flood of any kind it is 15 MiB at most (``tests/cache/floods.py``)."""
+
+
+FORGOTTEN_EVERY = 10.0
+"""Seconds between two times that what is remembered by raw request is forgotten, which takes no search to make again."""
+
+
+def _none() -> int:
+    return 0
+
+
+def _nothing() -> None:
+    return None
+
+
+class ResidentBound:
+    """Bounds what the process holds. What it holds now is taken for the program itself, but for what is counted.
+
+    ``resident`` returns the bytes of memory that the process holds (OSError where it cannot be read), ``beside`` those
+    of what is counted beside the records; ``forget`` lets go of what is remembered by raw request, ``give_back`` gives
+    back to the system what is free.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        resident: Callable[[], int],
+        *,
+        beside: Callable[[], int] = _none,
+        forget: Callable[[], None] = _nothing,
+        give_back: Callable[[], None] = _nothing,
+    ) -> None:
+        self._cache = cache
+        self._resident = resident
+        self._beside = beside
+        self._forget = forget
+        self._forget_at = NEVER
+        self._give_back = give_back
+        self._program = 0
+        self._program = self._beyond()
+
+    def check(self) -> None:
+        """Read what is resident, and have the cache use so much less or more: some 10 microseconds."""
+        beyond = self._beyond()
+        if beyond > FIXED:
+            # Small objects too, spread over arenas that could be given back without them.
+            if beyond > 2 * FIXED and (now := self._cache.clock()) >= self._forget_at:
+                self._forget_at = now + FORGOTTEN_EVERY
+                self._forget()
+            self._give_back()
+            beyond = self._beyond()
+        self._cache.withhold(max(0, beyond - FIXED))
+
+    def _beyond(self) -> int:
+        return self._resident() - self._program - self._cache.measure() - self._beside()
