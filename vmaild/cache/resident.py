@@ -13,6 +13,7 @@ where there is less room, since the shares of the queues shrink with it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from vmaild.cache.cache import Cache
@@ -26,7 +27,7 @@ back, what lookups in flight take. With one flood of any kind it is 15 MiB at mo
 
 
 FORGOTTEN_EVERY = 10.0
-"""Seconds between two times that what is remembered by raw request is forgotten, which takes no search to make again."""
+"""Seconds between two times that what is remembered by raw request is forgotten. No search makes it again."""
 
 
 def _none() -> int:
@@ -64,7 +65,12 @@ class ResidentBound:
         self._program = self._beyond()
 
     def check(self) -> None:
-        """Read what is resident, and have the cache use so much less or more: some 10 microseconds."""
+        """Read what is resident, and have the cache use so much less or more."""
+        # Descriptors may run out: then it stays as it is.
+        with contextlib.suppress(OSError):
+            self._check()
+
+    def _check(self) -> None:
         beyond = self._beyond()
         if beyond > FIXED:
             # Small objects too, spread over arenas that could be given back without them.

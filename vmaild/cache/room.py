@@ -140,7 +140,8 @@ class Room(ABC):
         if remade:
             self.records = dict(records)
             size = sys.getsizeof(self.records)
-        self._spare = min(max(0, size - PLACE * len(records)), self._whole // 2)
+        # A small dict's room is in RECORD, rounded up.
+        self._spare = min(max(0, size - PLACE * len(records)), self._whole // 2) if size > REMADE_SIZE else 0
         self.withhold(self._withheld)
         return remade
 
