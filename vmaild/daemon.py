@@ -16,7 +16,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine, MutableMapping
+from collections.abc import AsyncIterator, Callable, Coroutine, MutableMapping
 from typing import Any, TypeVar
 
 import uvloop
@@ -271,7 +271,7 @@ class Daemon:
         server = self.server
         tuning = GcTuning(lambda: self.cache.counters.stored, lambda: self.cache.freed)
         tuning.start()
-        check = tuning.tick
+        check: Callable[[], None] = tuning.tick
         try:
             bound = ResidentBound(
                 *(self.cache, resident_memory),
@@ -279,13 +279,14 @@ class Daemon:
                 forget=server.forget_recent,
                 give_back=tuning.tick,
             )
-            self.cache.on_growth(bound.check)
+            self.cache.on_growth(bound.grown)
             check = bound.check
         except OSError as error:
             logger.warning("resident memory cannot be read, so max_size bounds only what is counted: %s", error)
         while True:
             await asyncio.sleep(MEMORY_INTERVAL)
             tuning.tick()
+            await asyncio.sleep(0)
             check()
 
     async def _tell_status(self) -> None:

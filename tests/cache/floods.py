@@ -92,7 +92,7 @@ def main(kinds: list[str]) -> None:
     bound = ResidentBound(
         cache, resident_memory, beside=lambda: recent.size, forget=recent.clear, give_back=tuning.tick
     )
-    cache.on_growth(bound.check)
+    cache.on_growth(bound.grown)
     before = resident_memory()
     for kind in kinds:
         flood, count = FLOODS[kind]

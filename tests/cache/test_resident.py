@@ -91,6 +91,14 @@ def test_what_is_remembered_by_raw_request_is_forgotten_now_and_then() -> None:
     assert process.calls.count("forget") == 2
 
 
+def test_in_the_midst_of_a_flood_nothing_is_forgotten() -> None:
+    process = Process()
+    process.holds += 2 * FIXED + MIB
+    process.bound.grown()
+    assert process.calls == ["give back"]
+    assert process.cache.withheld == FIXED + MIB
+
+
 def test_the_records_keep_their_least_share_whatever_the_process_holds() -> None:
     process = Process()
     process.check(10 * SIZE)
@@ -213,7 +221,11 @@ def test_a_flood_of_long_answers_after_short_ones_stays_bounded_and_what_was_ask
         process.holds = heap.read()
         process.bound.check()
 
-    cache.on_growth(check)
+    def grown() -> None:
+        process.holds = heap.read()
+        process.bound.grown()
+
+    cache.on_growth(grown)
     for n in range(2000):
         cache.store(b"0 hot%d" % n, [b"x" * 400], None).asked_by(0)
     for n in range(80_000):

@@ -65,21 +65,25 @@ class ResidentBound:
         self._program = self._beyond()
 
     def check(self) -> None:
-        """Read what is resident, and have the cache use so much less or more."""
+        """Read what is resident, and have the cache use so much less or more: 15 ms at most."""
+        self._check(at_leisure=True)
+
+    def grown(self) -> None:
+        """As ``check``, in the midst of a flood, where only what must not wait is done."""
+        self._check(at_leisure=False)
+
+    def _check(self, at_leisure: bool) -> None:
         # Descriptors may run out: then it stays as it is.
         with contextlib.suppress(OSError):
-            self._check()
-
-    def _check(self) -> None:
-        beyond = self._beyond()
-        if beyond > FIXED:
-            # Small objects too, spread over arenas that could be given back without them.
-            if beyond > 2 * FIXED and (now := self._cache.clock()) >= self._forget_at:
-                self._forget_at = now + FORGOTTEN_EVERY
-                self._forget()
-            self._give_back()
-            beyond = self._beyond()
-        self._cache.withhold(max(0, beyond - FIXED))
+            # One of these in a turn of the loop: each may take some 10 ms.
+            if not (at_leisure and self._cache.shrink()) and (beyond := self._beyond()) > FIXED:
+                if at_leisure and beyond > 2 * FIXED and self._cache.clock() >= self._forget_at:
+                    # Small objects too, spread over arenas that could be given back without them.
+                    self._forget_at = self._cache.clock() + FORGOTTEN_EVERY
+                    self._forget()
+                else:
+                    self._give_back()
+            self._cache.withhold(max(0, self._beyond() - FIXED))
 
     def _beyond(self) -> int:
         return self._resident() - self._program - self._cache.measure() - self._beside()
