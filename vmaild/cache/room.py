@@ -94,7 +94,8 @@ class Room(ABC):
         """When a record last was forgotten or made room."""
         self.on_growth: Callable[[], None] = _nothing
         """Called when ``GROWTH`` bytes have come in: that may take less time than is between two ticks of a timer."""
-        self._grown = 0
+        self.grown = 0
+        """Bytes that came in since."""
         self.get: Callable[[bytes], Record | None] = self.records.get
         """The record for a key, None when there is none."""
 
@@ -218,13 +219,6 @@ class Room(ABC):
             self.weights[payer] -= size
             self.weight -= size
         return large
-
-    def _grow(self, size: int) -> None:
-        """So many bytes come in."""
-        self._grown += size
-        if self._grown >= GROWTH:
-            self._grown = 0
-            self.on_growth()
 
     def _move(self, record: Record, number: int) -> None:
         """Put a record at the end of another queue, or of its own, as if it had not been asked for again."""
