@@ -74,11 +74,18 @@ async def test_what_the_process_holds_has_the_cache_use_less(config: Any, monkey
     held = 100 << 20
     monkeypatch.setattr(daemon, "resident_memory", lambda: held)
     tuned = daemon.Daemon(config)
+    withhold, withheld = tuned.cache.withhold, asyncio.Event()
+
+    def noted(wanted: int) -> None:
+        withhold(wanted)
+        if wanted:
+            withheld.set()
+
+    monkeypatch.setattr(tuned.cache, "withhold", noted)
     task = asyncio.create_task(tuned._tune_memory())
     await asyncio.sleep(0)
     held += FIXED + (10 << 20)
-    while not tuned.cache.withheld:
-        await asyncio.sleep(0)
+    await asyncio.wait_for(withheld.wait(), 10)
     assert tuned.cache.withheld == 10 << 20
     task.cancel()
 
