@@ -205,7 +205,7 @@ class Heap:
     def read(self) -> int:
         small = large = 0
         for record in self._process.cache.all():
-            value = len(record.known[0])  # type: ignore[arg-type]
+            value = len(record.known[0])
             large += value if value >= LARGE else 0
             small += 0 if value >= LARGE else value
             small += 300
