@@ -41,6 +41,14 @@ def addresses(cache: Cache, recent: Recent, n: int) -> object:
     return cache.store(b"0 %d@d.example" % n, [b"d.example/%d/" % n, NODATA], None)
 
 
+def some_asked_again(cache: Cache, recent: Recent, n: int) -> object:
+    """They stay, spread over the room of all that went."""
+    record = cache.store(b"0 %d@d.example" % n, [b"d.example/%d/" % n, NODATA], None)
+    if n % 50 == 0:
+        record.asked_by(0)
+    return record
+
+
 def a_long_catch_all(cache: Cache, recent: Recent, n: int) -> object:
     return cache.store(b"0 %d@d.example" % n, [b"a@b.example," * 8000, NODATA], None, derived=True)
 
@@ -72,6 +80,7 @@ FLOODS: dict[str, tuple[Flood, int]] = {
         (long_keys, 40_000),
         (short_keys, 400_000),
         (addresses, 400_000),
+        (some_asked_again, 400_000),
         (a_long_catch_all, 120_000),
         (long_aliases, 10_000),
         (refusals, 20_000),

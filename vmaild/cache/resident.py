@@ -22,9 +22,8 @@ from vmaild.cache.record import NEVER
 MIB = 1024 * 1024
 
 FIXED = 16 * MIB
-"""Bytes beyond what is counted that a process may hold: spare room of dicts, what was freed since memory was last given
-back, what lookups in flight take. With one flood of any kind it is 15 MiB at most (``tests/cache/floods.py``)."""
-
+"""Bytes beyond what is counted that a process may hold: what was freed since memory was last given back, holes, what
+lookups in flight take. Between two checks, or when the dict of many records doubles, it is up to 8 MiB more."""
 
 FORGOTTEN_EVERY = 10.0
 """Seconds between two times that what is remembered by raw request is forgotten. No search makes it again."""
