@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from vmaild import daemon
+from vmaild.cache.resident import FIXED
 from vmaild.config import load
 
 CONFIGURATION = """
@@ -64,3 +66,42 @@ def test_clients_get_what_the_open_files_leave(
 def test_places_follow_the_limit_of_open_files(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon.descriptors, "raise_limit", lambda: 256)  # type: ignore[attr-defined]
     assert 64 <= daemon.places(config) < 192
+
+
+async def test_what_the_process_holds_has_the_cache_use_less(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon, "MEMORY_INTERVAL", 0.001)
+    monkeypatch.setattr(daemon, "GcTuning", lambda *_: SimpleNamespace(start=int, tick=int))
+    held = 100 << 20
+    monkeypatch.setattr(daemon, "resident_memory", lambda: held)
+    tuned = daemon.Daemon(config)
+    withhold, withheld = tuned.cache.withhold, asyncio.Event()
+
+    def noted(wanted: int) -> None:
+        withhold(wanted)
+        if wanted:
+            withheld.set()
+
+    monkeypatch.setattr(tuned.cache, "withhold", noted)
+    task = asyncio.create_task(tuned._tune_memory())
+    await asyncio.sleep(0)
+    held += FIXED + (10 << 20)
+    await asyncio.wait_for(withheld.wait(), 10)
+    assert tuned.cache.withheld == 10 << 20
+    task.cancel()
+
+
+async def test_without_proc_the_garbage_collector_is_tuned_all_the_same(
+    config: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(daemon, "MEMORY_INTERVAL", 0.001)
+    ticked = asyncio.Event()
+    monkeypatch.setattr(daemon, "GcTuning", lambda *_: SimpleNamespace(start=int, tick=ticked.set))
+
+    def hidden() -> int:
+        raise FileNotFoundError(2, "No such file or directory", "/proc/self/statm")
+
+    monkeypatch.setattr(daemon, "resident_memory", hidden)
+    task = asyncio.create_task(daemon.Daemon(config)._tune_memory())
+    await asyncio.wait_for(ticked.wait(), 10)
+    task.cancel()
+    assert "resident memory cannot be read" in caplog.text

@@ -16,18 +16,18 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine, MutableMapping
+from collections.abc import AsyncIterator, Callable, Coroutine, MutableMapping
 from typing import Any, TypeVar
 
 import uvloop
 
 from vmaild.admin import MOST_CONNECTIONS, Console, Metrics, Readiness, StatusReport, readiness
-from vmaild.cache import Cache
+from vmaild.cache import Cache, ResidentBound
 from vmaild.config import Config, load
 from vmaild.directory import Directories
 from vmaild.errors import ConfigError
 from vmaild.maps import Maps
-from vmaild.process import GcTuning, Log, LogOnce, descriptors, resources_in_use, systemd
+from vmaild.process import GcTuning, Log, LogOnce, descriptors, resident_memory, resources_in_use, systemd
 from vmaild.reload import Parts, close_all, serving, state_directory, take_over
 from vmaild.server import Server
 from vmaild.watching import Watching
@@ -38,8 +38,10 @@ T = TypeVar("T")
 
 CANARY_RETRY = 0.1
 """Seconds until the canaries are checked again while no directory server is up."""
-GC_INTERVAL = 0.5
-"""Seconds between two checks whether many answers were stored."""
+MEMORY_INTERVAL = 0.5
+"""Seconds between two checks whether many answers were stored, and of what is resident."""
+CLIENT_SIZE = 3000
+"""Bytes that the connection of a client takes."""
 STATUS_INTERVAL = 5.0
 """Seconds between two STATUS lines for systemd."""
 
@@ -189,7 +191,7 @@ class Daemon:
         logger.info("serving %d maps on %s", len(config.maps.tables), addresses)
         self._notifier.ready(f"serving on {addresses}")
         self._begin(self._tell_status())
-        self._begin(self._tune_gc())
+        self._begin(self._tune_memory())
 
     async def _close_serving(self) -> None:
         await self._serving.close()
@@ -265,12 +267,27 @@ class Daemon:
                     logger.debug("the canaries could not be checked", exc_info=error)
             await asyncio.sleep(self.config.directory.check_interval if self.directory.ready else CANARY_RETRY)
 
-    async def _tune_gc(self) -> None:
+    async def _tune_memory(self) -> None:
+        server = self.server
         tuning = GcTuning(lambda: self.cache.counters.stored, lambda: self.cache.freed)
         tuning.start()
+        check: Callable[[], None] = tuning.tick
+        try:
+            bound = ResidentBound(
+                *(self.cache, resident_memory),
+                beside=lambda: server.recent_size + server.connections * CLIENT_SIZE,
+                forget=server.forget_recent,
+                give_back=tuning.tick,
+            )
+            self.cache.on_growth(bound.grown)
+            check = bound.check
+        except OSError as error:
+            logger.warning("resident memory cannot be read, so max_size bounds only what is counted: %s", error)
         while True:
-            await asyncio.sleep(GC_INTERVAL)
+            await asyncio.sleep(MEMORY_INTERVAL)
             tuning.tick()
+            await asyncio.sleep(0)
+            check()
 
     async def _tell_status(self) -> None:
         while True:

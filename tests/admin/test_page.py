@@ -38,7 +38,11 @@ def state(text: str = "ldap://one.example", **changes: object) -> dict[str, Any]
         "feed": {"mode": text, "behind": text},
         "maps": {text: {**one, "temporary": 1, "permanent": 0}},
         "cache": dict.fromkeys(
-            ("records", "positive", "negative", "max_positive", "max_negative", "bytes", "max_bytes", "stale"), 4
+            (
+                *("records", "positive", "negative", "max_positive", "max_negative", "bytes", "max_bytes"),
+                *("withheld", "resident", "stale"),
+            ),
+            4,
         ),
         "clients": {"connections": 1, "max": 9},
         "refused": [{"text": text, "count": 2, "now": now} for now in (True, False)],

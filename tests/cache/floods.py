@@ -1,26 +1,22 @@
-"""Floods against one cache of ``SIZE`` bytes: ``python -m tests.cache.floods KIND ...`` has them one after the other.
+"""Floods against one cache: ``python -m tests.cache.floods [MIB] KIND ...`` has them one after the other.
 
 Prints for each the most resident memory, in bytes beyond what the process had before; then what is left after a flush.
 """
 
 from __future__ import annotations
 
-import os
-import resource
 import sys
 from collections.abc import Callable
 
-from vmaild.cache import Answer, Cache, CacheSettings
+from vmaild.cache import Answer, Cache, CacheSettings, ResidentBound
 from vmaild.errors import DataError
 from vmaild.lookup import NODATA, NOT_FOUND, Status, found
-from vmaild.process.gc_tuning import GcTuning
+from vmaild.process import GcTuning, resident_memory
 from vmaild.server.recent import Recent
 from vmaild.wire import socketmap
 
 MIB = 1024 * 1024
 SIZE = 64 * MIB
-PAGE = resource.getpagesize()
-STATM = os.open("/proc/self/statm", os.O_RDONLY)
 
 Flood = Callable[[Cache, Recent, int], object]
 
@@ -43,6 +39,14 @@ def short_keys(cache: Cache, recent: Recent, n: int) -> object:
 
 def addresses(cache: Cache, recent: Recent, n: int) -> object:
     return cache.store(b"0 %d@d.example" % n, [b"d.example/%d/" % n, NODATA], None)
+
+
+def some_asked_again(cache: Cache, recent: Recent, n: int) -> object:
+    """They stay, spread over the room of all that went."""
+    record = cache.store(b"0 %d@d.example" % n, [b"d.example/%d/" % n, NODATA], None)
+    if n % 50 == 0:
+        record.asked_by(0)
+    return record
 
 
 def a_long_catch_all(cache: Cache, recent: Recent, n: int) -> object:
@@ -76,6 +80,7 @@ FLOODS: dict[str, tuple[Flood, int]] = {
         (long_keys, 40_000),
         (short_keys, 400_000),
         (addresses, 400_000),
+        (some_asked_again, 400_000),
         (a_long_catch_all, 120_000),
         (long_aliases, 10_000),
         (refusals, 20_000),
@@ -86,30 +91,32 @@ FLOODS: dict[str, tuple[Flood, int]] = {
 """With how many steps each would take a multiple of ``SIZE``."""
 
 
-def resident() -> int:
-    # Without a file object, of which something would stay among the records and keep their memory.
-    return int(os.pread(STATM, 100, 0).split()[1]) * PAGE
-
-
 def main(kinds: list[str]) -> None:
-    cache = Cache(CacheSettings(max_size=SIZE, max_entries=10_000_000, max_negative_entries=10_000_000))
+    size = int(kinds.pop(0)) * MIB if kinds[0].isdigit() else SIZE
+    cache = Cache(CacheSettings(max_size=size, max_entries=10_000_000, max_negative_entries=10_000_000))
     recent = Recent(cache.max_requests_size)
     tuning = GcTuning(lambda: cache.counters.stored, lambda: cache.freed)
-    before = resident()
+    cache.on_forget = recent.clear
+    tuning.start()
+    bound = ResidentBound(
+        cache, resident_memory, beside=lambda: recent.size, forget=recent.clear, give_back=tuning.tick
+    )
+    cache.on_growth(bound.grown)
+    before = resident_memory()
     for kind in kinds:
         flood, count = FLOODS[kind]
         most = 0
-        for n in range(count):
+        for n in range(count * size // SIZE):
             flood(cache, recent, n)
             if n % 500 == 0:
                 tuning.tick()
-                most = max(most, resident())
-        assert sum(cache.sizes.values()) <= SIZE
+                bound.check()
+                most = max(most, resident_memory())
+        assert sum(cache.sizes.values()) <= size
         print(most - before)
-    cache.on_forget = recent.clear
     cache.forget_all()
     tuning.tick()
-    print(resident() - before)
+    print(resident_memory() - before)
 
 
 if __name__ == "__main__":

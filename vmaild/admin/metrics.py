@@ -223,6 +223,8 @@ class Metrics(Collector):
             sizes.add_metric([kind], size)
         yield sizes
         yield _gauge("cache_bytes_max", "Most memory that all of these may take", value=settings.max_size)
+        text = "Memory that records leave unused, since the process holds much more than what is counted"
+        yield _gauge("cache_bytes_withheld", text, value=cache.withheld)
         evictions = _counter("cache_evictions", "Records that made room for others", "kind", "reason")
         for (kind, reason), count in counters.evictions.items():
             evictions.add_metric([kind, reason], count)

@@ -11,7 +11,8 @@ servers     in order: uri, up, current, behind, slow, probe_seconds (what a prob
 feed        how changes of the directory are followed: ``mode`` ("none": records age by their TTL), and more
 maps        by name: replies, hits, hit_rate (null without replies), p50 and p99 (seconds, null without), found,
             not_found, temporary, permanent
-cache       records, positive, negative, max_positive, max_negative, bytes, max_bytes, stale (hits)
+cache       records, positive, negative, max_positive, max_negative, bytes, max_bytes, withheld (bytes left unused,
+            see vmaild-operations(7), SIZING), resident (bytes of the process; null: unknown), stale (hits)
 clients     connections, max
 refused     what is refused and why: text, count, now (whether it is so at this moment)
 log_level   of the daemon's log
@@ -33,6 +34,7 @@ import vmaild
 from vmaild.admin.http import readiness
 from vmaild.lookup import Status
 from vmaild.maps import mixed, quantile
+from vmaild.process import resident_memory
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -128,6 +130,8 @@ class StatusReport:
             "max_negative": settings.max_negative_entries,
             "bytes": sum(self.cache.sizes.values()) + self.server.recent_size,
             "max_bytes": settings.max_size,
+            "withheld": self.cache.withheld,
+            "resident": _resident(),
             "stale": sum(tally.hits for tally in self.cache.tallies if tally.stale),
         }
 
@@ -166,3 +170,10 @@ def _refusal(text: str, count: int, now: bool = False) -> Json:
 def _finite(seconds: float | None) -> float | None:
     """JSON has no infinity: what took longer than the last bound counts as twice that."""
     return 10.0 if seconds == float("inf") else seconds
+
+
+def _resident() -> int | None:
+    try:
+        return resident_memory()
+    except OSError:
+        return None

@@ -87,6 +87,10 @@ def feed_in_words(feed: Mapping[str, Any]) -> str:
 def cache_in_words(cache: Mapping[str, Any]) -> str:
     """How much is cached."""
     size = f"{bytes_in_words(cache['bytes'])} of {bytes_in_words(cache['max_bytes'])}"
+    if cache["withheld"]:
+        size += f", of which {bytes_in_words(cache['withheld'])} stay unused"
+    if cache["resident"] is not None:
+        size += f" (the process holds {bytes_in_words(cache['resident'])})"
     return (
         f"{count(cache['records'], 'record')}, about {size}; {cache['positive']:,} of {cache['max_positive']:,} found,"
         f" {cache['negative']:,} of {cache['max_negative']:,} not found; {count(cache['stale'], 'stale answer')} given"

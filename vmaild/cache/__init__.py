@@ -14,7 +14,8 @@ fails: to bounce mail on the word of a directory that is down is worse than to k
 stored, never a failure to ask it; data that must not be used is remembered as that, for ``failure_recheck``.
 
 In the order of reading: ``record``, ``store``, ``cache``; then what makes room: ``room``, with ``weight`` and
-``ghosts``; and ``sweep``, by which many records are forgotten.
+``ghosts``; ``sweep``, by which many records are forgotten; and ``resident``, which holds all of it against the memory
+that the process really takes.
 While the directory's changes arrive, lives are ``heard_ttl`` and ``heard_negative_ttl``; from when they arrive no
 more they are capped (``cap``) to what they would be without, counted from when they were last heard.
 ``dependents`` knows which records a change concerns.
@@ -24,6 +25,7 @@ from vmaild.cache.cache import Cache
 from vmaild.cache.counters import CacheCounters, Tally
 from vmaild.cache.dependents import Dependents
 from vmaild.cache.record import NEVER, Answer, Known, Record, reply_of
+from vmaild.cache.resident import ResidentBound
 from vmaild.cache.settings import LEAST_MAX_SIZE, PREFETCH_SHARE, CacheSettings
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "Dependents",
     "Known",
     "Record",
+    "ResidentBound",
     "Tally",
     "reply_of",
 ]

@@ -40,6 +40,8 @@ class Cache:
         self.cap = records.cap
         self.all = records.all
         self.reserve = records.reserve
+        self.withheld = 0
+        """Bytes that are left unused, since the process holds more than what is counted (``vmaild.cache.resident``)."""
         self.on_forget: Callable[[], None] = _nothing
         """Called before many records are forgotten: answers that are remembered elsewhere must not serve any more."""
 
@@ -100,6 +102,27 @@ class Cache:
         """
         self.settings = settings
         self._records.use(settings)
+
+    def withhold(self, wanted: int) -> None:
+        """Leave so many bytes unused, or as many as may be."""
+        self.withheld = self._records.withhold(wanted)
+
+    def shrink(self) -> bool:
+        """Make the dict of records again where it is far too large. Returns whether it was: 15 ms at most."""
+        records = self._records
+        shrunk = records.shrink()
+        if shrunk and records.sift is None:
+            self._get_by(records.records.get)
+        return shrunk
+
+    def measure(self) -> int:
+        """Bytes of all that is counted: the records, their dict, and what is noted beside them."""
+        self._records.measure()
+        return self._records.counted
+
+    def on_growth(self, call: Callable[[], None]) -> None:
+        """Have ``call`` called whenever some MiB of large records have come in."""
+        self._records.on_growth = call
 
     @property
     def forgot_at(self) -> float:

@@ -21,6 +21,7 @@ Derived and negative records have shares of their own. They may use what is free
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
@@ -28,8 +29,28 @@ from collections.abc import Callable
 from vmaild.cache.counters import KINDS, CacheCounters
 from vmaild.cache.ghosts import Ghosts
 from vmaild.cache.record import ASKED, DERIVED, MAIN, NEGATIVE, NEVER, NEW, QUEUE, Record
-from vmaild.cache.settings import DERIVED_SHARE, NEGATIVE_SHARE, NEW_SHARE, RECORD_SHARE, REQUESTS_SHARE, CacheSettings
-from vmaild.cache.weight import LARGE, LargeValues
+from vmaild.cache.settings import (
+    DERIVED_SHARE,
+    LEAST_SHARE,
+    NEGATIVE_SHARE,
+    NEW_SHARE,
+    RECORD_SHARE,
+    REQUESTS_SHARE,
+    CacheSettings,
+)
+from vmaild.cache.weight import LARGE, PLACE, LargeValues
+
+REMADE = 50_000
+"""Records up to which a dict that is far too large is made again: 4 ms."""
+
+LARGEST_PLACE = 150
+"""Bytes of a place in a dict that has just doubled, 120, and some more."""
+
+REMADE_SIZE = 1024 * 1024
+"""For less a dict is not made again."""
+
+GROWTH = 4 * 1024 * 1024
+"""Bytes of records that are not small, stored between two calls of ``on_growth``."""
 
 SECOND_CHANCES = 32
 """Records that were asked for and go to the end of their queue while room is made for one."""
@@ -48,7 +69,7 @@ class Room(ABC):
         counters: CacheCounters,
     ) -> None:
         self._counters = counters
-        self._reserved = 0
+        self._reserved = self._withheld = self._spare = 0
         self.use(settings)
         self._large = LargeValues()
         self.records: dict[bytes, Record] = {}
@@ -71,6 +92,10 @@ class Room(ABC):
         """During a flush: what is left of a record after it."""
         self.forgot_at = NEVER
         """When a record last was forgotten or made room."""
+        self.on_growth: Callable[[], None] = _nothing
+        """Called when ``GROWTH`` bytes have come in: that may take less time than is between two ticks of a timer."""
+        self.grown = 0
+        """Bytes that came in since."""
         self.get: Callable[[bytes], Record | None] = self.records.get
         """The record for a key, None when there is none."""
 
@@ -80,17 +105,55 @@ class Room(ABC):
         entries = settings.max_entries
         size = int(settings.max_size * (1 - REQUESTS_SHARE))
         self._ghosts = Ghosts(entries, size)
-        size -= self._ghosts.size
-        self.size = size - self._reserved
-        """Most bytes of all records."""
-        self._heaviest = int(size * RECORD_SHARE)
-        self._size_shares = [int(size * share) for share in (NEGATIVE_SHARE, NEW_SHARE, 0, DERIVED_SHARE)]
+        self._whole = size - self._ghosts.size
+        self._heaviest = int(self._whole * RECORD_SHARE)
         self._count_shares = [0, max(1, int(entries * NEW_SHARE)), 0, max(1, int(entries * DERIVED_SHARE))]
+        self.withhold(self._withheld)
 
     def reserve(self, more: int) -> None:
         """Leave so many bytes more to what is noted beside the records (``vmaild.cache.dependents``)."""
         self._reserved += more
         self.size -= more
+
+    def withhold(self, wanted: int) -> int:
+        """Leave so many bytes unused, or as many as may be: ``LEAST_SHARE`` stays. Returns how many are left.
+
+        Where that is less room than there was, each record that is stored makes some.
+        """
+        self._withheld = wanted
+        withheld = min(wanted, int(self._whole * (1 - LEAST_SHARE)))
+        size = self._whole - withheld - self._spare
+        self.size = size - self._reserved
+        """Most bytes of all records."""
+        # Shares of what is used, so that what was asked for again stays before the others also then.
+        self._size_shares = [int(size * share) for share in (NEGATIVE_SHARE, NEW_SHARE, 0, DERIVED_SHARE)]
+        return withheld
+
+    def shrink(self) -> bool:
+        """Make the dict of records again where it is far too large. Returns whether it was: 15 ms at most.
+
+        A dict doubles, and keeps the size that it had until it is full again: with a million places it takes 80 bytes
+        for each of 250,000 records, and 20 MiB for ten.
+        """
+        size, count = sys.getsizeof(self.records), len(self.records)
+        if count > REMADE or size <= LARGEST_PLACE * count + REMADE_SIZE:
+            return False
+        self.records = dict(self.records)
+        return True
+
+    def measure(self) -> None:
+        """Count what the dict takes beside the places of its records."""
+        size = sys.getsizeof(self.records)
+        # A small dict's room is in RECORD, rounded up.
+        spare = max(0, size - PLACE * len(self.records)) if size > REMADE_SIZE else 0
+        self._spare = min(spare, self._whole // 2)
+        self.withhold(self._withheld)
+
+    @property
+    def counted(self) -> int:
+        """Bytes of the records, of their dict, of what is noted beside them, and of the keys that were pushed out."""
+        prints = self._ghosts.prints
+        return self.weight + self._spare + self._reserved + len(prints) * prints.itemsize
 
     def replace(self, old: Record, record: Record) -> None:
         """Put ``record`` in the place of ``old``, whose queue its marks name."""
@@ -222,3 +285,7 @@ class Room(ABC):
             self._ghosts.add(record.key)
         self.forgot_at = now
         self.discard(record)
+
+
+def _nothing() -> None:
+    return None

@@ -29,6 +29,8 @@ NEW_SHARE = 0.1
 """Records that were asked for once go through a queue of this share (S3-FIFO); the others stay."""
 RECORD_SHARE = 0.0625
 """The most that one record may take."""
+LEAST_SHARE = 0.25
+"""What records may use however much memory the process holds beside what is counted (``vmaild.cache.resident``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class CacheSettings:
     not be used."""
     max_size: int = 256 * MIB
     """Most bytes of memory for all records, and for the requests that are remembered. The process takes some 50 MB
-    beside it."""
+    beside it, 3 kB for each client, and up to 24 MiB that allocators keep."""
     max_entries: int = 200_000
     """Most records for which an entry was found."""
     max_negative_entries: int = 50_000

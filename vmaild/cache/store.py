@@ -26,7 +26,7 @@ from vmaild.cache.record import (
     Record,
     UnfinishedRecord,
 )
-from vmaild.cache.room import WORK, Room
+from vmaild.cache.room import GROWTH, WORK, Room
 from vmaild.cache.settings import BURST, BURST_JITTER_SHARE, JITTER_SHARE, PREFETCH_SHARE, CacheSettings
 from vmaild.cache.weight import LARGE, POSITIVE, RECORD, REFUSAL, UNKNOWN, UNUSABLE, VALUE
 from vmaild.errors import DataError
@@ -194,6 +194,10 @@ class Records(Room):
         number = record.marks & QUEUE
         if weight >= LARGE:
             weight -= self._large.take(record, number)
+            self.grown += weight
+            if self.grown >= GROWTH:
+                self.grown = 0
+                self.on_growth()
         self.counts[number] += 1
         self.weights[number] += weight
         self.weight += weight

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from vmaild.cache.record import Known, Record
 
+PLACE = 48
+"""A place in the dict of records; what the dict takes beside is counted as it is (``Room.measure``)."""
+
 RECORD = 240
-"""The object with its tuple (136), the key's header (40), its place in the dict (48) and in a queue (8), rounding."""
+"""The object with its tuple (136), the key's header (40), its place in the dict and in a queue (8), rounding."""
 
 VALUE = 56
 """The header of a value (33), its place in the tuple (8), rounding."""

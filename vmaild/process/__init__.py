@@ -12,7 +12,18 @@ from vmaild.process import descriptors, systemd
 from vmaild.process.gc_tuning import GcTuning
 from vmaild.process.log import Log, escape, open_log
 from vmaild.process.log_once import LogOnce
-from vmaild.process.resources import resources_in_use
+from vmaild.process.resources import resident_memory, resources_in_use
 from vmaild.process.watchdog import Watchdog
 
-__all__ = ["GcTuning", "Log", "LogOnce", "Watchdog", "descriptors", "escape", "open_log", "resources_in_use", "systemd"]
+__all__ = [
+    "GcTuning",
+    "Log",
+    "LogOnce",
+    "Watchdog",
+    "descriptors",
+    "escape",
+    "open_log",
+    "resident_memory",
+    "resources_in_use",
+    "systemd",
+]
