@@ -7,7 +7,7 @@ attribute, equality, and an OR of such; there is no parser for their text (RFC 4
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from vmaild.directory.ber import WHO_AM_I
@@ -61,11 +61,6 @@ def present(attribute: str) -> bytes:
 def equal(attribute: str, value: bytes) -> bytes:
     """The filter ``(attribute=value)``, any bytes in the value."""
     return encode(0xA3, encode(OCTETS, attribute.encode()), encode(OCTETS, value))
-
-
-def any_of(filters: Iterable[bytes]) -> bytes:
-    """The filter that matches when one of ``filters`` does."""
-    return encode(0xA1, *filters)
 
 
 def bind_request(message: int, bind: Bind) -> bytes:
