@@ -74,7 +74,7 @@ test: test-packages lint
 
 quick: $(VENV)/test
 	$(VENV)/bin/ruff check -q .
-	$(RUN) -m pytest -q --quick -r fE -m 'not slow and not system'
+	$(RUN) -m pytest -q --quick -r fE -n 2 -m 'not slow and not system'
 
 # Processes that the tests start are measured too.
 coverage: test-packages $(VENV)/test

@@ -70,6 +70,7 @@ def test_a_crowd_that_saw_one_state_is_left_alone_while_it_is_there() -> None:
     assert len(dependents.take(ENTRY, 1)) == 5 * CROWD
 
 
+@pytest.mark.slow
 def test_records_that_have_gone_do_not_stay_for_ever() -> None:
     alive: set[bytes] = set()
     dependents = Dependents(alive.__contains__)

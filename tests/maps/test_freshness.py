@@ -373,7 +373,7 @@ class Walk:
                 assert known is None or known == said, f"{key}: {record.known}, and it is {truth}"
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 20))])
 def test_a_record_that_is_fresh_is_what_the_directory_would_say(seed: Any) -> None:
     async def main() -> None:
         walk = Walk(seed)

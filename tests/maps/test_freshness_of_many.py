@@ -249,6 +249,7 @@ async def test_what_another_server_said_before_the_feed_went_over_to_it_lives_as
     assert site.cached(ANN) is None
 
 
+@pytest.mark.slow
 @in_fake_time
 async def test_a_catch_all_that_changes_drops_all_that_it_answered_in_several_turns() -> None:
     site = Heard(CacheSettings(max_entries=100_000))
