@@ -10,6 +10,7 @@ from tests.tables.conftest import BASE, SCHEMA, Answer, Tree, ask, groups
 from vmaild.errors import DataError
 from vmaild.lookup import NODATA, NOT_FOUND, Entry, Search, found
 from vmaild.tables import Group, KeyLookup, Schema
+from vmaild.tables.results import VALUE_LIMIT
 
 D = f"o=d.example,{BASE}"
 USER = f"mail=u@d.example,{D}"
@@ -217,3 +218,19 @@ def test_a_member_that_is_too_large_makes_the_whole_list_unusable(hosting: Tree)
     while isinstance(search := one.settle(place), Search):
         one.receive(too_large if search.base == USER else hosting.search(search))
     assert search is too_large
+
+
+def test_a_reply_that_only_the_extension_makes_too_long_is_unusable(hosting: Tree) -> None:
+    long = "x" * (VALUE_LIMIT - len("@e.example") - 1) + "@e.example"
+    hosting.add(f"mail=long@d.example,{D}", objectClass="courierMailAlias", mail="long@d.example", maildrop=long)
+    assert ask(hosting, "virtual_alias_maps", "long@d.example").reply == found(long.encode())
+    with pytest.raises(DataError, match="too long for one reply"):
+        ask(hosting, "virtual_alias_maps", "long+ab@d.example")
+
+
+def test_a_reply_is_measured_in_bytes_and_not_in_letters(hosting: Tree) -> None:
+    values = [f"{'ü' * 60}{number}@x.example" for number in range(VALUE_LIMIT // 120)]
+    assert len(",".join(values)) < VALUE_LIMIT
+    hosting.add(f"mail=long@d.example,{D}", objectClass="courierMailAlias", mail="long@d.example", maildrop=values)
+    with pytest.raises(DataError, match="too long for one reply"):
+        ask(hosting, "virtual_alias_maps", "long@d.example")
