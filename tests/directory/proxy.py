@@ -22,7 +22,7 @@ class Mode(enum.Enum):
 
     PASS = "pass"
     HOLD = "hold"  # nothing arrives; a later PASS lets it through
-    HALF = "half"  # half of the next chunk arrives, then HOLD
+    HALF = "half"  # half of the next chunk arrives (or its first ``part`` bytes), then HOLD
     DRIP = "drip"  # one byte a second
 
 
@@ -32,6 +32,7 @@ class Proxy:
     def __init__(self, target: tuple[str, int]) -> None:
         self.target = target
         self.mode = Mode.PASS
+        self.part = 0
         self.accepted = 0
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._closing = False
@@ -125,7 +126,7 @@ class Proxy:
             return data[1:]
         if mode is Mode.HALF:
             self.mode = Mode.HOLD
-            middle = len(data) // 2
+            middle = self.part or len(data) // 2
             sink.sendall(data[:middle])
             return data[middle:]
         sink.sendall(data)
