@@ -153,3 +153,25 @@ def test_without_a_loop_all_is_done_at_once() -> None:
     cache.forget_all()
     assert len(cache) == 0
     assert cache._records.sift is None
+
+
+@in_fake_time
+async def test_no_flush_is_forgotten_however_many_come_at_once() -> None:
+    """A record's mark knows the last few only: before one would be lost, the flushes are brought to an end."""
+    cache = filled()
+    cache.forget_all(of_one)
+    for _ in range(3 * GENERATIONS):
+        assert not any(n % 2 for n in numbers(cache)[-10:])
+        cache.forget_all(lambda record: False)
+    assert not any(n % 2 for n in numbers(cache))
+    assert len(numbers(cache)) == MANY // 2
+
+
+@in_fake_time
+async def test_flushes_that_come_at_once_share_the_work_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    cache, turns, call_soon = filled(), [], loop.call_soon
+    monkeypatch.setattr(loop, "call_soon", lambda *work, **how: (turns.append(work), call_soon(*work, **how))[1])
+    for _ in range(GENERATIONS - 1):
+        cache.forget_all(of_one)
+    assert len(turns) == 1
