@@ -213,3 +213,35 @@ def test_a_record_of_two_large_values_gives_both_back() -> None:
     assert weight > cache._records.weight > 2 * LARGE
     cache.forget(b"0 2")
     assert cache._records.weight == 0
+
+
+def test_a_record_that_grows_pushes_out_others_and_stays() -> None:
+    cache = new_cache(Clock(), max_size=10_000_000)
+    cache._records.size = 100_000
+    for n in range(180):
+        store(cache, b"0 %d" % n, b"x" * 200)
+    assert len(cache) == 180
+    for n in range(100, 180):
+        store(cache, b"0 %d" % n, b"x" * (LARGE - 1))
+        assert cache.get(b"0 %d" % n) is not None
+    assert cache._records.weight <= 100_000
+    assert len(cache) < 180
+
+
+def test_what_was_not_found_and_is_found_now_has_to_be_asked_for_again() -> None:
+    cache = new_cache(Clock())
+    store(cache, b"0 key", NOT_FOUND, None)
+    before = cache.get(b"0 key")
+    assert before is not None
+    before.marks |= ASKED
+    cache.complete(before, (NOT_FOUND, OLD), None)
+    record = cache.get(b"0 key")
+    assert record is not None
+    assert not record.marks & ASKED
+
+
+def test_what_is_stored_is_counted() -> None:
+    cache = new_cache(Clock())
+    for n in range(3):
+        store(cache, b"0 %d" % (n % 2), OLD)
+    assert cache.counters.stored == 3
