@@ -245,3 +245,15 @@ def test_what_is_stored_is_counted() -> None:
     for n in range(3):
         store(cache, b"0 %d" % (n % 2), OLD)
     assert cache.counters.stored == 3
+
+
+def test_what_comes_back_after_it_was_pushed_out_is_counted_and_stays() -> None:
+    cache = new_cache(Clock(), max_entries=10)
+    for n in range(11):
+        store(cache, b"0 %d" % n, OLD)
+    assert cache.get(b"0 0") is None
+    store(cache, b"0 0", OLD)
+    assert cache.counters.returned == 1
+    for n in range(100, 140):
+        store(cache, b"0 %d" % n, OLD)
+    assert cache.get(b"0 0") is not None
