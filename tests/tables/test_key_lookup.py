@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.tables.conftest import BASE, SCHEMA, Answer, Tree, ask, groups
+from tests.tables.in_memory import BASE, SCHEMA, Answer, Tree, ask, groups
 from vmaild.errors import DataError
 from vmaild.lookup import NODATA, NOT_FOUND, Entry, Search, found
 from vmaild.tables import Group, KeyLookup, Schema
