@@ -63,7 +63,7 @@ async def test_a_cause_that_does_not_come_in_time_is_that() -> None:
         if site.directory.asked == asked_before:
             begin(search, end, done)
 
-    site.directory.begin = answers_once  # type: ignore[assignment]
+    site.directory.begin = answers_once
     told = await shell.query(MAILBOX, b"a@d.example")
     assert told["status"] == "TEMP"
     assert told["cause"] == "the directory does not answer in time"

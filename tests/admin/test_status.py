@@ -53,5 +53,5 @@ def test_other_maps_and_directories_are_told_of_after_a_reload(daemon: Daemon) -
     other = Daemon()
     other.maps.canaries.missing.clear()
     other.directory.ready = False
-    report.use(other.maps, other.directory)  # type: ignore[arg-type]
+    report.use(other.maps, other.directory)
     assert [one["now"] for one in report.status()["refused"]] == [True]

@@ -169,8 +169,14 @@ async def test_no_flush_is_forgotten_however_many_come_at_once() -> None:
 @in_fake_time
 async def test_flushes_that_come_at_once_share_the_work_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.get_running_loop()
-    cache, turns, call_soon = filled(), [], loop.call_soon
-    monkeypatch.setattr(loop, "call_soon", lambda *work, **how: (turns.append(work), call_soon(*work, **how))[1])
+    cache, call_soon = filled(), loop.call_soon
+    turns: list[object] = []
+
+    def counted(work: Any, *arguments: Any, **how: Any) -> object:
+        turns.append(work)
+        return call_soon(work, *arguments, **how)
+
+    monkeypatch.setattr(loop, "call_soon", counted)
     for _ in range(GENERATIONS - 1):
         cache.forget_all(of_one)
     assert len(turns) == 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from vmaild.demo.slapd import Slapd, free_port
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE, tree
-from vmaild.directory import Context, DirectorySettings
+from vmaild.directory import Context, DirectorySettings, read_context
 from vmaild.directory.examine import Level
 from vmaild.feed import diagnosis
 
@@ -38,10 +39,8 @@ async def test_changes_that_arrive_are_told_in_one_line(slapd: Slapd) -> None:
 async def test_changes_that_are_polled_for_are_told_with_the_lines_that_slapd_lacks(
     slapd: Slapd, monkeypatch: pytest.MonkeyPatch, offers: bool, code: int, why: str
 ) -> None:
-    read_context = diagnosis.read_context
-
-    async def as_without_it(*arguments: object) -> Context:
-        context = await read_context(*arguments)  # type: ignore[call-arg]
+    async def as_without_it(*arguments: Any) -> Context:
+        context = await read_context(*arguments)
         return context._replace(offers_sync=offers)
 
     async def refused(*_: object) -> int:
