@@ -189,3 +189,13 @@ def test_a_quoted_localpart_alone_is_looked_for_as_the_address_is() -> None:
 )
 def test_an_extension_goes_to_the_address_behind_a_name(value: str, extended: str) -> None:
     assert address.add_extension(value, "+n") == extended
+
+
+@pytest.mark.parametrize("text", ["", "a", "a@", "@"])
+def test_what_has_no_domain_is_no_address(text: str) -> None:
+    assert address.split(text) is None
+
+
+@pytest.mark.parametrize(("key", "forms"), [("root", ["root"]), ("root+x", ["root+x", "root"])])
+def test_a_bare_name_is_a_local_users_whatever_the_domains(key: str, forms: list[str]) -> None:
+    assert [one.text for one in keys_of_parameters.local(key, "+", domains={"d"})] == forms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -234,3 +235,19 @@ def test_a_reply_is_measured_in_bytes_and_not_in_letters(hosting: Tree) -> None:
     hosting.add(f"mail=long@d.example,{D}", objectClass="courierMailAlias", mail="long@d.example", maildrop=values)
     with pytest.raises(DataError, match="too long for one reply"):
         ask(hosting, "virtual_alias_maps", "long@d.example")
+
+
+def test_a_table_of_domains_is_asked_first_and_what_is_not_in_it_is_not_searched_for(
+    hosting: Tree, tmp_path: Path
+) -> None:
+    hosting.add(f"mail=u@e.example,{D}", objectClass="courierMailAccount", mail="u@e.example", mailbox="e.example/u/")
+    table = tmp_path / "domains.cf"
+    table.write_text(
+        f"server_host = ldap://127.0.0.1\nsearch_base = {BASE}\nquery_filter = (o=%s)\nresult_attribute = o\n"
+    )
+    own = {"query_filter": "(mail=%s)", "result_attribute": "mailbox", "domain": f"ldap:{table}"}
+    assert ask(hosting, "own", "u@d.example", {"own": own}, preset="").reply == found(b"d.example/u/")
+    assert [search.filter for search in hosting.searches] == ["(o=d.example)", "(mail=u@d.example)"]
+    hosting.searches.clear()
+    assert ask(hosting, "own", "u@e.example", {"own": own}, preset="").reply == NOT_FOUND
+    assert [search.filter for search in hosting.searches] == ["(o=e.example)"]
