@@ -22,7 +22,7 @@ from vmaild.cache.dependents import Dependents, of_address, of_domain, of_entry
 from vmaild.feed import HostedDomains
 from vmaild.feed.domains import TOGETHER
 from vmaild.lookup import NOT_FOUND, Entry, found
-from vmaild.maps.freshness import COMPARED, MANY_VALUES, NOTED
+from vmaild.maps.freshness import COMPARED, LONGEST_KEY, MANY_VALUES, NOTED
 from vmaild.maps.walk import DROPPED, SLICE
 from vmaild.tables.hosted import hosted_domains
 
@@ -377,3 +377,36 @@ async def test_an_entry_that_was_written_between_two_searches_of_a_lookup_is_not
     site.put("g", after)
     assert b"old@x.example" in (await asking).text
     assert site.cached(key, b"groups") is None
+
+
+@in_fake_time
+async def test_an_entry_that_is_too_long_to_be_told_of_drops_its_records_and_has_all_others_asked_again() -> None:
+    """It may have any address now."""
+    site = Heard()
+    site.plant("ann", account(ANN, "d.example/ann/"))
+    site.plant("bob", account(BOB, "d.example/bob/"))
+    for key in (ANN, BOB, "no@d.example"):
+        await site.find(key)
+    aged = site.freshness.counters.aged
+    ann = site.plant("ann", account(ANN, "d.example/elsewhere/"))
+    site.plant("no", account("no@d.example", "d.example/no/"))
+    site.freshness.changed(ann.dn, site.uuids["ann"].bytes, None, added=False)
+    assert site.record(ANN) is None
+    assert site.freshness.counters.aged == aged + 1
+    await asyncio.sleep(0.1)
+    await site.find("no@d.example")
+    await asyncio.sleep(0.1)
+    assert await site.find("no@d.example") == found(b"d.example/no/")
+    assert site.cached(BOB) != NOT_FOUND
+
+
+@in_fake_time
+async def test_a_key_that_is_too_long_to_be_noted_lives_as_without_a_feed() -> None:
+    site = Heard()
+    short, long = "x@e.example", f"{'x' * LONGEST_KEY}@e.example"
+    await site.find(short)
+    await site.find(long)
+    site.put("ann", account(ANN, "d.example/ann/"))
+    await asyncio.sleep(100)
+    assert site.cached(short) == NOT_FOUND
+    assert site.cached(long) is None
