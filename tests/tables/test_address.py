@@ -199,3 +199,9 @@ def test_what_has_no_domain_is_no_address(text: str) -> None:
 @pytest.mark.parametrize(("key", "forms"), [("root", ["root"]), ("root+x", ["root+x", "root"])])
 def test_a_bare_name_is_a_local_users_whatever_the_domains(key: str, forms: list[str]) -> None:
     assert [one.text for one in keys_of_parameters.local(key, "+", domains={"d"})] == forms
+
+
+def test_owner_and_request_are_special_as_in_postfix_unless_it_is_said_otherwise() -> None:
+    assert [key.text for key in address.search_keys("owner-list@d", "-")] == ["owner-list@d", "@d"]
+    told = address.search_keys("owner-list@d", "-", owner_request_special=False)
+    assert [key.text for key in told] == ["owner-list@d", "owner@d", "@d"]

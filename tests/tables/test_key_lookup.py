@@ -251,3 +251,19 @@ def test_a_table_of_domains_is_asked_first_and_what_is_not_in_it_is_not_searched
     hosting.searches.clear()
     assert ask(hosting, "own", "u@e.example", {"own": own}, preset="").reply == NOT_FOUND
     assert [search.filter for search in hosting.searches] == ["(o=e.example)"]
+
+
+def test_members_are_searched_for_as_their_query_is_referrals_ignored_or_not(hosting: Tree, tmp_path: Path) -> None:
+    """As Postfix's own tables do: what points to another server is no failure for a map that is made of their files."""
+    role(hosting, USER)
+    table = tmp_path / "own.cf"
+    table.write_text(
+        f"server_host = ldap://127.0.0.1\nsearch_base = {BASE}\nquery_filter = (cn=%u)\nresult_attribute = mail\n"
+        "special_result_attribute = roleOccupant\n"
+    )
+    ask(hosting, "own", "postmaster@d.example", {"own": {"cf": [str(table)]}}, preset="")
+    assert len(hosting.searches) > 1, "the role, and its occupant"
+    assert {search.ignore_referrals for search in hosting.searches} == {True}
+    hosting.searches.clear()
+    ask(hosting, "virtual_alias_maps", "postmaster@d.example")
+    assert {search.ignore_referrals for search in hosting.searches} == {False}

@@ -73,6 +73,8 @@ def test_where_the_dn_has_the_whole_key_its_domain_is_that_of_the_key() -> None:
     own = naming(own=query)["own"]
     assert own.within(f"mail=a@D.example,{BASE}") == {"d.example"}
     assert own.within(f"uid=a@d.example,{BASE}") == frozenset()
+    named = own.of(f"mail=a@D.example,{BASE}", {})
+    assert (named.keys, named.places) == ({"a@d.example"}, {"d.example"})
 
 
 @pytest.mark.parametrize(
