@@ -410,3 +410,17 @@ async def test_a_key_that_is_too_long_to_be_noted_lives_as_without_a_feed() -> N
     await asyncio.sleep(100)
     assert site.cached(short) == NOT_FOUND
     assert site.cached(long) is None
+
+
+@in_fake_time
+async def test_closing_ends_a_walk_that_goes_on_and_can_be_done_twice() -> None:
+    site = Heard(MANY)
+    store_not_found(site, 5 * SLICE)
+    site.freshness.drop_domain("d.example")
+    await asyncio.sleep(0)
+    left = len(site.cache)
+    await site.freshness.close()
+    await site.freshness.close()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert left == len(site.cache) > 0
