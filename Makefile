@@ -75,12 +75,12 @@ test: test-packages lint
 
 quick: $(VENV)/test
 	$(VENV)/bin/ruff check -q .
-	$(RUN) -m pytest -q --quick -r fE -m 'not slow and not system'
+	$(RUN) -m pytest -q --quick -r fE -n 2 -m 'not slow and not system'
 
-# Processes that the tests start are measured too.
+# Processes that the tests start are measured too, as are those of xdist.
 coverage: test-packages $(VENV)/test
 	$(RUN) -m coverage erase
-	$(RUN) -m coverage run -m pytest -q
+	$(RUN) -m coverage run -m pytest -q -n 2 --dist loadfile
 	$(RUN) -m coverage combine -q
 	$(RUN) -m coverage report > coverage.txt || { cat coverage.txt; exit 1; }
 	tail -n 1 coverage.txt

@@ -41,6 +41,9 @@ track_dependencies = false
 OUTCOMES = {0: "survived", 1: "noticed", 3: "noticed", 24: "timeout", -24: "timeout", 36: "timeout", 5: "untested"}
 """mutmut's exit codes of a mutant's tests."""
 
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+"""What a line of mutmut's progress begins with."""
+
 
 def main() -> int:
     """Run what the command line asks for."""
@@ -94,7 +97,8 @@ def copy_of_the_checkout(folder: Path, part: str) -> Path:
 def mutmut(home: Path, *arguments: str) -> str:
     """What ``mutmut`` prints; it ends with 1 where nothing is to be run."""
     command: Sequence[str | Path] = [MUTMUT, *arguments]
-    return subprocess.run(command, cwd=home, capture_output=True, text=True, check=False).stdout
+    done = subprocess.run(command, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return "\n".join(line for line in done.stdout.splitlines() if not line.startswith(tuple(SPINNER)))
 
 
 def metas(home: Path) -> Iterator[dict[str, dict[str, int | None]]]:

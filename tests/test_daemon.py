@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 from vmaild import daemon
 from vmaild.cache.resident import FIXED
 from vmaild.config import load
+from vmaild.directory import DirectorySettings
+from vmaild.process.descriptors import raise_limit
+from vmaild.reload import same_directories, same_directory
 
 CONFIGURATION = """
 preset = "courier"
@@ -50,6 +54,43 @@ async def test_canaries_are_checked_on_whatever_a_check_raised(
     await asyncio.wait_for(enough.wait(), 10)
     task.cancel()
     assert caplog.text.count("could not be checked: RuntimeError('unexpected')") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"uri": ("ldap://two", "ldap://three")}, True),
+        ({"uri": ("ldap://three",)}, False),
+        ({"search_base": "o=y"}, False),
+        ({"bind": "simple", "bind_dn": "cn=b", "bind_pw": "p"}, False),
+        ({"timeout": 9.0}, True),
+    ],
+)
+def test_another_tree_server_or_account_may_say_something_else(change: dict[str, Any], same: bool) -> None:
+    """An access rule may show another account other entries: what is cached is that of the old one."""
+    one = DirectorySettings(uri=("ldap://one", "ldap://two"), search_base="o=x")
+    other = dataclasses.replace(one, **change)
+    assert same_directory(one, other) is same
+    assert same_directories([one], [other]) is same
+    assert not same_directories([one], [one, one])
+
+
+@pytest.mark.parametrize(("allowed", "limit"), [(True, 4096), (False, 1024)])
+def test_the_limit_of_open_files_is_raised_where_that_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, allowed: bool, limit: int
+) -> None:
+    asked: list[object] = []
+
+    def set_limit(what: int, limits: tuple[int, int]) -> None:
+        asked.append(limits)
+        if not allowed:
+            raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr("resource.getrlimit", lambda what: (1024, 4096))
+    monkeypatch.setattr("resource.setrlimit", set_limit)
+    assert raise_limit() == limit
+    assert asked == [(4096, 4096)]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ the directory knows bonsai."""
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -45,19 +46,22 @@ def part_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
-def modules() -> Iterator[tuple[str, Path, ast.Module]]:
-    for path in sorted(ROOT.rglob("*.py")):
-        yield part_of(path), path, ast.parse(path.read_text())
+@functools.cache
+def modules() -> list[tuple[str, Path, ast.Module]]:
+    return [(part_of(path), path, ast.parse(path.read_text())) for path in sorted(ROOT.rglob("*.py"))]
 
 
-def imported(tree: ast.Module) -> Iterator[str]:
+@functools.cache
+def imported(tree: ast.Module) -> list[str]:
     """Dotted names of everything a module imports, inside functions too."""
+    found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
 
 
 def imports(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:

@@ -120,3 +120,15 @@ def test_pages_move_to_a_unix_socket_with_its_mode_and_back(site: Site) -> None:
     site.reload()
     assert not pages.exists()
     assert site.status(TOKENS[0]) == 200
+
+
+def test_a_control_socket_that_cannot_be_had_moves_the_pages_not_either(site: Site) -> None:
+    before = site.daemon.configuration.read_text()
+    pages, control = site.home / "pages", site.home / "none/control.sock"
+    changed = before.replace(f'address = "inet:127.0.0.1:{site.port}"', f'address = "unix:{pages}"')
+    site.daemon.configuration.write_text(changed.replace(f"unix:{site.home}/control.sock", f"unix:{control}"))
+    assert "none/control.sock" in site.daemon.configuration.read_text()
+    with pytest.raises(ConfigError, match="No such file or directory"):
+        site.reload()
+    assert not pages.exists()
+    assert site.status(TOKENS[0]) == 200

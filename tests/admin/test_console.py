@@ -15,6 +15,7 @@ from tests.maps.site import ALIAS, MAILBOX, Site
 from vmaild.admin import control
 from vmaild.admin.console import MAX_ENTRIES, MAX_LISTED, MAX_TEXT, PORTION, Console, Unknown
 from vmaild.admin.control import MAX_ANSWER, ControlProtocol
+from vmaild.cache import CacheSettings
 from vmaild.directory import PoolStatus, ServerStatus
 from vmaild.errors import DirectoryFailure
 
@@ -49,6 +50,28 @@ async def test_a_failed_query_has_its_cause_and_what_ails_the_servers() -> None:
     assert told["status"] == "TEMP"
     assert told["cause"] == "LDAP result 51"
     assert told["servers"] == ["ldap://one: no answer"]
+
+
+@in_fake_time
+async def test_a_cause_that_does_not_come_in_time_is_that() -> None:
+    site = Site(CacheSettings(stale_ttl=0), timeout=1.0)
+    site.directory.failure = DirectoryFailure("busy", "busy")
+    shell = console(site)
+    begin, asked_before = site.directory.begin, site.directory.asked
+
+    def answers_once(search: Any, end: Any, done: Any) -> None:
+        if site.directory.asked == asked_before:
+            begin(search, end, done)
+
+    site.directory.begin = answers_once
+    told = await shell.query(MAILBOX, b"a@d.example")
+    assert told["status"] == "TEMP"
+    assert told["cause"] == "the directory does not answer in time"
+
+
+@in_fake_time
+async def test_a_key_that_no_client_can_ask_for_has_no_records() -> None:
+    assert asked(console(Site()), b"cache-show \xff") == {"records": []}
 
 
 @in_fake_time

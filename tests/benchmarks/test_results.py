@@ -194,6 +194,7 @@ def test_a_report_has_every_measured_section_the_ratios_and_the_notes() -> None:
     assert text.endswith("processor some, python 3.11.\n")
 
 
+@pytest.mark.slow
 def test_figures_makes_tables_and_pictures_from_the_json_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -171,6 +171,7 @@ def test_room_is_made_with_a_bounded_amount_of_work() -> None:
     assert cache.counts[True] == 10 * WORK
 
 
+@pytest.mark.slow
 def test_the_hit_ratio_of_real_addresses_under_a_scan_is_that_without() -> None:
     rng = random.Random(1)
     weights = list(itertools.accumulate(1 / (n + 1) ** 0.9 for n in range(20_000)))

@@ -188,3 +188,33 @@ def test_answers_are_counted_by_map_status_and_staleness() -> None:
         ("a", "FOUND", True): 2,
         ("b", "NOT_FOUND", False): 1,
     }
+
+
+@pytest.mark.parametrize(("known", "stale"), [((OLD,), 1000), ((NOT_FOUND,), 30)])
+@in_fake_time
+async def test_the_end_of_stale_ttl_is_an_end(known: Any, stale: int) -> None:
+    cache = new_cache()
+    record = cache.store(KEY, known, None)
+    assert cache.usable(record, known[0], record.expires_at + stale - 0.5)
+    assert not cache.usable(record, known[0], record.expires_at + stale)
+
+
+@pytest.mark.parametrize(("heard", "left"), [(True, 900), (False, 30)])
+@in_fake_time
+async def test_a_record_that_is_completed_while_changes_are_heard_lasts_until_they_come(heard: bool, left: int) -> None:
+    cache = new_cache(CacheSettings(ttl=300, negative_ttl=30, heard_ttl=1000, heard_negative_ttl=1000))
+    record = cache.store(KEY, (OLD, None), "more", heard=True)
+    await asyncio.sleep(100)
+    cache.complete(record, (OLD, NOT_FOUND), None, heard=heard)
+    completed = cache.get(KEY)
+    assert completed is not None
+    assert completed.expires_at - now() == pytest.approx(left, abs=0.13)
+
+
+@in_fake_time
+async def test_a_record_that_is_completed_in_part_goes_on() -> None:
+    cache = new_cache()
+    cache.complete(cache.store(KEY, (OLD, None, None), "more"), (OLD, OLD, None), "the rest")
+    completed = cache.get(KEY)
+    assert completed is not None
+    assert (completed.known, completed.more) == ((OLD, OLD, None), "the rest")

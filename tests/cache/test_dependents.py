@@ -70,6 +70,7 @@ def test_a_crowd_that_saw_one_state_is_left_alone_while_it_is_there() -> None:
     assert len(dependents.take(ENTRY, 1)) == 5 * CROWD
 
 
+@pytest.mark.slow
 def test_records_that_have_gone_do_not_stay_for_ever() -> None:
     alive: set[bytes] = set()
     dependents = Dependents(alive.__contains__)
@@ -153,3 +154,16 @@ def test_entries_that_were_loaded_together_are_told_apart_though_their_crc_is_th
 
     assert pairs
     assert [pair for pair in pairs if of_entry(pair[0]) == of_entry(pair[1])] == []
+
+
+def test_how_many_there_are_counts_those_in_crowds_and_alone() -> None:
+    dependents = Dependents(lambda key: True)
+    for number in range(5 * CROWD):
+        dependents.add(ENTRY, b"%d" % number, 1)
+    for number in range(3 * CROWD):
+        dependents.add(of_entry(uuid.UUID(int=8).bytes), b"%d" % number, 1)
+    dependents.add(of_entry(uuid.UUID(int=9).bytes), b"alone", 1)
+    before = len(dependents)
+    assert 8 * CROWD + 1 <= before <= 10 * CROWD + 1, "where one stood before its crowd was made may still be counted"
+    dependents.take(ENTRY)
+    assert before - len(dependents) == 5 * CROWD

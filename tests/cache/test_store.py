@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmaild.cache import Cache, CacheSettings, Known, Record
-from vmaild.cache.record import QUEUE
+from vmaild.cache.record import ASKED, QUEUE
 from vmaild.cache.room import WORK
 from vmaild.cache.store import INSTANTS
 from vmaild.cache.weight import LARGE
@@ -155,10 +155,10 @@ def check_accounts(cache: Cache, records: list[Record]) -> None:
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["store", "store", "store", "complete", "forget", "forget group", "forget all", "wait"]),
+        st.sampled_from(["store", "store", "store", "ask", "complete", "forget", "forget group", "forget all", "wait"]),
         st.sampled_from([b"0", b"1"]),
         st.integers(0, 8),
-        st.tuples(*[st.sampled_from([OLD, NODATA, NOT_FOUND, None])] * 2),
+        st.tuples(*[st.sampled_from([OLD, OLD * LARGE, OLD * 2 * LARGE, NODATA, NOT_FOUND, None])] * 2),
     ),
     max_size=80,
 )
@@ -173,6 +173,9 @@ def take(cache: Cache, what: str, name: bytes, n: int, known: tuple[Known, ...])
         if record := cache.get(key):
             cache.complete(record, known, None)
             assert record.retired
+    elif what == "ask":
+        if record := cache.get(key):
+            record.marks |= ASKED
     elif what == "forget":
         cache.forget(key)
     elif what == "forget group":
@@ -199,3 +202,58 @@ def test_whatever_happens_the_bounds_hold_and_the_counts_are_right(steps: Any) -
         assert cache.counts[True] <= 4
         assert cache.counts[False] <= 3
         check_accounts(cache, records)
+
+
+def test_a_record_of_two_large_values_gives_both_back() -> None:
+    cache = new_cache(Clock())
+    store(cache, b"0 1", b"x" * LARGE, b"y" * LARGE)
+    store(cache, b"0 2", b"y" * LARGE, b"x" * LARGE)
+    weight = cache._records.weight
+    cache.forget(b"0 1")
+    assert weight > cache._records.weight > 2 * LARGE
+    cache.forget(b"0 2")
+    assert cache._records.weight == 0
+
+
+def test_a_record_that_grows_pushes_out_others_and_stays() -> None:
+    cache = new_cache(Clock(), max_size=10_000_000)
+    cache._records.size = 100_000
+    for n in range(180):
+        store(cache, b"0 %d" % n, b"x" * 200)
+    assert len(cache) == 180
+    for n in range(100, 180):
+        store(cache, b"0 %d" % n, b"x" * (LARGE - 1))
+        assert cache.get(b"0 %d" % n) is not None
+    assert cache._records.weight <= 100_000
+    assert len(cache) < 180
+
+
+def test_what_was_not_found_and_is_found_now_has_to_be_asked_for_again() -> None:
+    cache = new_cache(Clock())
+    store(cache, b"0 key", NOT_FOUND, None)
+    before = cache.get(b"0 key")
+    assert before is not None
+    before.marks |= ASKED
+    cache.complete(before, (NOT_FOUND, OLD), None)
+    record = cache.get(b"0 key")
+    assert record is not None
+    assert not record.marks & ASKED
+
+
+def test_what_is_stored_is_counted() -> None:
+    cache = new_cache(Clock())
+    for n in range(3):
+        store(cache, b"0 %d" % (n % 2), OLD)
+    assert cache.counters.stored == 3
+
+
+def test_what_comes_back_after_it_was_pushed_out_is_counted_and_stays() -> None:
+    cache = new_cache(Clock(), max_entries=10)
+    for n in range(11):
+        store(cache, b"0 %d" % n, OLD)
+    assert cache.get(b"0 0") is None
+    store(cache, b"0 0", OLD)
+    assert cache.counters.returned == 1
+    for n in range(100, 140):
+        store(cache, b"0 %d" % n, OLD)
+    assert cache.get(b"0 0") is not None

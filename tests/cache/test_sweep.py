@@ -153,3 +153,30 @@ def test_without_a_loop_all_is_done_at_once() -> None:
     cache.forget_all()
     assert len(cache) == 0
     assert cache._records.sift is None
+
+
+@in_fake_time
+async def test_no_flush_is_forgotten_however_many_come_at_once() -> None:
+    """A record's mark knows the last few only: before one would be lost, the flushes are brought to an end."""
+    count = 4 * GENERATIONS * SLICE
+    cache = filled(count, max_entries=count)
+    cache.forget_all(of_one)
+    for _ in range(2 * GENERATIONS):
+        cache.forget_all(lambda record: False)
+    assert [n for n in range(count) if cache.get(b"%d %d" % (n % 2, n)) is not None] == list(range(0, count, 2))
+
+
+@in_fake_time
+async def test_flushes_that_come_at_once_share_the_work_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    cache, call_soon = filled(), loop.call_soon
+    turns: list[object] = []
+
+    def counted(work: Any, *arguments: Any, **how: Any) -> object:
+        turns.append(work)
+        return call_soon(work, *arguments, **how)
+
+    monkeypatch.setattr(loop, "call_soon", counted)
+    for _ in range(GENERATIONS - 1):
+        cache.forget_all(of_one)
+    assert len(turns) == 1

@@ -147,6 +147,25 @@ def test_explain_follows_aliases_to_mailboxes_and_remote_addresses(
     assert ends["root@localhost"]["ends"] == "local user"
 
 
+def test_explain_obeys_main_cf(run: Any, changed: Any, tmp_path: Path) -> None:
+    """Its own domains, what it appends to a bare localpart, and its limits."""
+    (tmp_path / "master.cf").write_text("")
+    main = "myorigin = origin.test\nmydestination = $myorigin, hash:/x, other.test\n"
+    with changed(alias("all@domain3.example", "root", "ann@other.test", "user2@domain2.example")):
+        (tmp_path / "main.cf").write_text(main)
+        status, out, _ = run("explain", "--json", "--postfix", str(tmp_path), "all@domain3.example")
+        (tmp_path / "main.cf").write_text(f"{main}virtual_alias_expansion_limit = 2\n")
+        limited, waits, _ = run("explain", "--json", "--postfix", str(tmp_path), "all@domain3.example")
+        run("flush")
+    ends = {one["address"]: one["ends"] for one in json.loads(out)["ends"]}
+    assert status == 0
+    assert ends == {
+        "root@origin.test": "local user", "ann@other.test": "local user", "user2@domain2.example": "mailbox",
+    }  # fmt: skip
+    assert limited == 75
+    assert "virtual_alias_expansion_limit" in waits
+
+
 def test_explain_names_a_loop(run: Any, changed: Any) -> None:
     ldif = alias("one@domain3.example", "two@domain3.example") + alias("two@domain3.example", "one@domain3.example")
     with changed(ldif):

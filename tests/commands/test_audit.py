@@ -201,6 +201,33 @@ def test_audit_as_another_account_reads_passwords(run: Any, slapd: Slapd, tmp_pa
     assert json.loads(out)["passwords_read"]
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "No such file or directory"), ("\n", "--bind-dn needs --bind-pw-file, a file with the password")],
+)
+def test_audit_as_another_account_needs_its_password(
+    run: Any, slapd: Slapd, tmp_path: Path, content: str | None, words: str
+) -> None:
+    if content is not None:
+        (tmp_path / "pw").write_text(content)
+    status, out, err = run("audit", "--bind-dn", slapd.root_dn, "--bind-pw-file", str(tmp_path / "pw"))
+    assert (status, out) == (78, "")
+    assert words in err
+
+
+def test_an_audit_of_nothing_is_no_good_audit(vmaild: Any, configured: Any) -> None:
+    status, out, err = vmaild("-c", configured(("o=hosting,", "o=elsewhere,")), "audit")
+    assert (status, out) == (75, "")
+    assert "No such object" in err
+
+
+def test_how_far_a_walk_is_shows_on_a_terminal_and_goes_away(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    _, _, err = run("audit")
+    assert " entries\r" in err
+    assert err.endswith("\r\x1b[K")
+
+
 def test_audit_ends_with_75_while_the_directory_is_down(run: Any, outage: Any) -> None:
     with outage():
         status, out, err = run("audit")

@@ -29,11 +29,15 @@ access to dn.regex="^(.+,)?o=([^,]+),{SEARCH_BASE}$"
 access to * by * read"""
 """Rules as a beginner writes them: an occupant writes all below the domain, and everybody reads everything."""
 
+OPEN = LOOSE.replace("by anonymous auth by * none", "by anonymous auth by * read")
+"""The same, with the passwords among what everybody reads."""
+
 
 @pytest.fixture(scope="module")
 def servers(service_home: Path) -> Iterator[dict[str, Slapd]]:
     found = {
         "loose": Slapd(service_home / "loose", ldif=tree(), access=LOOSE, syncprov=True),
+        "open": Slapd(service_home / "open", ldif=tree(), access=OPEN, syncprov=True),
         "demo": Slapd(service_home / "demo", ldif=tree(), syncprov=True),
         "snippets": HostingSlapd(service_home / "snippets"),
     }
@@ -101,6 +105,16 @@ def test_rules_that_let_an_occupant_write_all_below_the_domain_are_found(
         assert right not in found
 
 
+def test_passwords_that_an_occupant_reads_are_found_his_own_domain_s_too(
+    audit: Callable[..., tuple[int, str, str]],
+) -> None:
+    _, out, _ = audit("open")
+    found = "\n".join(findings(out))
+    for domain in ("domain1.example", "domain2.example"):
+        assert f"this account reads passwords of {domain}" in found
+    assert "reads passwords" not in audit("loose")[1]
+
+
 def test_the_demo_s_rules_leave_the_rename_only(audit: Callable[..., tuple[int, str, str]]) -> None:
     status, out, err = audit("demo")
     (one,) = findings(out)
@@ -163,6 +177,13 @@ def test_a_dn_of_no_domain_is_told(audit: Callable[..., tuple[int, str, str]]) -
 
     assert status == 75
     assert "nothing to try" in err
+
+
+def test_what_is_no_dn_is_told(audit: Callable[..., tuple[int, str, str]]) -> None:
+    status, out, err = audit("demo", "postmaster@domain1.example")
+
+    assert (status, out) == (75, "")
+    assert "'postmaster@domain1.example' is no DN" in err
 
 
 def test_without_a_password_file_it_is_told(vmaild: Run, audit: Callable[..., object], tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ cleanup   unix  n       -       {chroot}       -       0       cleanup
 virtual   unix  -       n       n       -       -       virtual{more}
 """
 
+CHROOTED = "\nsubmission inet n      -       y       -       -       smtpd"
+
 
 @pytest.fixture
 def check(tmp_path: Path) -> Any:
@@ -140,6 +142,30 @@ def test_virtuals_own_table_must_not_leave_the_domain(check: Any, tmp_path: Path
     assert ("is not guarded" in found[0][1]) is trap
 
 
+@pytest.mark.parametrize(
+    ("table", "level", "words"),
+    [
+        ("socketmap:inet:127.0.0.1:10143:virtual_mailbox_maps", Level.ERROR, "virtual(8) refuses socketmap:"),
+        ("ldap:/nonexistent/own.cf", Level.WARNING, "ldap:/nonexistent/own.cf cannot be read: No such file"),
+        ("hash:/etc/postfix/own", Level.OK, "no trap found"),
+    ],
+)
+def test_virtuals_own_table_of_another_kind(check: Any, table: str, level: Level, words: str) -> None:
+    ((found, text),) = check(("lmtp:unix:private/lmtp", "virtual"), more=f"\n    -o virtual_mailbox_maps={table}")
+    assert found is level
+    assert words in text
+
+
+def test_a_parameter_that_stops_postfix_hides_no_trap_of_another(check: Any) -> None:
+    found = check(("virtual_alias_domains =\n", "relay_domains = $relay_domains\n"))
+    assert ["virtual_alias_domains" in text for _, text in found] == [True]
+
+
+def test_a_main_cf_that_is_not_there_is_the_only_finding(tmp_path: Path) -> None:
+    (found,) = findings(tmp_path, configuration(tmp_path, ""))
+    assert (found.level, found.text) == (Level.ERROR, "cannot be read: No such file or directory")
+
+
 def test_the_project_s_own_snippets_pass(check: Any) -> None:
     snippets = Path(__file__).parents[2] / "postfix-snippets"
     tables = ",".join(f"ldap:{snippets / name}" for name in ("ldap-mailbox.cf", "ldap-mailbox-wait.cf"))
@@ -169,6 +195,24 @@ def test_a_path_without_a_beginning_is_below_the_queue_directory(check: Any, tmp
         change = ("inet:127.0.0.1:10143", "unix:vmaild/lookups")
         found = check(change, chroot=chroot, listen=f"{tmp_path}/queue/vmaild/lookups")
     assert [level for level, _ in found] == [Level.OK], found
+
+
+def test_where_only_some_services_are_chrooted_both_places_are_looked_at(check: Any, tmp_path: Path) -> None:
+    at = f"{tmp_path}/socket"
+    found = check(("inet:127.0.0.1:10143", f"unix:{at}"), chroot="n", more=CHROOTED, listen=at)
+    assert [level for level, _ in found] == [Level.WARNING, Level.WARNING]
+    assert f"some services are chrooted, and look for it at {tmp_path}/queue{at}" in found[0][1]
+    assert "cannot be examined: No such file or directory; is vmaild running?" in found[1][1]
+
+
+def test_without_postfixs_user_nothing_is_said_of_the_sockets_mode(check: Any, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/socket")
+        (tmp_path / "socket").chmod(0o600)
+        at = f"unix:{tmp_path}/socket"
+        change = ("recipient_delimiter = +", "recipient_delimiter = +\nmail_owner = nobody-of-that-name")
+        found = check(("inet:127.0.0.1:10143", at), change, listen=f"{tmp_path}/socket")
+    assert [level for level, _ in found] == [Level.OK]
 
 
 def test_postfix_must_be_allowed_to_open_the_socket(check: Any, tmp_path: Path) -> None:

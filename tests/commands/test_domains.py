@@ -7,7 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.commands.conftest import Run
+from vmaild import admin
 from vmaild.demo.daemon import DaemonProcess
 
 
@@ -48,3 +51,22 @@ def test_where_there_is_no_such_set_it_is_told_why(vmaild: Run, configured: Any,
     finally:
         daemon.configuration.write_text(original)
         assert vmaild("-c", changed, "reload")[0] == 0
+
+
+def test_what_is_missing_and_what_an_outage_showed_is_told(
+    vmaild: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {
+        "total": 2, "age": None, "in_use": False, "not_believed": 1, "missing": {"b.example": 12.4},
+        "domains": ["a.example", "b.example"], "taken_out": ["gone\x1b[2J.example"],
+    }  # fmt: skip
+    monkeypatch.setattr(admin, "ask", lambda *_: {"domains": answer})
+    status, out, _ = vmaild("-c", str(tmp_path / "vmaild.toml"), "domains")
+
+    first, doubtful, missing, *rows, last = out.splitlines()
+    assert status == 0
+    assert first == "2 hosted domains, never read yet, not in use"
+    assert "showed 1, without a canary: it does not count" in doubtful
+    assert "with --confirm, they are hosted no more" in missing
+    assert [row.split(maxsplit=1) for row in rows] == [["a.example"], ["b.example", "missing for 12 s"]]
+    assert last == "taken out: gone\\x1b[2J.example"

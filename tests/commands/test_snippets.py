@@ -184,6 +184,31 @@ def test_nothing_of_the_example_is_left_and_no_secret_is_told(printed: Callable[
         assert "a-secret-of-the-site" not in text
 
 
+def test_where_the_directory_is_asked_with_starttls_all_programs_do_so(other: Path, vmaild: Run) -> None:
+    text = other.read_text().replace("ldaps://", "ldap://").replace("bind_pw = ", "start_tls = true\nbind_pw = ")
+    other.write_text(text)
+
+    def lines(name: str) -> list[str]:
+        return vmaild("-c", str(other), "snippets", name)[1].splitlines()
+
+    assert "start_tls        = yes" in lines("ldap-mailbox.cf")
+    assert not any(line.split() == ["start_tls", "=", "no"] for line in lines("ldap-mailbox.cf"))
+
+
+def test_what_the_configuration_does_not_have_stays_as_in_the_example(tmp_path: Path) -> None:
+    path = tmp_path / "vmaild.toml"
+    path.write_text(
+        'preset = "courier"\n[directory]\nuri = "ldapi://"\nsearch_base = "o=x"\n'
+        '[[listen]]\naddress = "unix:/var/spool/postfix/private/vmaild"\n'
+    )
+    found = values(load(path, {}))
+
+    assert found["socketmap:inet:127.0.0.1:10143:"] == "socketmap:unix:private/vmaild:", "Postfix finds it all the same"
+    for absent in ("inet:127.0.0.1:10143", "127.0.0.1:9143", "127.0.0.1:10144", "start_tls        = no"):
+        assert absent not in found
+    assert not any(name.startswith("cn=vmaild") for name in found)
+
+
 def test_every_example_value_is_in_some_snippet(other: Path) -> None:
     texts = [one.text for one in snippets()]
     monitors = "127.0.0.1:9143"

@@ -62,6 +62,8 @@ def state(**changes: object) -> dict[str, object]:
             "max_negative": 5,
             "bytes": 4100,
             "max_bytes": 268_000_000,
+            "withheld": 2_000_000,
+            "resident": 90_000_000,
             "stale": 1,
         },
         "clients": {"connections": 4, "max": 100},
@@ -76,7 +78,7 @@ def test_the_page_has_everything_of_the_state() -> None:
     assert "vmaild 9.9, process 77, up for 1 d 1 h; log level info" in text
     assert "ldap://one  DOWN  for 1 min 1 s  0 connections  last error 3 s ago: the server refused the bind" in text
     assert re.search(r"virtual_alias_maps +8 +75.0 % +25 us +2.5 ms +5 +2 +1", text)
-    assert "3 records, about 4.1 kB of 268 MB" in text
+    assert "3 records, about 4.1 kB of 268 MB, of which 2.0 MB stay unused (the process holds 90.0 MB); " in text
     assert "4 of 100" in text
     assert "2  a canary is missing (now)" in text
     assert "\x1b" not in text

@@ -24,7 +24,7 @@ class Mode(enum.Enum):
 
     PASS = "pass"
     HOLD = "hold"  # nothing arrives; a later PASS lets it through
-    HALF = "half"  # half of the next chunk arrives, then HOLD
+    HALF = "half"  # half of the next chunk arrives (or its first ``part`` bytes), then HOLD
     DRIP = "drip"  # one byte a second
     SLOW = "slow"  # each chunk arrives ``SLOW_SECONDS`` later
 
@@ -35,6 +35,7 @@ class Proxy:
     def __init__(self, target: tuple[str, int]) -> None:
         self.target = target
         self.mode = Mode.PASS
+        self.part = 0
         self.accepted = 0
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._closing = False
@@ -128,7 +129,7 @@ class Proxy:
             return data[1:]
         if mode is Mode.HALF:
             self.mode = Mode.HOLD
-            middle = len(data) // 2
+            middle = self.part or len(data) // 2
             sink.sendall(data[:middle])
             return data[middle:]
         if mode is Mode.SLOW:

@@ -140,6 +140,50 @@ async def test_a_late_answer_in_pieces_meets_no_other_either(slapd: Any) -> None
             assert directory.counters.connects == 1
 
 
+# --- messages whose first bytes come alone: not even their length is known then
+
+
+@pytest.mark.parametrize("part", [1, 3, 5])
+async def test_a_message_whose_beginning_comes_in_pieces_is_whole(slapd: Any, part: int) -> None:
+    with proxied(slapd.port) as proxy:
+        async with running(proxy.uri, pool_size=1, check_interval=60.0) as directory:
+            proxy.part, proxy.mode = part, Mode.HALF
+            asked = asyncio.create_task(ask(directory, timeout=4.0))
+            await until(lambda: proxy.mode is Mode.HOLD)
+            await asyncio.sleep(0.05)
+            proxy.mode = Mode.PASS
+            assert is_right(await asked)
+            assert is_right(await ask(directory))
+            assert directory.counters.connects == 1
+
+
+async def test_one_that_is_too_large_is_refused_when_its_length_has_come(flooded: Any, parsed: list[object]) -> None:
+    with proxied(flooded.port) as proxy:
+        async with running(proxy.uri, pool_size=1, timeout=5.0, max_answer=150_000) as directory:
+            proxy.part, proxy.mode = 3, Mode.HALF
+            asked = asyncio.create_task(directory.search(by_mail(FLOOD, "maildrop")))
+            await until(lambda: proxy.mode is Mode.HOLD)
+            await asyncio.sleep(0.05)
+            proxy.mode = Mode.PASS
+            with pytest.raises(DataError, match="150000 bytes"):
+                await asked
+            assert f"(mail={FLOOD})" not in parsed
+            assert is_right(await ask(directory))
+            assert directory.counters.connects == 1
+
+
+async def test_a_late_one_meets_no_other_search(slapd: Any) -> None:
+    with proxied(slapd.port) as proxy:
+        async with running(proxy.uri, pool_size=1, check_interval=60.0) as directory:
+            proxy.part, proxy.mode = 3, Mode.HALF
+            assert (await ask(directory, by_mail("user2@domain1.example"), timeout=0.1)).kind == "timeout"
+            asked = asyncio.create_task(ask(directory))
+            await asyncio.sleep(0.05)
+            proxy.mode = Mode.PASS
+            assert is_right(await asked)
+            assert directory.counters.connects == 1
+
+
 @on_each_loop
 async def test_a_connection_that_stays_silent_is_given_up(slapd: Any) -> None:
     with proxied(slapd.port) as proxy:

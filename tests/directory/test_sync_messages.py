@@ -227,6 +227,7 @@ def test_an_entry_of_too_many_values_is_reported_without_them() -> None:
     assert read(entry(attribute(b"a"), attribute(b"b", *([b""] * room))))[0].attributes is None
 
 
+@pytest.mark.slow
 def test_the_time_to_read_grows_with_the_bytes_and_not_with_their_square() -> None:
     """Byte by byte, and as one attribute in thousands of pieces: measured against a quarter of the same."""
 
@@ -272,6 +273,7 @@ def test_damaged_messages_give_events_or_bad_message(name: Any, at: Any, put: An
     exhaust(encode(SEQUENCE, damaged[2:]))
 
 
+@pytest.mark.slow
 def test_many_random_changes_of_slapds_bytes_give_events_or_bad_message() -> None:
     chance = random.Random(4533)
     for _ in range(20_000):

@@ -235,6 +235,7 @@ def test_what_slapd_sent_is_understood() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_set_of_uuids_takes_little_more_than_their_bytes() -> None:
     some = [uuid.uuid4().bytes for _ in range(50_000)]
     tracemalloc.start()

@@ -141,6 +141,7 @@ async def test_a_server_that_stays_silent_is_asked_and_given_up() -> None:
     assert all(ber.WHO_AM_I in request for request in asked)
 
 
+@pytest.mark.slow
 @on_each_loop
 async def test_a_caller_that_does_not_listen_leaves_the_bytes_in_the_network() -> None:
     """And is not taken for a server that hangs."""
@@ -153,6 +154,7 @@ async def test_a_caller_that_does_not_listen_leaves_the_bytes_in_the_network() -
         assert sum(isinstance(output, Changed) for output in outputs) == 20_000
 
 
+@pytest.mark.slow
 @on_each_loop
 async def test_others_get_their_turn_while_thousands_of_changes_come() -> None:
     turns = 0
@@ -236,6 +238,7 @@ async def test_an_entry_is_read_before_the_search_and_a_referral_is_none() -> No
         stream.close()
 
 
+@pytest.mark.slow
 @on_each_loop
 async def test_an_opening_that_fails_ends_in_time_and_leaves_no_descriptor() -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

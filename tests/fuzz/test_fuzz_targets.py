@@ -6,8 +6,13 @@ import pytest
 
 from tests.fuzz.targets import TARGETS
 
+READ_WHOLE = ("settings", "configuration")
+"""Targets that read a configuration for every piece: seconds."""
 
-@pytest.mark.parametrize("name", TARGETS)
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in READ_WHOLE else []) for name in TARGETS]
+)
 def test_a_target_takes_its_seeds_and_every_piece_of_them(name: str) -> None:
     target = TARGETS[name]
     for seed in target.seeds:

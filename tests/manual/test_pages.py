@@ -16,6 +16,7 @@ from vmaild.cli import main
 from vmaild.commands.texts import DESCRIPTIONS
 from vmaild.config import load
 from vmaild.manual import EXAMPLE, FOLDER, filled, pages
+from vmaild.manual import __main__ as manual_program
 from vmaild.manual.mdoc import prose
 from vmaild.tables.presets import PRESETS
 
@@ -130,3 +131,21 @@ def test_what_the_example_comments_out_is_accepted_too(password: Path) -> None:
     config = load(file)
     assert len(config.listen) == 3
     assert "transport" in config.maps.tables
+
+
+def test_the_program_writes_what_differs_and_with_check_only_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, right = tmp_path / "old.5", tmp_path / "right.5"
+    right.write_text((FOLDER / "vmaild.toml.5").read_text())
+    old.write_text(right.read_text().replace("negative_ttl Pq Li 30", "negative_ttl Pq Li 31"))
+    monkeypatch.setattr(manual_program, "pages", lambda: [old, right])
+
+    monkeypatch.setattr("sys.argv", ["manual", "--check"])
+    assert (manual_program.main(), capsys.readouterr().out) == (1, "old.5: differs\n")
+    assert old.read_text() != right.read_text()
+    monkeypatch.setattr("sys.argv", ["manual"])
+    assert (manual_program.main(), capsys.readouterr().out) == (0, "old.5: written\n")
+    assert old.read_text() == right.read_text()
+    monkeypatch.setattr("sys.argv", ["manual", "--check"])
+    assert (manual_program.main(), capsys.readouterr().out) == (0, "")

@@ -45,6 +45,7 @@ async def test_a_record_is_of_the_kind_that_its_entries_make(key: str, kind: str
     assert kinds(site) == {"positive": False, "derived": False, "negative": False} | {kind: True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["{}@e.example", "real+{}@d.example"])
 @in_fake_time
 async def test_made_up_addresses_push_out_none_of_the_real_ones(key: str) -> None:
@@ -61,6 +62,7 @@ async def test_made_up_addresses_push_out_none_of_the_real_ones(key: str) -> Non
     assert len(site.cache) == 2000
 
 
+@pytest.mark.slow
 @in_fake_time
 async def test_the_maps_that_one_message_asks_do_not_make_a_scan_wanted() -> None:
     site = Site(CacheSettings(max_entries=100))

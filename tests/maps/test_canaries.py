@@ -15,6 +15,7 @@ from vmaild.cache import CacheSettings
 from vmaild.directory import RENEWAL, TRUST
 from vmaild.errors import DirectoryFailure
 from vmaild.lookup import NODATA, NOT_FOUND, Status, found
+from vmaild.maps import canaries
 
 
 def guarded(settings: CacheSettings | None = None) -> Site:
@@ -218,3 +219,20 @@ async def test_canaries_are_asked_side_by_side_and_a_lookup_waits_no_longer_than
     began = asyncio.get_running_loop().time()
     assert (await site.find("c@d.example")).status is Status.TEMPORARY
     assert asyncio.get_running_loop().time() - began <= 3.0 + 0.1
+
+
+@in_fake_time
+async def test_a_canary_that_cannot_be_asked_for_leaves_no_other_in_flight() -> None:
+    """What asks for several has its own end: what goes on after it would have nobody to tell."""
+    ended = []
+
+    async def fails() -> None:
+        raise DirectoryFailure("down", "down")
+
+    async def takes_long() -> None:
+        await asyncio.sleep(1)
+        ended.append("takes long")
+
+    with pytest.raises(DirectoryFailure):
+        await canaries._all([fails(), takes_long()])
+    assert ended == ["takes long"]

@@ -23,7 +23,7 @@ from vmaild.feed import HostedDomains
 from vmaild.feed.domains import TOGETHER
 from vmaild.lookup import NOT_FOUND, Entry, found
 from vmaild.maps.freshness import COMPARED, MANY_VALUES
-from vmaild.maps.origins import NOTED
+from vmaild.maps.origins import LONGEST_KEY, NOTED
 from vmaild.maps.walk import DROPPED, SLICE
 from vmaild.tables.hosted import hosted_domains
 
@@ -250,6 +250,7 @@ async def test_what_another_server_said_before_the_feed_went_over_to_it_lives_as
     assert site.cached(ANN) is None
 
 
+@pytest.mark.slow
 @in_fake_time
 async def test_a_catch_all_that_changes_drops_all_that_it_answered_in_several_turns() -> None:
     site = Heard(CacheSettings(max_entries=100_000))
@@ -377,3 +378,50 @@ async def test_an_entry_that_was_written_between_two_searches_of_a_lookup_is_not
     site.put("g", after)
     assert b"old@x.example" in (await asking).text
     assert site.cached(key, b"groups") is None
+
+
+@in_fake_time
+async def test_an_entry_that_is_too_long_to_be_told_of_drops_its_records_and_has_all_others_asked_again() -> None:
+    """It may have any address now."""
+    site = Heard()
+    site.plant("ann", account(ANN, "d.example/ann/"))
+    site.plant("bob", account(BOB, "d.example/bob/"))
+    for key in (ANN, BOB, "no@d.example"):
+        await site.find(key)
+    aged = site.freshness.counters.aged
+    ann = site.plant("ann", account(ANN, "d.example/elsewhere/"))
+    site.plant("no", account("no@d.example", "d.example/no/"))
+    site.freshness.changed(ann.dn, site.uuids["ann"].bytes, None, added=False)
+    assert site.record(ANN) is None
+    assert site.freshness.counters.aged == aged + 1
+    await asyncio.sleep(0.1)
+    await site.find("no@d.example")
+    await asyncio.sleep(0.1)
+    assert await site.find("no@d.example") == found(b"d.example/no/")
+    assert site.cached(BOB) != NOT_FOUND
+
+
+@in_fake_time
+async def test_a_key_that_is_too_long_to_be_noted_lives_as_without_a_feed() -> None:
+    site = Heard()
+    short, long = "x@e.example", f"{'x' * LONGEST_KEY}@e.example"
+    await site.find(short)
+    await site.find(long)
+    site.put("ann", account(ANN, "d.example/ann/"))
+    await asyncio.sleep(100)
+    assert site.cached(short) == NOT_FOUND
+    assert site.cached(long) is None
+
+
+@in_fake_time
+async def test_closing_ends_a_walk_that_goes_on_and_can_be_done_twice() -> None:
+    site = Heard(MANY)
+    store_not_found(site, 5 * SLICE)
+    site.freshness.drop_domain("d.example")
+    await asyncio.sleep(0)
+    left = len(site.cache)
+    await site.freshness.close()
+    await site.freshness.close()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert left == len(site.cache) > 0

@@ -8,7 +8,7 @@ from tests.cache.fake_time import in_fake_time
 from tests.maps.fake_directory import BASE, account
 from tests.maps.site import Site
 from vmaild.cache import CacheSettings
-from vmaild.directory.shared_probe import TRUST
+from vmaild.directory.shared_probe import RENEWAL, TRUST
 from vmaild.lookup import NOT_FOUND, Status
 from vmaild.maps.samples import CONFIRM
 
@@ -116,3 +116,16 @@ async def test_without_anything_found_not_found_is_what_it_is() -> None:
     site = Site(SETTINGS)
     for number in range(60):
         assert await site.find(f"other{number}@d.example") == NOT_FOUND
+
+
+@in_fake_time
+async def test_samples_are_asked_again_before_anybody_has_to_wait_for_them() -> None:
+    site = await known()
+    assert await site.find("first@d.example") == NOT_FOUND
+    asked = site.directory.asked
+    assert await site.find("second@d.example") == NOT_FOUND
+    assert site.directory.asked == asked + 1, "they are trusted, and it is not time yet"
+    await asyncio.sleep(RENEWAL + 0.01)
+    assert await site.find("third@d.example") == NOT_FOUND
+    await asyncio.sleep(0.01)
+    assert site.directory.asked == asked + 2 + 3

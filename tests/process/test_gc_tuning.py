@@ -24,6 +24,7 @@ def records_in_a_full_pass() -> int:
     return sum(isinstance(tracked, Record) for tracked in gc.get_objects())
 
 
+@pytest.mark.slow
 def test_a_full_pass_sees_no_more_than_the_latest_records() -> None:
     cache = Cache()
     tuning = GcTuning(lambda: cache.counters.stored)
@@ -34,6 +35,7 @@ def test_a_full_pass_sees_no_more_than_the_latest_records() -> None:
     assert records_in_a_full_pass() <= STEP
 
 
+@pytest.mark.slow
 def test_what_lookups_have_under_way_brings_no_pass_about() -> None:
     GcTuning(lambda: 0).start()
     passes = sum(generation["collections"] for generation in gc.get_stats())
@@ -42,6 +44,7 @@ def test_what_lookups_have_under_way_brings_no_pass_about() -> None:
     assert sum(generation["collections"] for generation in gc.get_stats()) == passes
 
 
+@pytest.mark.slow
 def test_frozen_records_are_freed_when_they_are_forgotten() -> None:
     cache = Cache()
     cache.store(b"0 user@d.example", [b"x"], None)
@@ -51,6 +54,7 @@ def test_frozen_records_are_freed_when_they_are_forgotten() -> None:
     assert gc.get_freeze_count() < frozen
 
 
+@pytest.mark.slow
 def test_cycles_are_collected_before_anything_is_frozen() -> None:
     class Ring:
         pass

@@ -111,6 +111,14 @@ def test_a_crash_leaves_its_stacks() -> None:
     assert "Segmentation fault" in ended.stderr
 
 
+def test_stacks_in_the_journal_have_a_priority_in_each_line() -> None:
+    environment = {**os.environ, "JOURNAL_STREAM": "8:1"}
+    ended = run("await asyncio.sleep(0.1); time.sleep(20)", env=environment)
+    assert ended.returncode == -signal.SIGABRT
+    assert " in main" in ended.stderr
+    assert all(line.startswith("<2>") for line in ended.stderr.splitlines())
+
+
 def test_zero_turns_it_off() -> None:
     assert run("await asyncio.sleep(0.05); time.sleep(0.5)", seconds=0).returncode == 0
 

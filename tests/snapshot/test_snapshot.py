@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +224,7 @@ def test_a_line_of_a_record(known: Any, line: Any) -> None:
         assert back == [None if one is NOT_FOUND else one for one in known]
 
 
-@pytest.mark.parametrize("line", [b"[]", b"{}", b'["k", 1]', b'["k", [1]]', b"x", b'["\\u2028", "x"]'])
+@pytest.mark.parametrize("line", [b"[]", b"{}", b'["k", 1]', b'["k", [1]]', b'[1, "x"]', b"x", b'["\\u2028", "x"]'])
 def test_a_line_that_is_none_raises_value_error(line: bytes) -> None:
     with pytest.raises(ValueError, match=r"not a|invalid|Expecting|codec"):
         file.records_of(line)
@@ -280,3 +282,32 @@ def test_a_header_is_json_that_tells_its_version(tmp_path: Path) -> None:
     file.write(tmp_path / "x", {"a": 1}, [b"[]\n"])
     assert json.loads((tmp_path / "x").read_bytes().split(b"\n")[0]) == {"vmaild": file.FORMAT, "a": 1}
     assert file.read(tmp_path / "x") == ({"vmaild": file.FORMAT, "a": 1}, [b"[]\n"])
+
+
+def test_a_writing_that_fails_leaves_the_file_that_was_there_and_nothing_beside_it(tmp_path: Path) -> None:
+    def full_disk() -> Iterator[bytes]:
+        yield b"[]\n"
+        raise OSError(28, "No space left on device")
+
+    file.write(tmp_path / "x", {"a": 1}, [b"[]\n"])
+    with pytest.raises(OSError, match="No space left"):
+        file.write(tmp_path / "x", {"a": 2}, full_disk())
+    assert file.read(tmp_path / "x")[0]["a"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_file_that_is_larger_than_any_of_ours_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write(tmp_path / "x", {}, [b"[]\n"])
+    monkeypatch.setattr(file, "MAX_BYTES", (tmp_path / "x").stat().st_size - 1)
+    with pytest.raises(ValueError, match="too large"):
+        file.read(tmp_path / "x")
+
+
+def test_a_header_of_many_brackets_is_none(tmp_path: Path) -> None:
+    """With a right checksum, since whoever may write the file can make one."""
+    body = b"[" * 100_000 + b"\n"
+    (tmp_path / "x").write_bytes(
+        body + b"blake2b " + hashlib.blake2b(body, digest_size=32).hexdigest().encode() + b"\n"
+    )
+    with pytest.raises(ValueError, match="no header"):
+        file.read(tmp_path / "x")

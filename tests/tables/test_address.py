@@ -189,3 +189,19 @@ def test_a_quoted_localpart_alone_is_looked_for_as_the_address_is() -> None:
 )
 def test_an_extension_goes_to_the_address_behind_a_name(value: str, extended: str) -> None:
     assert address.add_extension(value, "+n") == extended
+
+
+@pytest.mark.parametrize("text", ["", "a", "a@", "@"])
+def test_what_has_no_domain_is_no_address(text: str) -> None:
+    assert address.split(text) is None
+
+
+@pytest.mark.parametrize(("key", "forms"), [("root", ["root"]), ("root+x", ["root+x", "root"])])
+def test_a_bare_name_is_a_local_users_whatever_the_domains(key: str, forms: list[str]) -> None:
+    assert [one.text for one in keys_of_parameters.local(key, "+", domains={"d"})] == forms
+
+
+def test_owner_and_request_are_special_as_in_postfix_unless_it_is_said_otherwise() -> None:
+    assert [key.text for key in address.search_keys("owner-list@d", "-")] == ["owner-list@d", "@d"]
+    told = address.search_keys("owner-list@d", "-", owner_request_special=False)
+    assert [key.text for key in told] == ["owner-list@d", "owner@d", "@d"]

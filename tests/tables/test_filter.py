@@ -131,6 +131,7 @@ def test_an_attribute_with_subtypes_is_never_without_a_value_for_certain() -> No
 def test_an_attribute_that_has_values_under_an_option_too_never_lacks_one_for_certain() -> None:
     assert verdict("(cn=b)", entry={"cn": (b"a",), "cn;lang-de": ()}) is None
     assert verdict("(cn=b)", entry={"cn;lang-de": (), "cn": (b"a",)}) is None
+    assert verdict("(cn=b)", entry={"cn": (b"a",), "cn;lang-de": (b"c",)}) is None
 
 
 @pytest.mark.parametrize(

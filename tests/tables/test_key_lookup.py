@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.tables.conftest import BASE, SCHEMA, Answer, Tree, ask, groups
+from tests.tables.in_memory import BASE, SCHEMA, Answer, Tree, ask, groups
 from vmaild.errors import DataError
 from vmaild.lookup import NODATA, NOT_FOUND, Entry, Search, found
 from vmaild.tables import Group, KeyLookup, Schema
+from vmaild.tables.results import VALUE_LIMIT
 
 D = f"o=d.example,{BASE}"
 USER = f"mail=u@d.example,{D}"
@@ -217,3 +219,51 @@ def test_a_member_that_is_too_large_makes_the_whole_list_unusable(hosting: Tree)
     while isinstance(search := one.settle(place), Search):
         one.receive(too_large if search.base == USER else hosting.search(search))
     assert search is too_large
+
+
+def test_a_reply_that_only_the_extension_makes_too_long_is_unusable(hosting: Tree) -> None:
+    long = "x" * (VALUE_LIMIT - len("@e.example") - 1) + "@e.example"
+    hosting.add(f"mail=long@d.example,{D}", objectClass="courierMailAlias", mail="long@d.example", maildrop=long)
+    assert ask(hosting, "virtual_alias_maps", "long@d.example").reply == found(long.encode())
+    with pytest.raises(DataError, match="too long for one reply"):
+        ask(hosting, "virtual_alias_maps", "long+ab@d.example")
+
+
+def test_a_reply_is_measured_in_bytes_and_not_in_letters(hosting: Tree) -> None:
+    values = [f"{'ü' * 60}{number}@x.example" for number in range(VALUE_LIMIT // 120)]
+    assert len(",".join(values)) < VALUE_LIMIT
+    hosting.add(f"mail=long@d.example,{D}", objectClass="courierMailAlias", mail="long@d.example", maildrop=values)
+    with pytest.raises(DataError, match="too long for one reply"):
+        ask(hosting, "virtual_alias_maps", "long@d.example")
+
+
+def test_a_table_of_domains_is_asked_first_and_what_is_not_in_it_is_not_searched_for(
+    hosting: Tree, tmp_path: Path
+) -> None:
+    hosting.add(f"mail=u@e.example,{D}", objectClass="courierMailAccount", mail="u@e.example", mailbox="e.example/u/")
+    table = tmp_path / "domains.cf"
+    table.write_text(
+        f"server_host = ldap://127.0.0.1\nsearch_base = {BASE}\nquery_filter = (o=%s)\nresult_attribute = o\n"
+    )
+    own = {"query_filter": "(mail=%s)", "result_attribute": "mailbox", "domain": f"ldap:{table}"}
+    assert ask(hosting, "own", "u@d.example", {"own": own}, preset="").reply == found(b"d.example/u/")
+    assert [search.filter for search in hosting.searches] == ["(o=d.example)", "(mail=u@d.example)"]
+    hosting.searches.clear()
+    assert ask(hosting, "own", "u@e.example", {"own": own}, preset="").reply == NOT_FOUND
+    assert [search.filter for search in hosting.searches] == ["(o=e.example)"]
+
+
+def test_members_are_searched_for_as_their_query_is_referrals_ignored_or_not(hosting: Tree, tmp_path: Path) -> None:
+    """As Postfix's own tables do: what points to another server is no failure for a map that is made of their files."""
+    role(hosting, USER)
+    table = tmp_path / "own.cf"
+    table.write_text(
+        f"server_host = ldap://127.0.0.1\nsearch_base = {BASE}\nquery_filter = (cn=%u)\nresult_attribute = mail\n"
+        "special_result_attribute = roleOccupant\n"
+    )
+    ask(hosting, "own", "postmaster@d.example", {"own": {"cf": [str(table)]}}, preset="")
+    assert len(hosting.searches) > 1, "the role, and its occupant"
+    assert {search.ignore_referrals for search in hosting.searches} == {True}
+    hosting.searches.clear()
+    ask(hosting, "virtual_alias_maps", "postmaster@d.example")
+    assert {search.ignore_referrals for search in hosting.searches} == {False}

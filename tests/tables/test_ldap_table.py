@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.tables.conftest import BASE, Tree, ask, reply
+from tests.tables.in_memory import BASE, Tree, ask, reply
 from vmaild.errors import DataError
 from vmaild.lookup import NODATA, NOT_FOUND, Reply, Scope, found
 from vmaild.tables import dn

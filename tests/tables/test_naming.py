@@ -68,6 +68,15 @@ def test_what_an_entry_can_name_at_all_is_told_by_the_dn_or_may_be_anything() ->
     assert anywhere.within(f"mail=x,{DOMAIN}") is None
 
 
+def test_where_the_dn_has_the_whole_key_its_domain_is_that_of_the_key() -> None:
+    query = {"query_filter": "(objectClass=*)", "search_base": f"mail=%s,{BASE}", "scope": "base", "keys": "exact"}
+    own = naming(own=query)["own"]
+    assert own.within(f"mail=a@D.example,{BASE}") == {"d.example"}
+    assert own.within(f"uid=a@d.example,{BASE}") == frozenset()
+    named = own.of(f"mail=a@D.example,{BASE}", {})
+    assert (named.keys, named.places) == ({"a@d.example"}, {"d.example"})
+
+
 @pytest.mark.parametrize(
     ("query_filter", "keys", "all_keys"),
     [

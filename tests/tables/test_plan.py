@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.tables.conftest import BASE, SCHEMA, groups
+from tests.tables.in_memory import BASE, SCHEMA, groups
 from vmaild.lookup import Entry, Scope, Search
 from vmaild.tables import Group, KeyLookup
 from vmaild.tables.plan import NO_ATTRIBUTES, JoinedSearch, Plan, share_out

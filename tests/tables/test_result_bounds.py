@@ -69,3 +69,26 @@ def test_one_bad_value_among_many_is_refused_as_it_is_by_itself(bad: bytes) -> N
             values_of(PLAIN, KEY, [entry(*values)])
         messages.add(str(refused.value))
     assert len(messages) == 1
+
+
+def test_an_attribute_that_came_without_its_values_is_no_empty_result() -> None:
+    """An access rule may show that it is there, and nothing else."""
+    with pytest.raises(DataError, match="the values of maildrop could not be read"):
+        values_of(PLAIN, KEY, [entry()])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("mail=B@d.example,o=x", "b@d.example"), ("cn=b,o=x", "a@d.example"), ("no DN", "a@d.example")],
+)
+def test_of_one_value_per_entry_it_is_that_of_the_rdn_or_else_the_first(name: str, value: str) -> None:
+    one = Expansion(("mail",), one_value_per_entry=True)
+    many = Entry(name, {"mail": (b"a@d.example", b"b@d.example")})
+    other = Entry("cn=c,o=x", {"mail": (b"c@d.example",)})
+    assert values_of(one, KEY, [many, other]) == [value, "c@d.example"]
+
+
+def test_values_are_counted_before_one_of_each_entry_is_taken() -> None:
+    one = Expansion(("maildrop",), one_value_per_entry=True)
+    with pytest.raises(DataError, match=f"more than {VALUES_LIMIT} values"):
+        values_of(one, KEY, [entry(*numbered(VALUES_LIMIT + 1))])

@@ -80,10 +80,6 @@ class Console:
         for entry in maps.all:
             self._by_prefix.setdefault(entry.prefix, []).append(entry)
 
-    def map_names(self) -> list[str]:
-        """The names of all maps."""
-        return [entry.name for entry in self.maps.all]
-
     def log_level(self, level: str = "") -> str:
         """Set the level of the daemon's log, and return the one that holds now. Raises ``Unknown``."""
         logger = logging.getLogger("vmaild")

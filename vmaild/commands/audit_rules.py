@@ -67,7 +67,6 @@ class Audit:
         self._drops: dict[str, list[str]] = {}
         self._mailboxes: dict[str, list[str]] = defaultdict(list)
         self._homes: dict[str, list[str]] = defaultdict(list)
-        self._accounts = 0
         self._without_password: list[str] = []
 
     # --- entries ----------------------------------------------------------------------------------------------------
@@ -115,7 +114,6 @@ class Audit:
             self._roles.setdefault(domain, []).extend(occupants)
 
     def _add_account(self, entry: Entry, domain: str) -> None:
-        self._accounts += 1
         boxes = [value.decode(errors="replace") for value in entry.values("mailbox")]
         try:
             check_mailbox(boxes, domain, entry.dn)

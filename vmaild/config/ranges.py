@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from vmaild.cache import LEAST_MAX_SIZE
 
-MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+HOUR, DAY = 3600.0, 86400.0
 
 
 @dataclass(frozen=True, slots=True)

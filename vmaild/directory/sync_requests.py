@@ -7,7 +7,7 @@ attribute, equality, what is not less, and an OR of such; there is no parser for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from vmaild.directory.ber import WHO_AM_I
@@ -68,11 +68,6 @@ def at_least(attribute: str, value: bytes) -> bytes:
 def equal(attribute: str, value: bytes) -> bytes:
     """The filter ``(attribute=value)``, any bytes in the value."""
     return encode(0xA3, encode(OCTETS, attribute.encode()), encode(OCTETS, value))
-
-
-def any_of(filters: Iterable[bytes]) -> bytes:
-    """The filter that matches when one of ``filters`` does."""
-    return encode(0xA1, *filters)
 
 
 def bind_request(message: int, bind: Bind) -> bytes:

@@ -90,7 +90,6 @@ class WalkConnection(LdapConnection):
         """How the message is answered: from now on the connection reads what comes."""
         answered: asyncio.Future[Outcome] = self._loop.create_future()
         self._received = self._values = 0
-        self._head_before = self._head = b""
         self._message = message
         self._end_at = self._loop.time() + seconds
         self._done = lambda outcome: None if answered.done() else answered.set_result(outcome)

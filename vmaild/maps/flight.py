@@ -143,11 +143,6 @@ class Flight:
         self.timer: asyncio.TimerHandle | None = None
         self.waits = False
 
-    @property
-    def outdated(self) -> bool:
-        """Whether what it found may not be stored any more."""
-        return self.began < self.newest
-
     def fly(self) -> None:
         """Begin."""
         try:
