@@ -112,7 +112,7 @@ async def running(*uris: str, ready: bool = True, **changes: object) -> AsyncIte
     assert stalls.longest < STALL, f"the loop was held up for {stalls.longest:.3f} s"
 
 
-async def until(condition: Callable[[], bool], seconds: float = 8.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait for ``condition`` to come true."""
     end = time.monotonic() + seconds
     while not condition():
