@@ -61,6 +61,7 @@ def test_what_is_missing_and_what_an_outage_showed_is_told(
         "domains": ["a.example", "b.example"], "taken_out": ["gone\x1b[2J.example"],
     }  # fmt: skip
     monkeypatch.setattr(admin, "ask", lambda *_: {"domains": answer})
+    (tmp_path / "vmaild.toml").touch()
     status, out, _ = vmaild("-c", str(tmp_path / "vmaild.toml"), "domains")
 
     first, doubtful, missing, *rows, last = out.splitlines()

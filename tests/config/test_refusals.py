@@ -62,7 +62,16 @@ def test_a_broken_file_still_names_the_default_control_socket(tmp_path: Path, te
     path = tmp_path / "vmaild.toml"
     path.write_text(text)
     assert control_address(path) == DEFAULT_CONTROL
-    assert control_address(tmp_path / "absent.toml") == DEFAULT_CONTROL
+
+
+def test_only_the_default_file_may_be_absent_for_the_control_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = tmp_path / "absent.toml"
+    with pytest.raises(ConfigError, match=r"absent\.toml: No such file or directory"):
+        control_address(absent)
+    monkeypatch.setattr("vmaild.config.DEFAULT_PATH", absent)
+    assert control_address(absent) == DEFAULT_CONTROL
 
 
 def test_the_control_socket_is_found_whatever_else_is_wrong(tmp_path: Path) -> None:

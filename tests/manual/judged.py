@@ -80,7 +80,7 @@ LEFT = {
     "make nspawn": "run by itself, as root",
     "make papers": "this is it",
     "make measure": "25 minutes on a quiet machine, run by itself",
-    "make release VERSION=0.2.0": "run by itself: changes the version; `make release REHEARSAL=1`",
+    "make release": "of a version that is ready; `make release REHEARSAL=1`",
 }
 """What is not run here, and why."""
 
