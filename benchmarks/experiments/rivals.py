@@ -126,8 +126,9 @@ class Rivals:
         """
         self.run.say(f"postmap -q -, {clients} clients: {name}")
         table = rival.settings["virtual_mailbox_maps"]
-        # The first run says how many keys fill the time.
-        rate = postmap(postfix.config, table, keys[-CALIBRATION_KEYS * clients :], clients, self.right).rate
+        # The first run says how many keys fill the time, and fills what caches.
+        first = keys[-CALIBRATION_KEYS * clients :] if misses else keys
+        rate = postmap(postfix.config, table, first, clients, self.right).rate
         count = min(int(rate * self.run.arguments.seconds), len(keys) if misses else MOST_KEYS)
         if misses:
             rival.forget()
