@@ -27,7 +27,12 @@ ECHO, CACHED = "bare uvloop echo", "vmaild, cached"
 SETTLE_SECONDS = 0.3
 """For background searches that may follow a message; they belong to it."""
 
-KINDS = ("an account", "with an extension", "postmaster with two occupants")
+KINDS = {
+    "an account": address(2),
+    "with an extension": f"user{PER_DOMAIN + 2}+extension@{domain_of(PER_DOMAIN)}",
+    "postmaster with two occupants": f"postmaster@{domain_of(2 * PER_DOMAIN)}",
+}
+"""Messages, and their recipients, each in a domain of its own."""
 
 SECTIONS = (
     Section("load", "Lookups by the load generator", "connections"),
@@ -119,27 +124,20 @@ def count_messages(rivals: Rivals) -> None:
     for rival in rivals.all:
         if rival.asks_directory:
             rivals.run.say(f"searches for a message: {rival.name}")
-            for number, kind in enumerate(KINDS):
+            for kind, recipient in KINDS.items():
                 rival.forget()
                 # Postfix's own processes remember a little, so each kind gets new ones.
                 with rivals.postfix(rival) as postfix:
-                    rivals.run.rows.add("messages", f"{rival.name}, {kind}", 0, _count(rivals, postfix, number))
+                    rivals.run.rows.add("messages", f"{rival.name}, {kind}", 0, _count(rivals, postfix, recipient))
 
 
-def _count(rivals: Rivals, postfix: Postfix, kind: int) -> dict[str, float]:
+def _count(rivals: Rivals, postfix: Postfix, recipient: str) -> dict[str, float]:
     figures: dict[str, float] = {}
     for state in ("cold", "warm"):
         with rivals.site.slapd.log.open(errors="replace") as log:
             log.seek(0, os.SEEK_END)
-            send_messages(postfix, recipient(kind))
+            send_messages(postfix, recipient)
             time.sleep(SETTLE_SECONDS)
-            searches, connections = seen(log)
+            searches, connections = seen(log.read())
         figures |= {f"{state} searches": searches, f"{state} connections": connections}
     return figures
-
-
-def recipient(kind: int) -> str:
-    """The recipient of a message of ``KINDS[kind]``, each kind in a domain of its own."""
-    number = kind * PER_DOMAIN + 2
-    domain = domain_of(number)
-    return (address(number), f"user{number}+extension@{domain}", f"postmaster@{domain}")[kind]

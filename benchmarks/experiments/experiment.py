@@ -1,19 +1,15 @@
-"""What every experiment has in common: options, progress, files and exit status.
-
-Exit status: 0 done; 1 a measurement failed, an answer was wrong (then nothing is written: figures of wrong answers are
-worth nothing), or an aim was missed under ``--fail-if-missed``; 2 the command line cannot be used; 130 interrupted.
-"""
+"""What every experiment has in common: options, progress, files, and the exit status that README.md describes."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from benchmarks.report.output import Progress, new_parser, parse, write
+from benchmarks.report.output import new_parser, parse, progress, write
 from benchmarks.report.rows import Rows
 from benchmarks.site.site import MeasurementFailed
 from vmaild.admin import ControlError
@@ -30,16 +26,12 @@ COMMON = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of an experiment: its options, where progress goes, and what it has measured so far."""
+    """One run of an experiment: its options, who is told of each step that begins, and what was measured so far."""
 
     arguments: argparse.Namespace
-    progress: Progress
+    say: Callable[[str], None]
     rows: Rows = field(default_factory=Rows)
     notes: list[str] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        """The next step has begun."""
-        self.progress.say(text)
 
     def rounds(self) -> Iterator[int]:
         """The rounds, from 0."""
@@ -61,8 +53,8 @@ def run_experiment(name: str, experiment: ModuleType, argv: Sequence[str]) -> in
     arguments = parse(parser, argv)
     began = time.monotonic()
     try:
-        with Progress(not arguments.no_progress) as progress:
-            run = Run(arguments, progress)
+        with progress(arguments) as say:
+            run = Run(arguments, say)
             experiment.measure(run)
     except (MeasurementFailed, ProcessError, ControlError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)

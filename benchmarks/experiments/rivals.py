@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.load.questions import ANY, read_lines
-from benchmarks.site.clients import BATCH, NO_DATA, master_pid, postmap, rcpt
+from benchmarks.site.clients import BATCH, NO_DATA, postmap, rcpt
 from benchmarks.site.population import ALIASES, BULK_ADDRESS, DOMAINS, MAILBOXES, address, mailbox
 from benchmarks.site.site import Server, Site
 from benchmarks.site.use import Meter, open_connections
@@ -129,15 +129,14 @@ class Rivals:
         # A run says how many keys fill the time; the one before it fills what caches.
         first = keys[-CALIBRATION_KEYS * clients :] if misses else keys
         for _ in range(1 if misses else 2):
-            rate = postmap(postfix.config, table, first, clients, self.right).rate
+            rate = postmap(postfix.config, table, first, clients, self.right)["rate"]
         count = min(int(rate * self.run.arguments.seconds), len(keys) if misses else MOST_KEYS)
         if misses:
             rival.forget()
-        server = rival.pid or (master_pid(postfix) if rival.name == PROXY else 0)
+        server = rival.pid or (postfix.pid if rival.name == PROXY else 0)
         meter = Meter({"slapd": self.site.slapd.pid, "server": server})
-        result = postmap(postfix.config, table, list(islice(cycle(keys), count)), clients, self.right)
-        figures = {"rate": result.rate, "client_cpu": 1e3 * result.cpu / result.asked, **meter.each(result.asked)}
-        self.run.rows.add("postmap", name, clients, figures)
+        figures = postmap(postfix.config, table, list(islice(cycle(keys), count)), clients, self.right)
+        self.run.rows.add("postmap", name, clients, {**figures, **meter.each(count)})
 
     def rcpt(self, *, misses: bool = False) -> None:
         """Measure RCPT TO for the bulk domain's accounts in their order, in each number of sessions at once."""
@@ -151,15 +150,15 @@ class Rivals:
         site = self.site
         # The first run starts Postfix's processes, the second says how many recipients fill the time.
         rcpt(postfix.port, sessions, sessions, BULK_ADDRESS)
-        rate = rcpt(postfix.port, sessions, max(sessions, 4), BULK_ADDRESS).rate
+        rate = rcpt(postfix.port, sessions, max(sessions, 4), BULK_ADDRESS)
         wanted = max(sessions, min(int(rate * self.run.arguments.seconds), site.bulk) // BATCH)
         if misses:
             rival.forget()
-        meter = Meter({"postfix": master_pid(postfix), "slapd": site.slapd.pid, "server": rival.pid})
-        result = rcpt(postfix.port, sessions, wanted, BULK_ADDRESS)
+        meter = Meter({"postfix": postfix.pid, "slapd": site.slapd.pid, "server": rival.pid})
+        rate = rcpt(postfix.port, sessions, wanted, BULK_ADDRESS)
         own = open_connections(site.slapd.port, self.vmaild.pid)
         connections = own if rival.name == VMAILD else open_connections(site.slapd.port) - own
-        figures = {"rate": result.rate, **meter.each(result.asked), "ldap_connections": connections}
+        figures = {"rate": rate, **meter.each(wanted * BATCH), "ldap_connections": connections}
         self.run.rows.add("rcpt", rival.name, sessions, figures)
 
     def _tables(self, prefix: str, suffix: str = "cf") -> dict[str, str]:
@@ -184,7 +183,7 @@ class Rivals:
         lines = [line for line in read_lines(self.site.table) if line.key != ANY]
         for map_name, name in FILES.items():
             found = [each for each in lines if each.map_name == map_name and each.expected.status is Status.FOUND]
-            text = b"".join(b"%s\t%s\n" % (line.key, line.expected.value or b"") for line in found)
+            text = b"".join(b"%s\t%s\n" % (line.key, line.expected.text) for line in found)
             (self._folder / name).write_bytes(text)
         for kind in FILE_TYPES:
             if kind not in types.stdout.split():

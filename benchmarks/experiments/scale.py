@@ -19,8 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 from benchmarks.experiments.experiment import Run
+from benchmarks.load.questions import format_line
 from benchmarks.report.rows import Figures, Section
-from benchmarks.site.clients import master_pid, send_messages
+from benchmarks.site.clients import send_messages
 from benchmarks.site.population import BULK_ADDRESS, MAILBOXES, address, dn, found, mailbox
 from benchmarks.site.site import ONCE, MeasurementFailed, Site, seconds_of, wait_until
 from benchmarks.site.use import Meter, cpu_seconds, resident
@@ -148,7 +149,7 @@ class _Trial:
         with closing(postfix(home, site.slapd, int(vmaild.socketmap.rpartition(":")[2]))) as mail:
             mail.start()
             before = vmaild.metrics()["lookups_total"]
-            meter = Meter({"server": vmaild.pid, "slapd": site.slapd.pid, "postfix": master_pid(mail)})
+            meter = Meter({"server": vmaild.pid, "slapd": site.slapd.pid, "postfix": mail.pid})
             send_messages(mail, BULK_ADDRESS, MESSAGES)
             figures = meter.each(MESSAGES)
         figures["lookups a message"] = (vmaild.metrics()["lookups_total"] - before) / MESSAGES
@@ -159,7 +160,7 @@ class _Trial:
 
     def _load(self, numbers: Iterable[int], *options: object) -> Figures:
         pairs = ((address(number, PER_DOMAIN), _mailbox(number, "/")) for number in numbers)
-        keys = self._site.write_expected("asked", (found(MAILBOXES, *pair) for pair in pairs))
+        keys = self._site.write("asked", (format_line(found(MAILBOXES, *pair)) for pair in pairs))
         return self._site.load(self._vmaild, "--keys", keys, "--expect", keys, *options)
 
     def _beside(self, name: str, work: Callable[[], object]) -> None:

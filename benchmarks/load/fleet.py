@@ -1,13 +1,11 @@
 """The connections of a load: when each asks its next question, and when it is replaced or given up.
 
-A closed loop measures how much a server can do: each connection asks again as soon as its answer is in. Its latencies
-flatter a server that stalls: while it does, nobody asks. An open loop asks at a fixed rate whatever comes back, and
-counts each latency from the time at which the question was due, so that a stall is charged to every question that it
-delayed. A closed loop in lockstep compares the CPU of servers: each finds as many requests waiting at a time.
+The latencies of a closed loop flatter a server that stalls: while it does, nobody asks. An open loop counts each from
+the time at which the question was due, so that a stall is charged to every question that it delayed.
 
 The generator shares the machine with the server it measures, so an expected answer costs it one comparison of
 bytes; only other answers are decoded. Postfix's clients close a connection that was idle for 10 s, or that is 100 s old
-(auto_clnt.c, and ipc_idle and ipc_ttl of postconf(5)). ``Churn`` does the same; the first lives are cut short at
+(auto_clnt.c, and ipc_idle and ipc_ttl of postconf(5)). ``--churn`` does the same; the first lives are cut short at
 random, or else all connections of a run would be replaced in the same instant. Times are nanoseconds of the monotonic
 clock inside, seconds in options.
 """
@@ -20,13 +18,15 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, cast
+from typing import cast
 
-from benchmarks.load.questions import CODECS, Question
+from benchmarks.load.questions import Question
 from benchmarks.load.tally import Tally
 from vmaild.errors import ProtocolError
 from vmaild.listening import UnixAddress
 from vmaild.lookup import Reply
+from vmaild.wire.socketmap import SocketmapReplies
+from vmaild.wire.tcp_table import TcpTableReplies
 
 CONNECTING_AT_ONCE = 50
 """Half of the smallest listen backlog in use: more at once could fill it, and measure the kernel's retries."""
@@ -40,16 +40,8 @@ SWEEP_SECONDS = 0.2
 POLL_SECONDS = 0.01
 """How often it is checked whether all connections are open, and the last answers in."""
 
-
-class CannotConnect(Exception):
-    """Not one connection could be opened, or the server stopped to answer before the measurement."""
-
-
-class Churn(NamedTuple):
-    """When connections are replaced: seconds without a request, seconds of life."""
-
-    idle: float = 10.0
-    life: float = 100.0
+POSTFIX, FOREVER = (10.0, 100.0), (math.inf, math.inf)
+"""When connections are replaced: after seconds without a request, after seconds of life."""
 
 
 class Connection(asyncio.Protocol):
@@ -62,7 +54,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, fleet: Fleet, protocol: str, expires: float) -> None:
         self._fleet = fleet
-        self._replies = CODECS[protocol].replies()
+        self._replies = TcpTableReplies() if protocol == "tcp_table" else SocketmapReplies()
         self._partial = False
         self.question: Question | None = None
         self._since = 0
@@ -98,8 +90,8 @@ class Connection(asyncio.Protocol):
         if question is None:
             self._fleet.tally.errors["unasked"] += 1
             self.fail("unasked")
-        elif data == question.only_wire and not self._partial:
-            self._answered(question, question.only, True)
+        elif question.expected and data == question.expected_wire and not self._partial:
+            self._answered(question, question.expected, True)
         else:
             self._decode(question, data)
 
@@ -198,18 +190,18 @@ class Fleet:
             slot.add_done_callback(self._slots.discard)
 
     async def open(self, first: int) -> None:
-        """Open the first connections. Raises ``CannotConnect``."""
+        """Open the first connections. Raises ``ConnectionError``."""
         self.want(first)
         await self.watch(self._options.timeout, lambda: self.opened + self.tally.errors["connect"] >= first)
         if not self.connections:
-            raise CannotConnect(f"cannot connect to {self._options.address}")
+            raise ConnectionError(f"cannot connect to {self._options.address}")
 
     async def ask_once(self, questions: Iterable[Question]) -> None:
-        """Ask each of them once, as fast as it goes. Raises ``CannotConnect``."""
+        """Ask each of them once, as fast as it goes. Raises ``ConnectionError``."""
         self.start(iter(questions), self.clock())
         await self.watch(math.inf, lambda: not self.connections or (self.stopped and self.quiet()))
         if not self.connections:
-            raise CannotConnect(f"{self._options.address} answers no more")
+            raise ConnectionError(f"{self._options.address} answers no more")
 
     async def watch(self, seconds: float, over: Callable[[], bool] | None = None) -> None:
         """Look after the connections for so many seconds, or until it is ``over``."""
@@ -229,12 +221,12 @@ class Fleet:
 
     def _sweep(self) -> None:
         """Give up answers that are awaited for too long, and close what was idle too long."""
-        churn, now = self._options.churn, self.clock()
+        now, (most_idle, _) = self.clock(), self._options.churn or FOREVER
         for connection in list(self.connections):
             waited = (now - connection.used) / 1e9
             if connection.question and waited > self._options.timeout:
                 connection.fail("timeout")
-            elif churn and not connection.question and waited > churn.idle:
+            elif not connection.question and waited > most_idle:
                 self._idle.remove(connection)
                 connection.fail("idle")
 
@@ -268,8 +260,6 @@ class Fleet:
         return connection
 
     def _new(self) -> Connection:
-        churn, expires = self._options.churn, math.inf
-        if churn:
-            share = self._random.random() if self.opened < self._options.connections else 1.0
-            expires = self.clock() + churn.life * share * 1e9
-        return Connection(self, self._options.protocol, expires)
+        _, life = self._options.churn or FOREVER
+        share = self._random.random() if self.opened < self._options.connections else 1.0
+        return Connection(self, self._options.protocol, self.clock() + life * share * 1e9)

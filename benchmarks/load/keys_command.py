@@ -14,9 +14,9 @@ from pathlib import Path
 
 from bonsai import LDAPClient, LDAPError, LDAPSearchScope
 
-from benchmarks.load.questions import ANY, Expected, Line, format_line
+from benchmarks.load.questions import ANY, Line, format_line
 from benchmarks.report.output import new_parser
-from vmaild.lookup import Status
+from vmaild.lookup import NOT_FOUND, Reply, Status
 
 PAGE = 1000
 """Entries for each page (RFC 2696), so that a limit on one answer is no limit on the whole."""
@@ -36,13 +36,8 @@ def main(argv: Sequence[str]) -> int:
     add("--bind-dn", default="", metavar="DN")
     add("--bind-pw-file", type=Path, metavar="FILE", help="the password, with or without a newline")
     add("--start-tls", action="store_true")
-    add(
-        "--map",
-        type=str.encode,
-        default=b"virtual_mailbox_maps",
-        metavar="NAME",
-        help="(default: virtual_mailbox_maps)",
-    )
+    text = "(default: virtual_mailbox_maps)"
+    add("--map", type=str.encode, default=b"virtual_mailbox_maps", metavar="NAME", help=text)
     add("--others-not-found", action="store_true", help="every other key is not found: right without catch-alls")
     arguments = parser.parse_args(argv)
     try:
@@ -64,6 +59,6 @@ def _lines(options: argparse.Namespace) -> Iterator[Line]:
         scope = LDAPSearchScope.SUBTREE
         for entry in connection.paged_search(options.base, scope, options.query, wanted, page_size=PAGE):
             value = b",".join(entry.get(options.value_attribute, []))
-            yield from (Line(options.map, key, Expected(Status.FOUND, value)) for key in entry.get(wanted[0], []))
+            yield from (Line(options.map, key, Reply(Status.FOUND, value)) for key in entry.get(wanted[0], []))
     if options.others_not_found:
-        yield Line(options.map, ANY, Expected(Status.NOT_FOUND))
+        yield Line(options.map, ANY, NOT_FOUND)

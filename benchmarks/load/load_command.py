@@ -20,10 +20,10 @@ from pathlib import Path
 import psutil
 import uvloop
 
-from benchmarks.load.fleet import SWEEP_SECONDS, CannotConnect, Churn, Fleet
-from benchmarks.load.questions import CODECS, Expectations, Question, Questions, read_keys, read_lines
+from benchmarks.load.fleet import POSTFIX, SWEEP_SECONDS, Fleet
+from benchmarks.load.questions import CODECS, Expectations, Question, Questions, question, read_keys, read_lines
 from benchmarks.load.tally import Tally, parse_limit
-from benchmarks.report.output import Progress, new_parser, parse, typed, write
+from benchmarks.report.output import new_parser, parse, progress, typed, write
 from benchmarks.report.rows import LATENCIES, Figures, Rows, Section, milliseconds
 from benchmarks.site.use import Meter, waited_seconds
 from vmaild.listening import parse_address
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     add("--warm-keys", action="store_true", help="ask each hot key once before the warm-up")
     add("--timeout", type=float, default=10.0, metavar="SECONDS", help="(default: %(default)s)")
     text = "close connections as Postfix does, after 10 s idle or 100 s of life, or as given"
-    add("--churn", type=typed(_churn), nargs="?", const=Churn(), metavar="IDLE,LIFE", help=text)
+    add("--churn", type=typed(_churn), nargs="?", const=POSTFIX, metavar="IDLE,LIFE", help=text)
     add = parser.add_argument_group("checks").add_argument
     text = "a process of the server, for its CPU time; repeatable"
     add("--pid", type=typed(_process), action="append", default=[], metavar="[NAME=]PID", help=text)
@@ -81,9 +81,9 @@ def main(argv: Sequence[str]) -> int:
     except (OSError, ValueError) as error:
         options.error(str(error))
     try:
-        with Progress(not arguments.no_progress) as progress:
-            figures, tally = uvloop.run(run(arguments, asked, progress.say))
-    except CannotConnect as error:
+        with progress(arguments) as say:
+            figures, tally = uvloop.run(run(arguments, asked, say))
+    except ConnectionError as error:
         print(f"load: {error}", file=sys.stderr)
         return EXIT_UNREACHABLE
     broken = [limit.text for limit in arguments.fail_if if limit.broken(figures)]
@@ -102,19 +102,19 @@ def main(argv: Sequence[str]) -> int:
 
 def questions(arguments: argparse.Namespace) -> Questions[Question]:
     """What the command line wants to be asked. Raises ``ValueError`` or ``OSError``."""
-    codec, map_name = CODECS[arguments.protocol], arguments.map.encode()
+    protocol, map_name = arguments.protocol, arguments.map.encode()
     keys = read_keys(arguments.keys, map_name)
     if not keys:
         raise ValueError(f"{arguments.keys} has no keys for {arguments.map}")
     expectations = Expectations(read_lines(arguments.expect) if arguments.expect else ())
     mix = {name: getattr(arguments, name) for name in ("unknown", "cold", "zipf", "hot", "seed")}
-    return Questions(keys, lambda key: codec.question(map_name, key, expectations.of(map_name, key)), **mix)
+    return Questions(keys, lambda key: question(protocol, map_name, key, expectations.of(map_name, key)), **mix)
 
 
 async def run(
     arguments: argparse.Namespace, questions: Questions[Question], say: Callable[[str], None]
 ) -> tuple[Figures, Tally]:
-    """Connect, warm up and measure; returns the figures of ``--fail-if`` and more. Raises ``CannotConnect``."""
+    """Connect, warm up and measure; returns the figures of ``--fail-if`` and more. Raises ``ConnectionError``."""
     # A pause of the collector among a million questions would be measured as the server's.
     gc.disable()
     fleet = Fleet(arguments)
@@ -200,6 +200,6 @@ def _process(text: str) -> tuple[str, int]:
     return name or f"server {number}", int(number)
 
 
-def _churn(text: str) -> Churn:
+def _churn(text: str) -> tuple[float, float]:
     idle, _, life = text.partition(",")
-    return Churn(float(idle), float(life))
+    return float(idle), float(life)

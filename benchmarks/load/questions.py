@@ -33,22 +33,10 @@ ANY = b"*"
 DRAWN = 1000
 """Keys that are drawn at a time, which is faster than one by one."""
 
+CODECS = {"socketmap": socketmap, "tcp_table": tcp_table, "echo": socketmap}
+"""``echo`` is no protocol of Postfix's: the server sends the request back, which is the least that any can do."""
+
 _KINDS = {status.value: status for status in Status}
-
-
-class Expected(NamedTuple):
-    """The right answer: its kind, and the value of an OK; empty where every value is right."""
-
-    status: Status
-    value: bytes = b""
-
-    def met_by(self, reply: Reply) -> bool:
-        """True when ``reply`` is right. The reason of a failure is never compared."""
-        any_value = self.status is not Status.FOUND or not self.value
-        return reply.status is self.status and (any_value or reply.text == self.value)
-
-    def __str__(self) -> str:
-        return b" ".join(filter(None, (self.status.value, self.value))).decode(errors="backslashreplace")
 
 
 class Line(NamedTuple):
@@ -56,7 +44,7 @@ class Line(NamedTuple):
 
     map_name: bytes
     key: bytes
-    expected: Expected
+    expected: Reply
 
 
 class Expectations:
@@ -65,9 +53,15 @@ class Expectations:
     def __init__(self, lines: Iterable[Line] = ()) -> None:
         self._by_key = {(line.map_name, line.key.lower()): line.expected for line in lines}
 
-    def of(self, map_name: bytes, key: bytes) -> Expected | None:
+    def of(self, map_name: bytes, key: bytes) -> Reply | None:
         """The right answer to ``key``; ``None`` where the file does not say."""
         return self._by_key.get((map_name, key.lower())) or self._by_key.get((map_name, ANY))
+
+
+def is_right(expected: Reply, reply: Reply) -> bool:
+    """True when ``reply`` has the kind and, of an OK, the value that are expected, where one is."""
+    any_text = expected.status is not Status.FOUND or not expected.text
+    return reply.status is expected.status and (any_text or reply.text == expected.text)
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -76,7 +70,7 @@ def read_lines(path: Path) -> Iterator[Line]:
         if len(fields) < 3 or fields[2] not in _KINDS or fields[2:] == [b"OK", b""]:
             want = "map, key, one of OK, NOTFOUND, TEMP and PERM, perhaps a value, not empty, separated by tabs"
             raise ValueError(f"{path}, line {number}: {b' '.join(fields)!r} is not {want}")
-        yield Line(fields[0], fields[1], Expected(_KINDS[fields[2]], *fields[3:]))
+        yield Line(fields[0], fields[1], Reply(_KINDS[fields[2]], b"".join(fields[3:])))
 
 
 def read_keys(path: Path, map_name: bytes) -> list[bytes]:
@@ -87,8 +81,8 @@ def read_keys(path: Path, map_name: bytes) -> list[bytes]:
 
 def format_line(line: Line) -> bytes:
     """A line as ``read_lines`` takes it, with its newline."""
-    value = filter(None, [line.expected.value])
-    return b"\t".join((line.map_name, line.key, line.expected.status.value, *value)) + b"\n"
+    text = filter(None, [line.expected.text])
+    return b"\t".join((line.map_name, line.key, line.expected.status.value, *text)) + b"\n"
 
 
 def _fields(path: Path) -> Iterator[tuple[int, list[bytes]]]:
@@ -103,38 +97,17 @@ class Question(NamedTuple):
 
     wire: bytes
     key: bytes
-    expected: Expected | None = None
-    only: Reply = Reply(Status.FOUND)
-    only_wire: bytes = b""
+    expected: Reply | None = None
+    expected_wire: bytes = b""
 
 
-class Codec(NamedTuple):
-    """How requests are written, and replies are written and read."""
-
-    encode_request: Callable[[Request], bytes]
-    encode_reply: Callable[[Reply], bytes]
-    replies: Callable[[], socketmap.SocketmapReplies | tcp_table.TcpTableReplies]
-    echoes: bool = False
-
-    def question(self, map_name: bytes, key: bytes, expected: Expected | None) -> Question:
-        """The question for ``key``."""
-        wire = self.encode_request(Request(map_name, key))
-        if self.echoes:
-            return Question(wire, key, Expected(Status.FOUND), only_wire=wire)
-        if expected and (expected.value or expected.status is Status.NOT_FOUND):
-            only = Reply(*expected)
-            return Question(wire, key, expected, only, self.encode_reply(only))
-        return Question(wire, key, expected)
-
-
-_SOCKETMAP = Codec(socketmap.encode_request, socketmap.encode_reply, socketmap.SocketmapReplies)
-
-CODECS = {
-    "socketmap": _SOCKETMAP,
-    "tcp_table": Codec(tcp_table.encode_request, tcp_table.encode_reply, tcp_table.TcpTableReplies),
-    # No protocol of Postfix's: the server sends the request back, which is the least that any can do.
-    "echo": _SOCKETMAP._replace(echoes=True),
-}
+def question(protocol: str, map_name: bytes, key: bytes, expected: Reply | None) -> Question:
+    """The question for ``key`` in one of ``CODECS``."""
+    wire = CODECS[protocol].encode_request(Request(map_name, key))
+    if protocol == "echo":
+        return Question(wire, key, Reply(Status.FOUND), wire)
+    only_one = expected and (expected.text or expected.status is Status.NOT_FOUND)
+    return Question(wire, key, expected, CODECS[protocol].encode_reply(expected) if only_one else b"")
 
 
 class Questions(Generic[T]):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from hdrh.histogram import HdrHistogram
 
-from benchmarks.load.questions import Question
+from benchmarks.load.questions import Question, is_right
 from benchmarks.report.rows import Figures, milliseconds
 from vmaild.lookup import Reply, Status
 
@@ -81,12 +81,12 @@ class Tally:
         self.latency.record(now - since)
         if question.expected is not None:
             self.checked += 1
-            if not right and not question.expected.met_by(reply):
+            if not right and not is_right(question.expected, reply):
                 self.wrong += 1
                 if len(self.examples) < EXAMPLES:
-                    got = f"{reply.status.value.decode()} {reply.text.decode(errors='backslashreplace')}".rstrip()
-                    key = question.key.decode(errors="backslashreplace")
-                    self.examples.append(f"{key}: {got}, but {question.expected} is right")
+                    got, expected = (b"%b %b" % (each.status.value, each.text) for each in (reply, question.expected))
+                    text = b"%b: %b, but %b is right" % (question.key, got.rstrip(), expected.rstrip())
+                    self.examples.append(text.decode(errors="backslashreplace"))
 
     def error(self, kind: str, since: int, now: int) -> None:
         """Count a request that got no answer. It waited at least until ``now``, and that is a latency too."""

@@ -14,15 +14,14 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
 from rich.console import Console
-from rich.progress import Progress as Bar
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from benchmarks.report.rows import Result, Rows, Section, report
 
@@ -133,20 +132,13 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-class Progress(Bar):
-    """What happens now, on standard error: one line that changes on a terminal, a line for each step elsewhere."""
-
-    def __init__(self, shown: bool = True) -> None:
-        console = Console(stderr=True, quiet=not shown, highlight=False)
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-        super().__init__(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self.add_task("")
-
-    def say(self, text: str) -> None:
-        """The next step has begun."""
-        self.update(self._task, description=text)
-        if not self.console.is_terminal:
-            self.console.print(f"{time.strftime('%H:%M:%S')} {text}")
+@contextmanager
+def progress(arguments: argparse.Namespace) -> Iterator[Callable[[str], None]]:
+    """Says what happens now on standard error: one line that changes on a terminal, a line for each step elsewhere."""
+    console = Console(stderr=True, quiet=arguments.no_progress, highlight=False)
+    with console.status("") as status:
+        show = status.update if console.is_terminal else console.print
+        yield lambda text: show(f"{time.strftime('%H:%M:%S')} {text}")
 
 
 def machine() -> dict[str, str]:

@@ -7,8 +7,8 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
+from benchmarks.report.rows import Figures
 from benchmarks.site.site import MeasurementFailed, wait_until
 from benchmarks.site.use import children_cpu
 from vmaild.demo.postfix import Postfix
@@ -25,21 +25,11 @@ NO_DATA = {"smtpd_data_restrictions": "reject"}
 _POSTMAP = 'exec postmap -c "$0" -q - "$1" <"$2.in" >"$2.out" 2>"$2.err"'
 
 
-class Run(NamedTuple):
-    """One run: what was asked, wall seconds, and CPU seconds of the clients."""
+def postmap(config: Path, table: str, keys: Sequence[bytes], clients: int, expected: Mapping[bytes, bytes]) -> Figures:
+    """Ask for ``keys`` from so many processes at once; a key without a value in ``expected`` must not be found.
 
-    asked: int
-    seconds: float
-    cpu: float = 0.0
-
-    @property
-    def rate(self) -> float:
-        """Answers a second."""
-        return self.asked / self.seconds
-
-
-def postmap(config: Path, table: str, keys: Sequence[bytes], clients: int, expected: Mapping[bytes, bytes]) -> Run:
-    """Ask for ``keys`` from so many processes at once; a key without a value in ``expected`` must not be found."""
+    Returns answers a second, and milliseconds of the clients' CPU for each.
+    """
     with tempfile.TemporaryDirectory() as folder:
         files = [f"{folder}/{number}" for number in range(clients)]
         for number, file in enumerate(files):
@@ -57,7 +47,7 @@ def postmap(config: Path, table: str, keys: Sequence[bytes], clients: int, expec
     missing = sum(key in expected for key in keys) - (len(lines) - wrong)
     if wrong or missing:
         raise MeasurementFailed(f"{table}: of {len(keys)} answers {wrong} were wrong, and {missing} missing")
-    return Run(len(keys), seconds, cpu)
+    return {"rate": len(keys) / seconds, "client_cpu": 1e3 * cpu / len(keys)}
 
 
 def _complaints(file: Path) -> list[str]:
@@ -66,8 +56,8 @@ def _complaints(file: Path) -> list[str]:
     return [line for line in lines if "is deprecated" not in line and "NON_BERKELEYDB_README" not in line]
 
 
-def rcpt(port: int, sessions: int, transactions: int, recipient: str) -> Run:
-    """RCPT TO with ``BATCH`` recipients in each transaction: ``recipient`` with numbers (``population``).
+def rcpt(port: int, sessions: int, transactions: int, recipient: str) -> float:
+    """Recipients a second of RCPT TO, ``BATCH`` in each transaction: ``recipient`` with numbers (``population``).
 
     Needs the settings ``NO_DATA``. Each session is one connection that stays, and occupies one smtpd(8) process.
     """
@@ -78,7 +68,7 @@ def rcpt(port: int, sessions: int, transactions: int, recipient: str) -> Run:
     others = [line for line in complaints if "data rejected" not in line]
     if others or len(complaints) != transactions:
         raise MeasurementFailed(f"smtp-source: {others[:3] or f'{len(complaints)} of {transactions} transactions'}")
-    return Run(transactions * BATCH, seconds)
+    return transactions * BATCH / seconds
 
 
 def send_messages(postfix: Postfix, recipient: str, count: int = 0) -> None:
@@ -92,11 +82,6 @@ def send_messages(postfix: Postfix, recipient: str, count: int = 0) -> None:
         raise MeasurementFailed(f"{recipient}: {complaints[0]}")
     # By the log and not by the queue: a message that moves between directories can be in none of them for a moment.
     wait_until(lambda: _removed(postfix) >= removed, f"delivery to {recipient}", 0.05)
-
-
-def master_pid(postfix: Postfix) -> int:
-    """The process id of its master(8), which wrote it down."""
-    return int((postfix.home / "queue" / "pid" / "master.pid").read_text())
 
 
 def _removed(postfix: Postfix) -> int:

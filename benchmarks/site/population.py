@@ -10,11 +10,10 @@ one from 0.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from benchmarks.load.questions import ANY, Expected, Line
+from benchmarks.load.questions import ANY, Line
 from vmaild.demo.tree import SEARCH_BASE, tree
-from vmaild.lookup import Status
+from vmaild.lookup import NOT_FOUND, Reply, Status
 
 PER_DOMAIN = 500
 """Accounts in each domain, as a hosting company's larger customers have."""
@@ -75,15 +74,8 @@ def ldif(accounts: int, bulk: int = 0, size: int = PER_DOMAIN) -> Iterator[str]:
     if bulk:
         yield from _domain(BULK_DOMAIN, bulk_addresses(1)[0], bulk_addresses(bulk)[0])
     for number in range(1, bulk + 1):
-        yield account_entry(
-            BULK_DOMAIN, bulk_addresses(number)[0], f"{BULK_DOMAIN}/{number}/", bulk_addresses(number)[1]
-        )
-
-
-def write_ldif(path: Path, accounts: int, bulk: int = 0, size: int = PER_DOMAIN) -> None:
-    """The directory as a file for slapadd(8)."""
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(ldif(accounts, bulk, size))
+        mail, other = bulk_addresses(number)
+        yield account_entry(BULK_DOMAIN, mail, f"{BULK_DOMAIN}/{number}/", other)
 
 
 def answers(accounts: int, bulk: int = 0, size: int = PER_DOMAIN) -> Iterator[Line]:
@@ -93,15 +85,15 @@ def answers(accounts: int, bulk: int = 0, size: int = PER_DOMAIN) -> Iterator[Li
         yield found(DOMAINS, name, name)
     for number in range(0, accounts, PER_ALIAS):
         yield found(ALIASES, alias(number, size), address(number, size))
-        yield Line(MAILBOXES, alias(number, size).encode(), Expected(Status.NOT_FOUND))
+        yield Line(MAILBOXES, alias(number, size).encode(), NOT_FOUND)
     for number in range(1, bulk + 1):
         yield from (found(MAILBOXES, each, f"{BULK_DOMAIN}/{number}/") for each in bulk_addresses(number))
-    yield from (Line(map_name, ANY, Expected(Status.NOT_FOUND)) for map_name in (DOMAINS, MAILBOXES, ALIASES))
+    yield from (Line(map_name, ANY, NOT_FOUND) for map_name in (DOMAINS, MAILBOXES, ALIASES))
 
 
 def found(map_name: bytes, key: str, value: str) -> Line:
     """A line of an expectation file."""
-    return Line(map_name, key.encode(), Expected(Status.FOUND, value.encode()))
+    return Line(map_name, key.encode(), Reply(Status.FOUND, value.encode()))
 
 
 def domain_entry(name: str) -> str:

@@ -18,12 +18,9 @@ from typing import cast
 import uvloop
 
 from benchmarks.load.questions import CODECS, read_lines
-from vmaild.listening import Address, InetAddress, UnixAddress, parse_address
-from vmaild.lookup import NOT_FOUND, Reply, Request
+from vmaild.listening import LISTEN_BACKLOG, Address, InetAddress, bind, parse_address
+from vmaild.lookup import NOT_FOUND, Request
 from vmaild.wire import socketmap, tcp_table
-
-BACKLOG = 1024
-"""Postfix opens all its connections at once after a reload; the kernel caps this at net.core.somaxconn."""
 
 Requests = socketmap.SocketmapRequests | tcp_table.TcpTableRequests
 
@@ -98,8 +95,7 @@ def _factory(arguments: argparse.Namespace) -> Callable[[], asyncio.Protocol]:
     replies: dict[bytes, bytes] = {}
     for map_name, key, expected in read_lines(arguments.table):
         if socketmaps or map_name == name:
-            reply = codec.encode_reply(Reply(expected.status, expected.value or b""))
-            replies[codec.encode_request(Request(map_name, key))] = reply
+            replies[codec.encode_request(Request(map_name, key))] = codec.encode_reply(expected)
     if arguments.server == "bare":
         return partial(BareServer, replies)
     requests = socketmap.SocketmapRequests if socketmaps else partial(tcp_table.TcpTableRequests, name)
@@ -107,11 +103,8 @@ def _factory(arguments: argparse.Namespace) -> Callable[[], asyncio.Protocol]:
 
 
 async def _serve(factory: Callable[[], asyncio.Protocol], address: Address) -> None:
-    loop = asyncio.get_running_loop()
-    if isinstance(address, UnixAddress):
-        server = await loop.create_unix_server(factory, address.path, backlog=BACKLOG)
-    else:
-        server = await loop.create_server(factory, address.host, address.port, backlog=BACKLOG)
+    (listening,) = bind(address)
+    server = await asyncio.get_running_loop().create_server(factory, sock=listening, backlog=LISTEN_BACKLOG)
     await server.serve_forever()
 
 

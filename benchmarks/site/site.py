@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,21 +12,22 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.load.questions import Line, format_line
+from benchmarks.load.questions import format_line
 from benchmarks.report.output import ROOT
 from benchmarks.report.rows import Figures
-from benchmarks.site.population import MAILBOXES, PER_DOMAIN, address, answers, bulk_addresses, write_ldif
+from benchmarks.site.population import MAILBOXES, PER_DOMAIN, address, answers, bulk_addresses, ldif
 from vmaild.admin import flush
+from vmaild.demo.ask import connect
 from vmaild.demo.daemon import CONTROL_SOCKET, DaemonProcess, Listen
 from vmaild.demo.process import Process, free_port
 from vmaild.demo.slapd import Slapd, Tls
 from vmaild.demo.tree import READER_DN, access_rules
-from vmaild.listening import InetAddress, parse_address
+from vmaild.listening import parse_address
 
 START_SECONDS = 60.0
 """How long a reference server may take to read its table: a million lines take 5 s."""
@@ -94,10 +94,8 @@ class Vmaild(DaemonProcess):
         self._page = f"127.0.0.1:{free_port()}"
         settings = "".join(f"{name} = {value}\n" for name, value in {**CACHE, **cache}.items())
         tables = f'[cache]\n{settings}\n[http]\naddress = "inet:{self._page}"\n'
-        super().__init__(home, [uri], listens, directory=directory, tables=tables)
-        command = [sys.executable, "-m", "vmaild", "serve", "-c", str(self.configuration)]
-        environment = {**_ENVIRONMENT, "STATE_DIRECTORY": f"{home}/state", "TMPDIR": str(home)}
-        self._process = Process(command, home / "vmaild.log", environment=environment)
+        environment = {"PYTHONPATH": str(ROOT), "STATE_DIRECTORY": f"{home}/state"}
+        super().__init__(home, [uri], listens, directory=directory, tables=tables, environment=environment)
 
     def begin(self) -> None:
         """Start the process again, and wait for nothing."""
@@ -154,16 +152,14 @@ class Site(ExitStack):
         self._homes = 0
         say(f"loading a directory of {accounts + bulk:,} accounts")
         self.addresses = self.write("addresses", (f"{address(n, per_domain)}\n".encode() for n in range(accounts)))
-        self.bulk_addresses = self.write(
-            "bulk", ("{}\n{}\n".format(*bulk_addresses(n)).encode() for n in range(1, bulk + 1))
-        )
-        self.table = self.write_expected("table.tsv", answers(accounts, bulk, per_domain))
+        numbered = ("{}\n{}\n".format(*bulk_addresses(number)).encode() for number in range(1, bulk + 1))
+        self.bulk_addresses = self.write("bulk", numbered)
+        self.table = self.write("table.tsv", map(format_line, answers(accounts, bulk, per_domain)))
         self.keys = ["--keys", self.addresses, "--expect", self.table]
         """Options of a load on the accounts' addresses with every answer checked."""
-        ldif = self.home / "directory.ldif"
-        write_ldif(ldif, accounts, bulk, per_domain)
+        content = self.write("directory.ldif", (entry.encode() for entry in ldif(accounts, bulk, per_domain)))
         certificate = _certificate(self.home) if tls else None
-        self.slapd = Slapd(self.home / "slapd", ldif=ldif, tls=certificate, syncprov=syncprov, access=ACCESS)
+        self.slapd = Slapd(self.home / "slapd", ldif=content, tls=certificate, syncprov=syncprov, access=ACCESS)
         self.callback(lambda: self.slapd.stop())
         self.loaded = 0.0
 
@@ -230,10 +226,6 @@ class Site(ExitStack):
             file.writelines(lines)
         return path
 
-    def write_expected(self, name: str, lines: Iterable[Line]) -> Path:
-        """An expectation file."""
-        return self.write(name, map(format_line, lines))
-
 
 def finish_load(process: subprocess.Popen[bytes]) -> Figures:
     """Wait for a load; returns its figures. Raises ``MeasurementFailed``."""
@@ -251,10 +243,9 @@ def finish_load(process: subprocess.Popen[bytes]) -> Figures:
 
 
 def _accepts(address: str) -> bool:
-    where = parse_address(address)
-    target = (where.host, where.port) if isinstance(where, InetAddress) else where.path
-    with socket.socket(socket.AF_INET if isinstance(where, InetAddress) else socket.AF_UNIX) as probe:
-        return probe.connect_ex(target) == 0
+    with suppress(OSError), connect(parse_address(address)):
+        return True
+    return False
 
 
 def _certificate(home: Path) -> Tls:

@@ -7,13 +7,12 @@ import argparse
 from benchmarks.experiments import compare
 from benchmarks.experiments.experiment import Run
 from benchmarks.experiments.rivals import LDAP, VMAILD, Rivals
-from benchmarks.report.output import Progress
 from benchmarks.site.population import PER_DOMAIN
 from benchmarks.site.site import Site
 
 
 def test_a_message_costs_few_searches_when_nothing_is_cached_and_none_when_it_is() -> None:
-    run = Run(argparse.Namespace(), Progress(False))
+    run = Run(argparse.Namespace(), lambda _: None)
     with Site(3 * PER_DOMAIN, run.say) as site:
         rivals = Rivals(run, site, all_of_them=False)
         rivals.all = [rival for rival in rivals.all if rival.name != LDAP]

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.load.fleet import Fleet
-from benchmarks.load.questions import Expected, Question
+from benchmarks.load.questions import Question
 from benchmarks.load.tally import Tally
-from vmaild.lookup import Reply, Status
+from vmaild.lookup import NOT_FOUND, Reply, Status
 
 MS = 1_000_000
 FOUND = Reply(Status.FOUND, b"value")
@@ -151,6 +151,6 @@ def test_a_lost_connection_does_not_hold_up_the_others_twice() -> None:
 
 def test_what_began_in_the_warm_up_does_not_count() -> None:
     tally = Tally(100)
-    tally.answer(Question(b"wire", b"key", Expected(Status.NOT_FOUND)), FOUND, 99, 150)
+    tally.answer(Question(b"wire", b"key", NOT_FOUND), FOUND, 99, 150)
     tally.error("timeout", 99, 150)
     assert (tally.answers, tally.wrong, dict(tally.errors), tally.latency.count) == (0, 0, {}, 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.load.questions import Expectations, Expected, Question
+from benchmarks.load.questions import Expectations, Question
 from benchmarks.load.tally import Latencies, Tally
 from benchmarks.report.rows import Aim, Result, Rows, Section, milliseconds, report, table
 from benchmarks.site.clients import postmap
@@ -34,7 +34,7 @@ MACHINE = {"date": "2026-01-02", "cores": "2", "processor": "some", "python": "3
 
 
 def test_searches_and_connections_are_counted_and_health_checks_are_not() -> None:
-    assert seen(LOG.splitlines()) == (2, 1)
+    assert seen(LOG) == (2, 1)
 
 
 def test_open_connections_are_counted_once_each() -> None:
@@ -51,11 +51,11 @@ def test_cpu_time_of_a_process_grows_with_its_work() -> None:
     while time.process_time() - began < 0.1:
         pass
     assert meter.each(10)["cpu own"] >= 5
-    assert cpu_seconds(os.getpid(), family=True) >= cpu_seconds(os.getpid()) > 0
+    assert cpu_seconds(os.getpid()) > 0
 
 
 def test_a_process_that_is_gone_counts_nothing() -> None:
-    assert cpu_seconds(2**22 + 1) == cpu_seconds(2**22 + 1, family=True) == 0
+    assert cpu_seconds(2**22 + 1) == 0
 
 
 def test_latencies_have_three_digits() -> None:
@@ -84,13 +84,13 @@ def test_the_directory_and_the_answers_agree() -> None:
     assert f"mailbox: host1.example/user{accounts - 1}/\n" in text
     mailbox = expected.of(MAILBOXES, last.encode())
     assert mailbox is not None
-    assert mailbox.value == b"host1.example/user%d/" % (accounts - 1)
+    assert mailbox.text == b"host1.example/user%d/" % (accounts - 1)
     domain = expected.of(DOMAINS, b"host1.example")
     assert domain is not None
-    assert domain.value == b"host1.example"
+    assert domain.text == b"host1.example"
     alias = expected.of(ALIASES, b"alias500@host1.example")
     assert alias is not None
-    assert alias.value == b"user500@host1.example"
+    assert alias.text == b"user500@host1.example"
     for map_name in (DOMAINS, MAILBOXES, ALIASES):
         other = expected.of(map_name, b"nobody@host1.example")
         assert other is not None
@@ -109,7 +109,7 @@ def test_bulk_accounts_are_numbered_as_smtp_source_numbers_them() -> None:
     assert "mail: 2user@bulk.example\nmail: user1@bulk.example\n" in text
     found = expected.of(MAILBOXES, b"user1@bulk.example")
     assert found is not None
-    assert found.value == b"bulk.example/2/"
+    assert found.text == b"bulk.example/2/"
     assert "bulk.example" not in "".join(ldif(3))
 
 
@@ -212,7 +212,7 @@ def test_postmap_is_checked_key_by_key(tmp_path: Path) -> None:
     (tmp_path / "main.cf").write_text("compatibility_level = 3.6\n")
     (tmp_path / "table").write_text("a right\nb wrong\n")
     where = f"texthash:{tmp_path}/table"
-    assert postmap(tmp_path, where, [b"a", b"absent"] * 2, 2, {b"a": b"right"}).asked == 4
+    assert postmap(tmp_path, where, [b"a", b"absent"] * 2, 2, {b"a": b"right"})["rate"] > 0
     for expected in ({b"a": b"other"}, {b"a": b"right", b"absent": b"there"}, {}):
         with pytest.raises(MeasurementFailed, match="wrong"):
             postmap(tmp_path, where, [b"a", b"absent"], 1, expected)
@@ -220,7 +220,7 @@ def test_postmap_is_checked_key_by_key(tmp_path: Path) -> None:
 
 def test_the_progress_line_shows_what_goes_wrong() -> None:
     tally = Tally(0)
-    question = Question(b"wire", b"key", Expected(Status.NOT_FOUND))
+    question = Question(b"wire", b"key", NOT_FOUND)
     tally.answer(question, NOT_FOUND, 0, 2_000_000)
     assert tally.line(10**9) == "1/s, p99 2.00 ms"
     tally.error("timeout", 0, 5_000_000)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import vmaild
-from benchmarks.site.population import write_ldif
+from benchmarks.site.population import ldif
 from tests.directory.proxy import Proxy
 from tests.soak.oracle import ACCOUNTS, extra_ldif
 from vmaild.cache.settings import CacheSettings
@@ -136,9 +136,9 @@ class Site:
 @contextlib.contextmanager
 def running(home: Path, *, inside: bool = False, code: Path | None = None) -> Iterator[Site]:
     """The site for the length of the block. ``inside``: see ``inside/sitecustomize.py``; ``code``: the daemon's."""
-    ldif = home / "content.ldif"
-    write_ldif(ldif, ACCOUNTS)
-    with ldif.open("a") as file:
+    content = home / "content.ldif"
+    with content.open("w") as file:
+        file.writelines(ldif(ACCOUNTS))
         file.write(extra_ldif())
     known = {field.name for field in dataclasses.fields(CacheSettings)}
     cache = {name: value for name, value in CACHE.items() if name in known}
@@ -151,7 +151,7 @@ def running(home: Path, *, inside: bool = False, code: Path | None = None) -> It
         {"VMAILD_SOAK_INSIDE": str(home)} if inside else {}
     )
     with contextlib.ExitStack() as stack:
-        slapd = stack.enter_context(Slapd(home / "slapd", ldif=ldif, syncprov=True))
+        slapd = stack.enter_context(Slapd(home / "slapd", ldif=content, syncprov=True))
         proxy = Proxy(("127.0.0.1", slapd.port))
         stack.callback(proxy.close)
         log = LogPipe(home / "vmaild.log", home / "collected.log")

@@ -18,7 +18,7 @@ _CHUNK = 65536
 def ask(address: Address, map_name: str, key: str) -> Reply:
     """One lookup on a connection of its own. Raises ``OSError`` or ``ProtocolError`` when there is no answer."""
     replies = socketmap.SocketmapReplies()
-    with _connect(address) as connection:
+    with connect(address) as connection:
         connection.sendall(socketmap.encode_request(Request(map_name.encode(), key.encode())))
         while True:
             reply = replies.next()
@@ -30,7 +30,8 @@ def ask(address: Address, map_name: str, key: str) -> Reply:
             replies.feed(received)
 
 
-def _connect(address: Address) -> socket.socket:
+def connect(address: Address) -> socket.socket:
+    """A connection that gives up after ``SECONDS``. Raises ``OSError``."""
     if isinstance(address, InetAddress):
         return socket.create_connection((address.host, address.port), SECONDS)
     connection = socket.socket(socket.AF_UNIX)

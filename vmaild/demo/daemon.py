@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,18 +46,19 @@ class Listen:
 class DaemonProcess:
     """One vmaild. ``listens`` begins with a socketmap listener; ``directory`` and ``tables`` are TOML to add.
 
-    Its files go to ``home``, which must exist: configuration, password and log.
+    Its files go to ``home``, which must exist: configuration, password and log. ``environment`` adds to our own.
     """
 
     def __init__(
-        self, home: Path, uri: Sequence[str], listens: Sequence[Listen], *, directory: str = "", tables: str = ""
-    ) -> None:
+        self, home: Path, uri: Sequence[str], listens: Sequence[Listen], *, directory: str = "", tables: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.home = home
         self.configuration = home / "vmaild.toml"
         self.address = parse_address(listens[0].address)
         self._text = _configuration(home, uri, listens, directory, tables)
         # What it leaves in a temporary directory when it is killed goes with ``home``.
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(home)}
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(home), **(environment or {})}
         command = [sys.executable, "-m", "vmaild", "serve", "-c", str(self.configuration)]
         self._process = Process(command, home / "vmaild.log", environment=environment)
 

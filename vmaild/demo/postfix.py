@@ -83,6 +83,11 @@ class Postfix:
         """True until master(8) is stopped or has ended by itself."""
         return self._process.running
 
+    @property
+    def pid(self) -> int:
+        """The process id of master(8), which wrote it down. Raises ``OSError`` or ``ValueError`` when it has not."""
+        return int((self.home / "queue/pid/master.pid").read_text())
+
     def configure(self) -> None:
         """Write the configuration and make the directories, which is all that ``postmap`` needs."""
         self.home.mkdir(parents=True, exist_ok=True)
@@ -192,7 +197,7 @@ class Postfix:
     def _end_master(self) -> None:
         # The shell was killed when it took too long, and could not pass it on.
         with contextlib.suppress(OSError, ValueError):
-            os.kill(int((self.home / "queue/pid/master.pid").read_text()), signal.SIGTERM)
+            os.kill(self.pid, signal.SIGTERM)
 
     def _make_directories(self) -> None:
         postfix = pwd.getpwnam("postfix").pw_uid
