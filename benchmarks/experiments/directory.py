@@ -1,9 +1,9 @@
 """How fast vmaild's directory layer searches, beside bonsai's own asyncio pool and OpenLDAP's ``ldapsearch -f``.
 
 A private slapd is asked for accounts at random, one search after the other on each connection: directly, through the
-relay in clear text and with TLS, and under asyncio's own loop. Searches a second depend on what else runs; CPU for
-each search is the client's own, and slapd's beside it: where both together use all cores, no client is faster. The
-note is the CPU that the process uses while searches hang. Needs slapd, ldap-utils and openssl.
+relay in clear text and with TLS, and under asyncio's own loop. CPU for each search is the client's own, and slapd's
+beside it: where both together use all cores, no client is faster. The note is the CPU that the process uses while
+searches hang. Needs slapd, ldap-utils and openssl.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from unittest.mock import patch
 
+import bonsai.ldapentry
 import uvloop
+from bonsai.asyncio import AIOConnectionPool
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.experiments.lines import search_in_lines
+from benchmarks.load.tally import Latencies
 from benchmarks.report.output import ROOT
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import address
@@ -92,6 +95,28 @@ async def filled(settings: DirectorySettings) -> Pool:
     return directory
 
 
+async def search_in_lines(
+    ask: Callable[[str], Awaitable[object]], lines: int, accounts: int, seconds: float, slapd: int
+) -> Figures:
+    """Searches for accounts at random, on so many lines; ``ask`` must find each. ``slapd`` is its process id."""
+    chance, latencies = random.Random(lines), Latencies()
+    # slapd is this process's child, so that its family is not to be counted.
+    meter, cpu, began = Meter({"slapd": slapd}), time.process_time(), time.monotonic_ns()
+
+    async def line() -> None:
+        now = began
+        while now < began + seconds * 1e9:
+            if not await ask(address(chance.randrange(accounts))):
+                raise AssertionError("an account was not found")
+            before, now = now, time.monotonic_ns()
+            latencies.record(now - before)
+
+    await asyncio.gather(*(line() for _ in range(lines)))
+    rate, cpu = latencies.count / (time.monotonic_ns() - began) * 1e9, time.process_time() - cpu
+    figures = {"rate": rate, "client_cpu": 1e3 * cpu / latencies.count}
+    return {**figures, **meter.each(latencies.count), **latencies.summary()}
+
+
 def _search(mail: str) -> Search:
     return Search(SEARCH_BASE, Scope.SUB, f"(mail={mail})", ("mailbox",))
 
@@ -122,9 +147,28 @@ async def _hanging_cpu(settings: DirectorySettings, site: Site) -> float:
 
 
 def _bonsai_pool(site: Site, seconds: float, connections: int) -> Figures:
+    """A process of its own (see the end of this file): bonsai looks only once in a process for the class of entries."""
     arguments = [site.slapd.uri, site.slapd.pid, site.accounts, seconds, connections]
-    command = [sys.executable, "-m", "benchmarks.experiments.lines", *map(str, arguments)]
+    command = [sys.executable, "-m", "benchmarks.experiments.directory", *map(str, arguments)]
     figures: Figures = json.loads(subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout)
+    return figures
+
+
+async def _search_by_bonsai(uri: str, slapd: int, accounts: int, seconds: float, connections: int) -> Figures:
+    # In place of vmaild's.
+    setattr(bonsai.ldapentry, "LDAPEntry", bonsai.LDAPEntry)  # noqa: B010
+    client = bonsai.LDAPClient(uri)
+    client.set_credentials("SIMPLE", READER_DN, READER_PW)
+    client.set_raw_attributes(["mailbox"])
+    pool = AIOConnectionPool(client, minconn=connections, maxconn=connections)
+    await pool.open()
+
+    async def ask(mail: str) -> object:
+        async with pool.spawn() as connection:
+            return await connection.search(SEARCH_BASE, bonsai.LDAPSearchScope.SUB, f"(mail={mail})", ["mailbox"])
+
+    figures = await search_in_lines(ask, connections, accounts, seconds, slapd)
+    await pool.close()
     return figures
 
 
@@ -138,3 +182,9 @@ def _ldapsearch(site: Site, seconds: float) -> Figures:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     rate = count / (time.monotonic() - began)
     return {"rate": rate, "client_cpu": 1e3 * (children_cpu() - cpu) / count, **meter.each(count)}
+
+
+if __name__ == "__main__":
+    uri, slapd, accounts, seconds, connections = sys.argv[1:]
+    found = uvloop.run(_search_by_bonsai(uri, int(slapd), int(accounts), float(seconds), int(connections)))
+    print(json.dumps(found))

@@ -9,9 +9,7 @@ was held. Each run is of a daemon of its own. Needs slapd and ldap-utils.
 from __future__ import annotations
 
 import random
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import LATENCIES, Figures, Section
@@ -41,15 +39,14 @@ def measure(run: Run) -> None:
         for mode in run.arguments.modes:
             for rate in run.arguments.logins:
                 run.say(f"{mode}: {rate} logins a second")
-                with _logins(site, rate):
-                    run.rows.add("logins", f"vmaild, {mode}", rate, _measure(run, site, mode))
+                run.rows.add("logins", f"vmaild, {mode}", rate, _measure(run, site, mode, logins=rate))
             for entries in run.arguments.entries:
                 run.say(f"{mode}: {entries:,} entries")
-                run.rows.add("bulk", f"vmaild, {mode}", entries, _measure(run, site, mode, entries))
+                run.rows.add("bulk", f"vmaild, {mode}", entries, _measure(run, site, mode, entries=entries))
 
 
-def _measure(run: Run, site: Site, mode: str, entries: int = 0) -> Figures:
-    """Fill the cache by a load, then measure the same once more; ``entries`` are added during it."""
+def _measure(run: Run, site: Site, mode: str, *, logins: int = 0, entries: int = 0) -> Figures:
+    """Fill the cache by a load, then measure the same once more; what is heard of happens during it."""
     vmaild = site.vmaild(changes=mode)
     vmaild.await_mode(mode)
     wanted = [*site.keys, "--zipf", 1, "--rate", run.arguments.lookups, "--seconds", run.arguments.seconds]
@@ -61,30 +58,15 @@ def _measure(run: Run, site: Site, mode: str, entries: int = 0) -> Figures:
         mails = (f"b{number}@{domain}" for number in range(entries))
         added = (account_entry(domain, mail, f"{domain}/{mail}/") for mail in mails)
         site.slapd.add("".join([domain_entry(domain), *added]))
+    chance, together = random.Random(3), max(1, int(logins * STEP))
+    while logins and asking.poll() is None:
+        time.sleep(together / logins)
+        numbers = [int(site.accounts * chance.random() ** 3) for _ in range(together)]
+        change = f"changetype: modify\nreplace: description\ndescription: login {chance.random()}"
+        site.slapd.modify("".join(f"dn: {dn(number)}\n{change}\n\n" for number in numbers))
     figures, changed = finish_load(asking), vmaild.metrics()
     vmaild.stop()
     changed.subtract(before)
     misses = changed["cache_misses_total"] + changed["cache_expired_total"]
     heard, searches = changed["changes_heard_total"], changed["ldap_searches_total"]
     return {**figures, "heard": heard, "searches": searches, "hit ratio": 1 - misses / changed["lookups_total"]}
-
-
-@contextmanager
-def _logins(site: Site, rate: float) -> Iterator[None]:
-    """Records logins for the length of a block."""
-    stop = threading.Event()
-
-    def record() -> None:
-        chance, logins = random.Random(3), max(1, int(rate * STEP))
-        while not stop.wait(logins / rate if rate else None):
-            numbers = [int(site.accounts * chance.random() ** 3) for _ in range(logins)]
-            change = f"changetype: modify\nreplace: description\ndescription: login {chance.random()}"
-            site.slapd.modify("".join(f"dn: {dn(number)}\n{change}\n\n" for number in numbers))
-
-    thread = threading.Thread(target=record, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()

@@ -10,12 +10,14 @@ Needs root, slapd, postfix and postfix-ldap; touches none that is installed.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import cast
 
 import uvloop
 
-from benchmarks.experiments.directory import filled, settings_for
+from benchmarks.experiments.directory import filled, search_in_lines, settings_for
 from benchmarks.experiments.experiment import Run
-from benchmarks.experiments.lines import search_in_lines
 from benchmarks.experiments.rivals import LDAP, VMAILD, Rivals
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import PER_DOMAIN, address
@@ -23,9 +25,8 @@ from benchmarks.site.site import MeasurementFailed, Site
 from vmaild.config.maps import Common, read_maps
 from vmaild.config.section import Problems
 from vmaild.demo.tree import SEARCH_BASE
-from vmaild.directory import Pool
 from vmaild.lookup import Search
-from vmaild.tables import Group, KeyLookup
+from vmaild.tables import KeyLookup
 
 CLIENTS = 16
 """Connections, lines and postmap processes: as many as a small Postfix has smtpd processes."""
@@ -62,9 +63,11 @@ def measure(run: Run) -> None:
     accounts = max(run.arguments.accounts, 3 * PER_DOMAIN)
     with Site(accounts, run.say, bulk=accounts // 5) as site:
         rivals = Rivals(run, site, all_of_them=False)
+        parts: dict[str, Callable[[Rivals], None]]
+        parts = {"cpu": _cpu, "postmap": _postmap, "rcpt": partial(Rivals.rcpt, misses=True)}
         for _ in run.rounds():
             for part in run.arguments.parts:
-                {"cpu": _cpu, "postmap": _postmap, "rcpt": _rcpt}[part](rivals)
+                parts[part](rivals)
 
 
 def _cpu(rivals: Rivals) -> None:
@@ -86,18 +89,13 @@ async def _search_alone(site: Site, seconds: float) -> Figures:
     """The searches that lookups of the accounts make, worked out beforehand, since that is not what is measured."""
     pool = await filled(settings_for(site.slapd.uri))
     group = read_maps("courier", {}, Common(SEARCH_BASE, "+"), Problems("miss")).groups[1]
-    searches = {mail: _search(group, pool, mail) for mail in map(address, range(min(site.accounts, 20_000)))}
+    addresses = list(map(address, range(min(site.accounts, 20_000))))
+    searches = {mail: cast(Search, KeyLookup(group, mail, pool.schema).settle(0)) for mail in addresses}
     figures = await search_in_lines(
         lambda mail: pool.search(searches[mail]), CLIENTS, len(searches), seconds, site.slapd.pid
     )
     await pool.close()
     return figures
-
-
-def _search(group: Group, pool: Pool, mail: str) -> Search:
-    settled = KeyLookup(group, mail, pool.schema).settle(0)
-    assert isinstance(settled, Search)
-    return settled
 
 
 def _postmap(rivals: Rivals) -> None:
@@ -106,7 +104,3 @@ def _postmap(rivals: Rivals) -> None:
     with rivals.postfix(rivals.named(LDAP)) as postfix:
         for clients, rival in itertools.product((1, CLIENTS), rivals.all):
             rivals.postmap(postfix, rival.name, rival, clients, everything, misses=True)
-
-
-def _rcpt(rivals: Rivals) -> None:
-    rivals.rcpt(misses=True)
