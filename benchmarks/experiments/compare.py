@@ -1,8 +1,7 @@
 """vmaild and its rivals side by side, in one run, on a directory of its own.
 
-Every rival is measured in every round, and the figures are the medians of the rounds, so that what else the machine
-does hits all of them. Needs root, slapd, postfix and postfix-ldap; memcached, postfix-lmdb, postfix-cdb and
-postfix-mta-sts-resolver where they are installed. Nothing that is installed is touched.
+Needs root, slapd, postfix and postfix-ldap; memcached, postfix-lmdb, postfix-cdb and postfix-mta-sts-resolver where
+they are installed. Nothing that is installed is touched.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import os
 import time
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.experiments.rivals import DICT, LDAP, MEMCACHE, PROXY, VMAILD, Rivals, peer
+from benchmarks.experiments.rivals import DICT, LDAP, MEMCACHE, PROXY, VMAILD, Rivals
 from benchmarks.report.rows import Aim, Section
 from benchmarks.site.clients import send_messages
 from benchmarks.site.population import PER_DOMAIN, address, domain_of
@@ -78,24 +77,20 @@ def _load(rivals: Rivals) -> None:
     run, site, vmaild = rivals.run, rivals.site, rivals.vmaild
     times = ["--seconds", run.arguments.seconds, "--warm-up", 0.5, "--connections", CONNECTIONS]
     hot = [*site.keys, *times, "--hot", run.arguments.hot]
-    echo, other = site.server("echo"), peer(site)
     servers: list[tuple[str, Vmaild | Server, list[object]]] = [
-        (ECHO, echo, [*hot, "--protocol", "echo"]),
+        (ECHO, rivals.echo, [*hot, "--protocol", "echo"]),
         (DICT, rivals.dictionary, hot),
         (CACHED, vmaild, [*hot, "--warm-keys"]),
         (MISSES, vmaild, [*site.keys, *times, "--cold", 1]),
     ]
-    if other is not None:
+    if rivals.peer is not None:
         numbers = site.write("numbers", (b"10.0.%d.%d\n" % divmod(number, 250) for number in range(run.arguments.hot)))
-        servers.append(("mta-sts-daemon, protocol alone", other, ["--keys", numbers, *times]))
+        servers.append(("mta-sts-daemon, protocol alone", rivals.peer, ["--keys", numbers, *times]))
     for name, server, wanted in servers:
         run.say(f"load: {name}")
         if name == MISSES:
             vmaild.flush()
         run.rows.add("load", name, CONNECTIONS, site.load(server, *wanted))
-    echo.stop()
-    if other is not None:
-        other.stop()
 
 
 def _postmap(rivals: Rivals) -> None:

@@ -56,7 +56,6 @@ OPTIONS = {
 
 
 def measure(run: Run) -> None:
-    """All rounds, and the searches that hang."""
     with Site(run.arguments.accounts, run.say, tls=True) as site:
         settings, seconds = settings_for(site.slapd.uri), run.arguments.seconds
         # What is asked first must not pay for reading the database into memory.

@@ -1,8 +1,7 @@
 """How long a change in the directory takes to show: each kind of change, for each state of what was asked before.
 
-A private slapd with syncprov, and a vmaild that hears of changes by ``--mode`` sync (RFC 4533) or poll, or (none) not
-at all. A change is timed from the moment that ldapadd(1) has returned until the first reply that is another;
-``--seconds`` after it, it is given up. Needs slapd and ldap-utils.
+vmaild hears of changes by ``--mode`` sync (RFC 4533) or poll, or (none) not at all. A change is timed from the moment
+that ldapadd(1) has returned until the first reply that is another. Needs slapd and ldap-utils.
 """
 
 from __future__ import annotations

@@ -34,7 +34,6 @@ OPTIONS = {
 
 
 def measure(run: Run) -> None:
-    """The three series."""
     answers, connections, entries = (sorted(getattr(run.arguments, section.name)) for section in SECTIONS)
     accounts = max(max(answers, default=0) // ANSWERS_FOR_EACH_KEY, HOT if connections else 0)
     if accounts:

@@ -34,7 +34,6 @@ OPTIONS = {
 
 
 def measure(run: Run) -> None:
-    """Both, for each mode."""
     with Site(run.arguments.accounts, run.say, syncprov=True) as site:
         for mode in run.arguments.modes:
             for rate in run.arguments.logins:

@@ -1,10 +1,7 @@
 """What a cached answer costs: CPU of vmaild for each lookup, next to the least that a server in Python can do.
 
-``bare`` is an ``asyncio.Protocol`` under uvloop whose ``data_received`` is ``write(answers[data])`` and nothing else:
-no requests in pieces, no ages, no counters. vmaild is judged by it; ``echo``, which sends back what came and looks
-nothing up, stands beside it. All connections ask at the same time, and again when all have their answers, so that each
-server always finds as many requests waiting; if each went on by itself, a server that is a little faster would find
-fewer at a time and pay for more system calls, and the comparison would be of the client's speed. Needs slapd.
+All connections ask at the same time, and again when all have their answers: if each went on by itself, a server that is
+a little faster would find fewer requests at a time and pay for more system calls. Needs slapd.
 """
 
 from __future__ import annotations
@@ -27,7 +24,6 @@ OPTIONS = {"accounts": (10_000, ""), "seconds": (2.0, ""), "rounds": (5, ""), "c
 
 
 def measure(run: Run) -> None:
-    """All ways in turn."""
     with Site(run.arguments.accounts, run.say) as site:
         vmaild = site.vmaild()
         site.warm(vmaild)

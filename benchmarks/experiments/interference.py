@@ -1,9 +1,6 @@
-"""Cached answers beside a storm of misses on a slow directory.
+"""Cached answers without and with a storm of misses on a slow directory, and with one on another vmaild.
 
-The directory is a real slapd behind a relay that holds each of its answers back (100 ms). While one load asks for
-cached answers at a fixed rate, another asks for unknown keys at a fixed rate, and each of those is a search. Rounds
-without the misses, with them, and with them on a second vmaild on the same machine alternate: what the last adds is the
-machine's share, the rest is vmaild's own. Needs slapd.
+What the last adds is the machine's share, the rest is vmaild's own. Needs slapd.
 """
 
 from __future__ import annotations
@@ -40,7 +37,6 @@ OPTIONS = {
 
 
 def measure(run: Run) -> None:
-    """All rounds."""
     delay, missing = run.arguments.delay, run.arguments.misses * run.arguments.delay
     with Site(run.arguments.accounts, run.say) as site:
         relay = site.server("relay", "--to", f"inet:127.0.0.1:{site.slapd.port}", "--delay", str(delay))

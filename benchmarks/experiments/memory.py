@@ -1,8 +1,8 @@
 """What a record takes of memory, while changes are heard and while not, and how well a cache keeps to its ``max_size``.
 
-A record's share is that of the process's own memory with so many records less that with a thousand; beside it stands
-what vmaild itself accounts for. A flood fills a cache of so many MiB with several times what it can hold: accounts,
-"not found", and both in turn; the memory beyond that of a new process is looked at all the while. Needs slapd.
+A record's share is the process's own memory with so many records less that with a thousand; beside it stands what
+vmaild accounts for. A flood fills a cache of so many MiB with several times what it can hold: accounts, "not found",
+and both in turn; the memory beyond that of a new process is looked at all the while. Needs slapd.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ OPTIONS = {
 
 
 def measure(run: Run) -> None:
-    """A process for each figure."""
     records, sizes = run.arguments.records, run.arguments.flood
     accounts = max(*(count + FIRST for count in [0, *records]), *(STEPS * mib for mib in [0, *sizes]))
     with Site(accounts, run.say, syncprov=True) as site:

@@ -92,11 +92,6 @@ class Load(NamedTuple):
     cores: int = 8
     records: float = 0.0
 
-    @property
-    def domains(self) -> float:
-        """How many there are."""
-        return self.mailboxes / self.per_domain
-
 
 class Needs(NamedTuple):
     """Of each host: ``kept`` records in the cache, each for ``age`` seconds, and what it uses."""
@@ -137,7 +132,7 @@ def needs(terms: Terms, load: Load) -> Needs:
         vmaild_cores=(lookups - searches) * terms.hit + searches * terms.miss + load.changes * terms.change,
         slapd_cores=searches * terms.search + per_host * terms.own_search,
         postfix_cores=per_host * terms.postfix,
-        vmaild_bytes=terms.start + load.domains * terms.domain + kept * terms.record,
+        vmaild_bytes=terms.start + load.mailboxes / load.per_domain * terms.domain + kept * terms.record,
         database_bytes=load.mailboxes * terms.entry,
     )
 
@@ -197,7 +192,7 @@ def page(terms: Terms, load: Load) -> str:
         "memory of vmaild: a domain, a record": f"{terms.domain:.0f}, {terms.record:.0f} bytes",
         "database of a consumer, for each account": f"{terms.entry:.0f} bytes",
         "": "",
-        "mailboxes, domains": f"{load.mailboxes:,.0f}, {load.domains:,.0f}",
+        "mailboxes, domains": f"{load.mailboxes:,.0f}, {load.mailboxes / load.per_domain:,.0f}",
         "messages a second, changes a second": f"{load.messages:,.0f}, {load.changes:,.0f}",
         "skew": f"{load.skew}",
         f"mail hosts of {load.cores} cores": f"{load.hosts}",

@@ -3,7 +3,6 @@
 The ``ldap:`` tables are as plain as the preset ``courier``: a domain, an account's mailbox, an alias, the postmaster
 role through its occupants, and each account as an alias of itself, without which a catch-all would take its mail.
 ``memcache:`` has them as its backup (memcache_table(5)): it keeps what was found and asks again for what was not.
-``hash:``, ``lmdb:`` and ``cdb:`` hold all answers in files, as far as this Postfix knows these types.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from itertools import cycle, islice
 from typing import NamedTuple
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.load.questions import ANY, read_lines
+from benchmarks.load.questions import read_lines
 from benchmarks.site.clients import BATCH, NO_DATA, postmap, rcpt
-from benchmarks.site.population import ALIASES, BULK_ADDRESS, DOMAINS, MAILBOXES, address, mailbox
+from benchmarks.site.population import BULK_ADDRESS, address, mailbox
 from benchmarks.site.site import Server, Site
 from benchmarks.site.use import Meter, open_connections
 from vmaild.demo.postfix import Postfix
@@ -50,7 +49,6 @@ _MAPS = {
     "virtual_alias_maps": ("aliases", "postmasters", "accounts"),
 }
 
-FILES = {DOMAINS: "domains", MAILBOXES: "mailboxes", ALIASES: "aliases"}
 FILE_TYPES = ("hash", "lmdb", "cdb")
 CALIBRATION_KEYS, MOST_KEYS = 500, 2_000_000
 """Of each client in the first run; and of all clients in the second."""
@@ -97,6 +95,7 @@ class Rivals:
             self.all += [Rival(PROXY, self._tables("proxy:ldap")), *self._memcache()]
         self.all.append(Rival(VMAILD, _socketmap(self.vmaild.socketmap), self.vmaild.pid, forget=self.vmaild.flush))
         if all_of_them:
+            self.echo, self.peer = site.server("echo"), _peer(site)
             self.dictionary = site.server("dict", "--table", str(site.table))
             self.all += self._files()
             self.all.append(Rival(DICT, _socketmap(self.dictionary.address), self.dictionary.pid, asks_directory=False))
@@ -180,22 +179,22 @@ class Rivals:
 
     def _files(self) -> Iterator[Rival]:
         types = subprocess.run(["postconf", "-c", self._folder, "-m"], capture_output=True, text=True, check=True)
-        lines = [line for line in read_lines(self.site.table) if line.key != ANY]
-        for map_name, name in FILES.items():
-            found = [each for each in lines if each.map_name == map_name and each.expected.status is Status.FOUND]
+        lines = list(read_lines(self.site.table))
+        for name in _MAPS:
+            found = [each for each in lines if each.map_name == name.encode() and each.expected.status is Status.FOUND]
             text = b"".join(b"%s\t%s\n" % (line.key, line.expected.text) for line in found)
             (self._folder / name).write_bytes(text)
         for kind in FILE_TYPES:
             if kind not in types.stdout.split():
                 self.run.say(f"this Postfix knows no {kind}: tables; on Debian: apt-get install postfix-{kind}")
                 continue
-            tables = {key.decode(): f"{kind}:{self._folder}/{name}" for key, name in FILES.items()}
+            tables = {name: f"{kind}:{self._folder}/{name}" for name in _MAPS}
             for table in tables.values():
                 subprocess.run(["postmap", "-c", self._folder, table], check=True)
             yield Rival(f"{kind}:", tables, asks_directory=False)
 
 
-def peer(site: Site) -> Server | None:
+def _peer(site: Site) -> Server | None:
     """postfix-mta-sts-resolver's daemon, a socketmap server of another kind; None where it is not installed.
 
     An address of four numbers is "not found" to it without using cache or DNS: what is measured is its protocol.

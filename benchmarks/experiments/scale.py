@@ -1,11 +1,8 @@
 """How far one machine goes: one vmaild in front of one slapd with 10,000 to 1,000,000 accounts, 20 in each domain.
 
-Each step once, in the order of an administrator's questions. How long until it answers, and until it knows all hosted
-domains? How much memory? How many lookups a second, cached and not? What does a bulk change cost, heard while it is
-made, or made while slapd was down? How long does an audit take? What does a message cost with a real Postfix?
-
-A million accounts take 3 GB of disk, 4 GB of memory and a quarter of an hour. Needs slapd and ldap-utils, and for the
-messages root, postfix and postfix-ldap.
+Start, memory, lookups, bulk changes, a restart, an audit and messages, once each, in the order of an administrator's
+questions. A million accounts take 3 GB of disk, 4 GB of memory and a quarter of an hour. Needs slapd and ldap-utils,
+and for the messages root, postfix and postfix-ldap.
 """
 
 from __future__ import annotations
@@ -57,7 +54,6 @@ OPTIONS = {"accounts": ([10_000, 100_000, 1_000_000], ""), "seconds": (5.0, "")}
 
 
 def measure(run: Run) -> None:
-    """All sizes."""
     for accounts in sorted(run.arguments.accounts):
         with Site(accounts, run.say, bulk=MESSAGES, per_domain=PER_DOMAIN, syncprov=True) as site:
             trial = _Trial(run, site)

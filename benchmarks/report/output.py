@@ -1,7 +1,4 @@
-"""Where a result goes: the options that every program has, progress, and NAME.json, NAME.md and NAME.png.
-
-``figures DIR`` (``make figures``) makes the tables and pictures again from the JSON files of a directory.
-"""
+"""Where a result goes: the options that every program has, progress, and NAME.json, NAME.md and NAME.png."""
 
 from __future__ import annotations
 
@@ -115,8 +112,8 @@ def _show(result: Result, path: Path, picture: bool) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """``python -m benchmarks figures``; returns the exit status."""
-    parser = new_parser("figures", __doc__)
+    """Make the tables and pictures again from the JSON files of a directory."""
+    parser = new_parser("figures", main.__doc__)
     parser.add_argument("directory", type=Path, nargs="?", default=DEFAULT, help="(default: %(default)s)")
     parser.add_argument("--no-picture", action="store_true", help="the tables alone")
     arguments = parser.parse_args(argv)

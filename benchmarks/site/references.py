@@ -3,7 +3,7 @@
 ``echo`` sends back what came. ``bare`` answers from the expectation file ``--table`` by the request's bytes and does
 nothing else, the least that a server of lookups in Python can do: it knows no requests in pieces and no others.
 ``dict`` knows them, and says "not found" to what is not in the table. ``relay`` holds back what comes from the server
-at ``--to`` for ``--delay`` seconds: a slow directory, made of a fast one. Each serves until it is ended.
+at ``--to``, which must run, for ``--delay`` seconds: a slow directory, made of a fast one.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import uvloop
 
 from benchmarks.load.questions import CODECS, read_lines
 from vmaild.listening import LISTEN_BACKLOG, Address, InetAddress, bind, parse_address
 from vmaild.lookup import NOT_FOUND, Request
-from vmaild.wire import socketmap, tcp_table
-
-Requests = socketmap.SocketmapRequests | tcp_table.TcpTableRequests
+from vmaild.wire.reader import Reader
+from vmaild.wire.socketmap import SocketmapRequests
+from vmaild.wire.tcp_table import TcpTableRequests
 
 
 class EchoServer(asyncio.Protocol):
@@ -48,7 +48,7 @@ class BareServer(EchoServer):
 class DictServer(EchoServer):
     """Answers with the replies by the bytes of their requests; ``requests`` tells when another request is whole."""
 
-    def __init__(self, replies: dict[bytes, bytes], not_found: bytes, requests: Callable[[], Requests]) -> None:
+    def __init__(self, replies: dict[bytes, bytes], not_found: bytes, requests: Callable[[], Reader[Any]]) -> None:
         self._known, self._not_found, self._requests = replies.get, not_found, requests
         self._rest = b""
 
@@ -66,11 +66,7 @@ class DictServer(EchoServer):
 async def relay(to: InetAddress, delay: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Between one client and the server at ``to``."""
     later = partial(asyncio.get_running_loop().call_later, delay)
-    try:
-        upstream, request_writer = await asyncio.open_connection(to.host, to.port)
-    except OSError:
-        writer.close()
-        return
+    upstream, request_writer = await asyncio.open_connection(to.host, to.port)
 
     async def back() -> None:
         while data := await upstream.read(65536):
@@ -98,7 +94,7 @@ def _factory(arguments: argparse.Namespace) -> Callable[[], asyncio.Protocol]:
             replies[codec.encode_request(Request(map_name, key))] = codec.encode_reply(expected)
     if arguments.server == "bare":
         return partial(BareServer, replies)
-    requests = socketmap.SocketmapRequests if socketmaps else partial(tcp_table.TcpTableRequests, name)
+    requests = SocketmapRequests if socketmaps else partial(TcpTableRequests, name)
     return partial(DictServer, replies, codec.encode_reply(NOT_FOUND), requests)
 
 

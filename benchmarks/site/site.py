@@ -231,10 +231,8 @@ def finish_load(process: subprocess.Popen[bytes]) -> Figures:
     """Wait for a load; returns its figures. Raises ``MeasurementFailed``."""
     try:
         output, errors = process.communicate()
-    except BaseException:
+    finally:
         process.kill()
-        process.communicate()
-        raise
     result = json.loads(output) if output else {}
     if process.returncode:
         text = f"{errors.decode(errors='replace').strip()} {' '.join(result.get('wrong_answers', []))}"

@@ -1,8 +1,4 @@
-"""What processes of this machine use, by psutil: CPU time, memory, connections; and what slapd saw, by its log.
-
-CPU for each lookup is what stays comparable on a busy machine: lookups per second fall when other programs run,
-and it hardly does. The kernel's counters tick every 10 ms: measure over seconds.
-"""
+"""What processes of this machine use, by psutil: CPU time, memory, connections; and what slapd saw, by its log."""
 
 from __future__ import annotations
 
