@@ -10,9 +10,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-EXIT_INTERRUPTED, EXIT_TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
-"""As a shell reports a process that ended by a signal."""
-
 EXPERIMENTS = {
     "startup": ("the time from start to first answer, without and with a snapshot", "--rounds 10"),
     "freshness": ("how long a change in the directory takes to show", "--rounds 10"),
@@ -62,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return run_experiment(name, module, rest)
         return int(module.main(rest))
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        # As a shell reports it.
+        return 128 + signal.SIGINT
     except ModuleNotFoundError as error:
         parser.error(f"{error.name} is missing: pip install 'vmaild[bench]'")
 
@@ -90,5 +88,5 @@ def measure(argv: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     # An experiment stops its servers on the way out, also when it is told to end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     sys.exit(main())

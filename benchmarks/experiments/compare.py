@@ -23,9 +23,6 @@ CONNECTIONS = 16
 
 MISSES = "vmaild, all misses"
 ECHO, CACHED = "bare uvloop echo", "vmaild, cached"
-SETTLE_SECONDS = 0.3
-"""For background searches that may follow a message; they belong to it."""
-
 KINDS = {
     "an account": address(2),
     "with an extension": f"user{PER_DOMAIN + 2}+extension@{domain_of(PER_DOMAIN)}",
@@ -132,7 +129,8 @@ def _count(rivals: Rivals, postfix: Postfix, recipient: str) -> dict[str, float]
         with rivals.site.slapd.log.open(errors="replace") as log:
             log.seek(0, os.SEEK_END)
             send_messages(postfix, recipient)
-            time.sleep(SETTLE_SECONDS)
+            # Searches in the background may follow, and belong to it.
+            time.sleep(0.3)
             searches, connections = seen(log.read())
         figures |= {f"{state} searches": searches, f"{state} connections": connections}
     return figures

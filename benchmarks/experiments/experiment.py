@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from benchmarks.report.output import new_parser, parse, progress, write
+from benchmarks.report.output import Say, new_parser, parse, progress, write
 from benchmarks.report.rows import Rows
 from benchmarks.site.site import MeasurementFailed
 from vmaild.admin import ControlError
 from vmaild.demo.process import ProcessError
-
-EXIT_FAILED = 1
 
 COMMON = {
     "accounts": "size of the directory",
@@ -26,10 +24,10 @@ COMMON = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of an experiment: its options, who is told of each step that begins, and what was measured so far."""
+    """One run of an experiment: its options, where progress goes, and what was measured so far."""
 
     arguments: argparse.Namespace
-    say: Callable[[str], None]
+    say: Say
     rows: Rows = field(default_factory=Rows)
     notes: list[str] = field(default_factory=list)
 
@@ -48,7 +46,12 @@ def run_experiment(name: str, experiment: ModuleType, argv: Sequence[str]) -> in
     """
     parser = new_parser(name, experiment.__doc__)
     for option, (default, text) in experiment.OPTIONS.items():
-        _add(parser, option, default, text or COMMON[option])
+        many = isinstance(default, list)
+        shown = " ".join(map(str, default)) if many else default
+        parser.add_argument(
+            f"--{option}", type=type(default[0] if many else default), nargs="*" if many else None, default=default,
+            metavar="N", help=f"{text or COMMON[option]} (default: {shown})",
+        )  # fmt: skip
     parser.add_argument("--fail-if-missed", action="store_true", help="exit 1 when a ratio misses its aim")
     arguments = parse(parser, argv)
     began = time.monotonic()
@@ -58,20 +61,12 @@ def run_experiment(name: str, experiment: ModuleType, argv: Sequence[str]) -> in
             experiment.measure(run)
     except (MeasurementFailed, ProcessError, ControlError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return 1
     ratios = run.rows.ratios(getattr(experiment, "AIMS", ()))
     more = {"minutes": (time.monotonic() - began) / 60, "ratios": ratios, "notes": run.notes}
     write(arguments, name, experiment.SECTIONS, run.rows, settings=experiment.OPTIONS, **more)
     missed = [f"{ratio['title']}: {ratio['ratio']:.2f}, aim {ratio['aim']}" for ratio in ratios if ratio["missed"]]
     if missed and arguments.fail_if_missed:
         print(*missed, sep="\n", file=sys.stderr)
-        return EXIT_FAILED
+        return 1
     return 0
-
-
-def _add(parser: argparse.ArgumentParser, option: str, default: object, text: str) -> None:
-    kind, many, shown = type(default), None, str(default)
-    if isinstance(default, list):
-        kind, many, shown = type(default[0]), "*", " ".join(map(str, default))
-    text = f"{text} (default: {shown})"
-    parser.add_argument(f"--{option}", type=kind, nargs=many, default=default, metavar="N", help=text)

@@ -10,10 +10,9 @@ import itertools
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Aim, Section
-from benchmarks.site.site import Server, Site, Vmaild
+from benchmarks.site.site import WAYS, Server, Site, Vmaild
 
 ECHO, BARE, VMAILD = "echo", "bare", "vmaild"
-WAYS = list(itertools.product(("socketmap", "tcp_table"), ("tcp", "unix")))
 
 SECTIONS = [Section(f"{one} {way}", f"{one} over {way}", "connections", "bars", "cpu server") for one, way in WAYS]
 AIMS = [

@@ -12,10 +12,6 @@ from benchmarks.site.site import MeasurementFailed, Site, finish_load
 POOL_MARGIN = 1.28
 """More connections than rate times delay, so that a miss does not wait for one: 128 for 1,000/s and 100 ms."""
 
-RATE = 997.0
-"""Cached lookups a second: not the misses' rate, or each would always come at the same moment of a miss."""
-
-CONNECTIONS = 20
 WITHOUT, WITH, ELSEWHERE = "without misses", "vmaild with misses", "with misses on another vmaild"
 
 SECTIONS = (
@@ -32,7 +28,8 @@ OPTIONS = {
     "rounds": (3, ""),
     "misses": (1000.0, "a second"),
     "delay": (0.1, "of the directory, seconds"),
-    "rate": (RATE, "cached lookups a second"),
+    # Not the misses' rate, or each would always come at the same moment of a miss.
+    "rate": (997.0, "cached lookups a second"),
 }
 
 
@@ -44,7 +41,7 @@ def measure(run: Run) -> None:
         vmaild, other = (site.vmaild(uri, pool_size=max(4, int(missing * POOL_MARGIN))) for _ in range(2))
         site.warm(vmaild)
         times = ["--seconds", run.arguments.seconds, "--warm-up", 2]
-        wanted = [*site.keys, "--connections", CONNECTIONS, "--rate", run.arguments.rate, *times]
+        wanted = [*site.keys, "--connections", 20, "--rate", run.arguments.rate, *times]
         # The misses begin before the measured time of the cached answers and end after it.
         storm = [*site.keys, "--unknown", 1, "--connections", max(10, int(missing * 4)), "--rate", run.arguments.misses]
         storm += ["--seconds", run.arguments.seconds + 4, "--warm-up", 1]

@@ -109,7 +109,6 @@ class Needs(NamedTuple):
 
     @property
     def cores(self) -> float:
-        """All together."""
         return self.vmaild_cores + self.slapd_cores + self.postfix_cores
 
 

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import cycle, islice
 from typing import NamedTuple
 
@@ -101,20 +101,16 @@ class Rivals:
             self.all.append(Rival(DICT, _socketmap(self.dictionary.address), self.dictionary.pid, asks_directory=False))
 
     def named(self, name: str) -> Rival:
-        """One of them."""
         return next(rival for rival in self.all if rival.name == name)
 
     @contextmanager
     def postfix(self, rival: Rival, settings: Mapping[str, str] | None = None) -> Iterator[Postfix]:
         """A Postfix that uses the rival's tables, started for the ``with`` block."""
         proxied = {"proxy_read_maps": " ".join(self._tables("proxy:ldap").values()).replace(",", "")}
-        home = self.site.new_home("postfix")
-        postfix = Postfix(home, {**SETTINGS, **proxied, **rival.settings, **(settings or {})})
-        try:
+        every = {**SETTINGS, **proxied, **rival.settings, **(settings or {})}
+        with closing(Postfix(self.site.new_home("postfix"), every)) as postfix:
             postfix.start()
             yield postfix
-        finally:
-            postfix.close()
 
     def postmap(
         self, postfix: Postfix, name: str, rival: Rival, clients: int, keys: Sequence[bytes], *, misses: bool = False

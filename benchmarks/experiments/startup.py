@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from benchmarks.experiments.experiment import Run
@@ -39,10 +40,9 @@ def measure(run: Run) -> None:
 
 
 def _took(site: Site, vmaild: Vmaild, snapshot: Path, saved: bytes) -> dict[str, float]:
-    took = {
-        "python": seconds_of(lambda: _python("")),
-        "python, vmaild's imports": seconds_of(lambda: _python("import vmaild.cli")),
-    }
+    took = {}
+    for name, code in (("python", ""), ("python, vmaild's imports", "import vmaild.cli")):
+        took[name] = seconds_of(partial(subprocess.run, [sys.executable, "-c", code], check=True, cwd=ROOT))
     snapshot.unlink()
     took["vmaild"] = seconds_of(vmaild.start)
     vmaild.stop()
@@ -71,7 +71,3 @@ def _found(vmaild: Vmaild, number: int) -> None:
             return False
 
     wait_until(found, f"an answer for {address(number)}", 0.005)
-
-
-def _python(code: str) -> None:
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -211,7 +211,6 @@ class Fleet:
             self._sweep()
 
     async def close(self) -> None:
-        """Close all connections."""
         for slot in self._slots:
             slot.cancel()
         for connection in list(self.connections):

@@ -21,8 +21,6 @@ from vmaild.lookup import NOT_FOUND, Reply, Status
 PAGE = 1000
 """Entries for each page (RFC 2696), so that a limit on one answer is no limit on the whole."""
 
-CONNECT_SECONDS = 10.0
-
 
 def main(argv: Sequence[str]) -> int:
     """Write the file to standard output; returns the exit status."""
@@ -55,7 +53,7 @@ def _lines(options: argparse.Namespace) -> Iterator[Line]:
     if options.bind_dn:
         password = options.bind_pw_file.read_text().rstrip("\r\n") if options.bind_pw_file else ""
         client.set_credentials("SIMPLE", options.bind_dn, password)
-    with client.connect(timeout=CONNECT_SECONDS) as connection:
+    with client.connect(timeout=10.0) as connection:
         scope = LDAPSearchScope.SUBTREE
         for entry in connection.paged_search(options.base, scope, options.query, wanted, page_size=PAGE):
             value = b",".join(entry.get(options.value_attribute, []))

@@ -21,9 +21,9 @@ import psutil
 import uvloop
 
 from benchmarks.load.fleet import POSTFIX, SWEEP_SECONDS, Fleet
-from benchmarks.load.questions import CODECS, Expectations, Question, Questions, question, read_keys, read_lines
+from benchmarks.load.questions import CODECS, Question, Questions, expectations, question, read_keys, read_lines
 from benchmarks.load.tally import Tally, parse_limit
-from benchmarks.report.output import new_parser, parse, progress, typed, write
+from benchmarks.report.output import Say, new_parser, parse, progress, typed, write
 from benchmarks.report.rows import LATENCIES, Figures, Rows, Section, milliseconds
 from benchmarks.site.use import Meter, waited_seconds
 from vmaild.listening import parse_address
@@ -106,14 +106,12 @@ def questions(arguments: argparse.Namespace) -> Questions[Question]:
     keys = read_keys(arguments.keys, map_name)
     if not keys:
         raise ValueError(f"{arguments.keys} has no keys for {arguments.map}")
-    expectations = Expectations(read_lines(arguments.expect) if arguments.expect else ())
+    expected = expectations(read_lines(arguments.expect) if arguments.expect else ())
     mix = {name: getattr(arguments, name) for name in ("unknown", "cold", "zipf", "hot", "seed")}
-    return Questions(keys, lambda key: question(protocol, map_name, key, expectations.of(map_name, key)), **mix)
+    return Questions(keys, lambda key: question(protocol, map_name, key, expected(map_name, key)), **mix)
 
 
-async def run(
-    arguments: argparse.Namespace, questions: Questions[Question], say: Callable[[str], None]
-) -> tuple[Figures, Tally]:
+async def run(arguments: argparse.Namespace, questions: Questions[Question], say: Say) -> tuple[Figures, Tally]:
     """Connect, warm up and measure; returns the figures of ``--fail-if`` and more. Raises ``ConnectionError``."""
     # A pause of the collector among a million questions would be measured as the server's.
     gc.disable()
@@ -127,9 +125,7 @@ async def run(
         await fleet.close()
 
 
-async def _measure(
-    fleet: Fleet, arguments: argparse.Namespace, questions: Questions[Question], say: Callable[[str], None]
-) -> Figures:
+async def _measure(fleet: Fleet, arguments: argparse.Namespace, questions: Questions[Question], say: Say) -> Figures:
     async def phase(name: str, seconds: float) -> None:
         say(name)
         while (left := seconds - (fleet.clock() - fleet.tally.began) / 1e9) > SAY_SECONDS:

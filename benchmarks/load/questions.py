@@ -47,15 +47,10 @@ class Line(NamedTuple):
     expected: Reply
 
 
-class Expectations:
-    """The right answers by map and key."""
-
-    def __init__(self, lines: Iterable[Line] = ()) -> None:
-        self._by_key = {(line.map_name, line.key.lower()): line.expected for line in lines}
-
-    def of(self, map_name: bytes, key: bytes) -> Reply | None:
-        """The right answer to ``key``; ``None`` where the file does not say."""
-        return self._by_key.get((map_name, key.lower())) or self._by_key.get((map_name, ANY))
+def expectations(lines: Iterable[Line]) -> Callable[[bytes, bytes], Reply | None]:
+    """A function of map and key that returns the right answer; ``None`` where the lines do not say."""
+    by_key = {(line.map_name, line.key.lower()): line.expected for line in lines}
+    return lambda map_name, key: by_key.get((map_name, key.lower())) or by_key.get((map_name, ANY))
 
 
 def is_right(expected: Reply, reply: Reply) -> bool:

@@ -23,6 +23,8 @@ from rich.console import Console
 from benchmarks.report.rows import Result, Rows, Section, report
 
 T = TypeVar("T")
+Say = Callable[[str], None]
+"""Is told of each step that begins."""
 
 DEFAULT = Path("benchmark-results")
 
@@ -102,7 +104,7 @@ def write(
         _show(result, arguments.output / name, not arguments.no_picture)
 
 
-def _show(result: Result, path: Path, picture: bool) -> None:
+def _show(result: Result, path: Path, picture: bool = True) -> None:
     path.with_suffix(".md").write_text(report(result))
     if picture:
         # Only here, since the picture's library takes a second to load and is no need of the rest.
@@ -115,7 +117,6 @@ def main(argv: Sequence[str]) -> int:
     """Make the tables and pictures again from the JSON files of a directory."""
     parser = new_parser("figures", main.__doc__)
     parser.add_argument("directory", type=Path, nargs="?", default=DEFAULT, help="(default: %(default)s)")
-    parser.add_argument("--no-picture", action="store_true", help="the tables alone")
     arguments = parser.parse_args(argv)
     files = sorted(arguments.directory.glob("*.json"))
     if not files:
@@ -124,13 +125,13 @@ def main(argv: Sequence[str]) -> int:
         result = json.loads(file.read_text())
         # What another program has written there stays as it is.
         if "sections" in result:
-            _show(result, file.with_suffix(""), not arguments.no_picture)
+            _show(result, file.with_suffix(""))
             print(file.with_suffix(""))
     return 0
 
 
 @contextmanager
-def progress(arguments: argparse.Namespace) -> Iterator[Callable[[str], None]]:
+def progress(arguments: argparse.Namespace) -> Iterator[Say]:
     """Says what happens now on standard error: one line that changes on a terminal, a line for each step elsewhere."""
     console = Console(stderr=True, quiet=arguments.no_progress, highlight=False)
     with console.status("") as status:

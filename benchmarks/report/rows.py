@@ -79,7 +79,6 @@ class Rows:
         return found
 
     def as_json(self) -> list[dict[str, Any]]:
-        """All rows."""
         return [
             {"section": row[0], "name": row[1], "clients": row[2], "figures": self.figures(*row), "samples": samples}
             for row, samples in self._samples.items()

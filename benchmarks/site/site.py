@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -14,11 +15,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from subprocess import Popen
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.load.questions import format_line
-from benchmarks.report.output import ROOT
+from benchmarks.report.output import ROOT, Say
 from benchmarks.report.rows import Figures
 from benchmarks.site.population import MAILBOXES, PER_DOMAIN, address, answers, bulk_addresses, ldif
 from vmaild.admin import flush
@@ -43,6 +45,9 @@ LIFE = 86_400
 
 ONCE = ["--warm-keys", "--connections", 32, "--warm-up", 0, "--seconds", 1]
 """Options of a load that asks each key once, and hardly more."""
+
+WAYS = list(itertools.product(("socketmap", "tcp_table"), ("tcp", "unix")))
+"""Protocols and transports: vmaild listens to all of them."""
 
 CACHE = {"ttl": LIFE, "negative_ttl": LIFE, "max_entries": 200_000}
 
@@ -79,13 +84,11 @@ class Vmaild(DaemonProcess):
 
     def __init__(self, home: Path, uri: str, directory: str, cache: Mapping[str, float]) -> None:
         (home / "state").mkdir(parents=True)
-        self.socketmap = f"inet:127.0.0.1:{free_port()}"
         self.listens = {
-            ("socketmap", "tcp"): self.socketmap,
-            ("socketmap", "unix"): f"unix:{home}/socketmap.sock",
-            ("tcp_table", "tcp"): f"inet:127.0.0.1:{free_port()}",
-            ("tcp_table", "unix"): f"unix:{home}/tcp_table.sock",
+            (protocol, way): f"unix:{home}/{protocol}.sock" if way == "unix" else f"inet:127.0.0.1:{free_port()}"
+            for protocol, way in WAYS
         }
+        self.socketmap = self.listens["socketmap", "tcp"]
         listens = [
             # Postfix's processes are not root.
             Listen(where, protocol, MAILBOXES.decode() * (protocol == "tcp_table"), 'mode = "0666"' * (way == "unix"))
@@ -140,7 +143,7 @@ class Site(ExitStack):
     """
 
     def __init__(
-        self, accounts: int, say: Callable[[str], None], *, bulk: int = 0, per_domain: int = PER_DOMAIN,
+        self, accounts: int, say: Say, *, bulk: int = 0, per_domain: int = PER_DOMAIN,
         tls: bool = False, syncprov: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -184,7 +187,6 @@ class Site(ExitStack):
         return vmaild
 
     def server(self, *arguments: str, address: str = "", command: Sequence[str] = ()) -> Server:
-        """A running server."""
         server = Server(self.home, *arguments, address=address, command=command)
         self.callback(server.stop)
         return server
@@ -193,16 +195,14 @@ class Site(ExitStack):
         """Run a load on a server, at its first address or ``at``; returns its figures, with CPU of both and slapd."""
         return finish_load(self.start_load(server, *options, at=at, **pids))
 
-    def start_load(
-        self, server: Vmaild | Server, *options: object, at: str = "", **pids: int
-    ) -> subprocess.Popen[bytes]:
+    def start_load(self, server: Vmaild | Server, *options: object, at: str = "", **pids: int) -> Popen[bytes]:
         """Begin one in a process of its own, so that nothing else happens in its loop; for ``finish_load``."""
         where = at or (server.socketmap if isinstance(server, Vmaild) else server.address)
         words = ["load", where, "--json", "--no-progress", *options]
         for name, pid in {"server": server.pid, "slapd": self.slapd.pid, **pids}.items():
             words += ["--pid", f"{name}={pid}"]
         command = [sys.executable, "-m", "benchmarks", *map(str, words)]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_ENVIRONMENT)
+        return Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_ENVIRONMENT)
 
     def log_searches(self) -> None:
         """Restart slapd with its log of operations on; it is slower so."""
@@ -227,7 +227,7 @@ class Site(ExitStack):
         return path
 
 
-def finish_load(process: subprocess.Popen[bytes]) -> Figures:
+def finish_load(process: Popen[bytes]) -> Figures:
     """Wait for a load; returns its figures. Raises ``MeasurementFailed``."""
     try:
         output, errors = process.communicate()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load.questions import Expectations, Line, format_line, is_right, read_keys, read_lines
+from benchmarks.load.questions import Line, expectations, format_line, is_right, read_keys, read_lines
 from vmaild.lookup import NOT_FOUND, Reply, Status, found, temporary
 
 MAP = b"virtual_mailbox_maps"
@@ -30,13 +30,13 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_an_answer_is_looked_up_by_map_and_folded_key(file: Path) -> None:
-    expectations = Expectations(read_lines(file))
-    assert expectations.of(MAP, b"uSER@one.EXAMPLE") == found(b"one.example/user/")
-    assert expectations.of(b"virtual_alias_maps", b"user@one.example") == NOT_FOUND
+    right = expectations(read_lines(file))
+    assert right(MAP, b"uSER@one.EXAMPLE") == found(b"one.example/user/")
+    assert right(b"virtual_alias_maps", b"user@one.example") == NOT_FOUND
 
 
 def test_a_key_without_a_line_is_not_checked(file: Path) -> None:
-    assert Expectations(read_lines(file)).of(MAP, b"other@one.example") is None
+    assert expectations(read_lines(file))(MAP, b"other@one.example") is None
 
 
 @pytest.mark.parametrize(

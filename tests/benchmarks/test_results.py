@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.load.questions import Expectations, Question
+from benchmarks.load.questions import Question, expectations
 from benchmarks.load.tally import Latencies, Tally
 from benchmarks.report.rows import Aim, Result, Rows, Section, milliseconds, report, table
 from benchmarks.site.clients import postmap
@@ -76,23 +76,23 @@ def test_without_latencies_everything_is_zero() -> None:
 def test_the_directory_and_the_answers_agree() -> None:
     accounts = PER_DOMAIN + 3
     text = "".join(ldif(accounts))
-    expected = Expectations(answers(accounts))
+    expected = expectations(answers(accounts))
     last = address(accounts - 1)
     assert last.endswith("@host1.example")
     assert text.count("objectClass: courierMailAccount\n") >= accounts
     assert f"mail: {last}\n" in text
     assert f"mailbox: host1.example/user{accounts - 1}/\n" in text
-    mailbox = expected.of(MAILBOXES, last.encode())
+    mailbox = expected(MAILBOXES, last.encode())
     assert mailbox is not None
     assert mailbox.text == b"host1.example/user%d/" % (accounts - 1)
-    domain = expected.of(DOMAINS, b"host1.example")
+    domain = expected(DOMAINS, b"host1.example")
     assert domain is not None
     assert domain.text == b"host1.example"
-    alias = expected.of(ALIASES, b"alias500@host1.example")
+    alias = expected(ALIASES, b"alias500@host1.example")
     assert alias is not None
     assert alias.text == b"user500@host1.example"
     for map_name in (DOMAINS, MAILBOXES, ALIASES):
-        other = expected.of(map_name, b"nobody@host1.example")
+        other = expected(map_name, b"nobody@host1.example")
         assert other is not None
         assert other.status is Status.NOT_FOUND
 
@@ -104,10 +104,10 @@ def test_every_entry_of_the_directory_is_separated_and_named_once() -> None:
 
 def test_bulk_accounts_are_numbered_as_smtp_source_numbers_them() -> None:
     text = "".join(ldif(3, bulk=2))
-    expected = Expectations(answers(3, bulk=2))
+    expected = expectations(answers(3, bulk=2))
     assert bulk_addresses(2) == ("2user@bulk.example", "user1@bulk.example")
     assert "mail: 2user@bulk.example\nmail: user1@bulk.example\n" in text
-    found = expected.of(MAILBOXES, b"user1@bulk.example")
+    found = expected(MAILBOXES, b"user1@bulk.example")
     assert found is not None
     assert found.text == b"bulk.example/2/"
     assert "bulk.example" not in "".join(ldif(3))
