@@ -58,7 +58,6 @@ OPTIONS = {
 
 
 def measure(run: Run) -> None:
-    """All rounds, and once the messages."""
     arguments = run.arguments
     with Site(max(arguments.accounts, 3 * PER_DOMAIN), run.say, bulk=2 * arguments.hot) as site:
         rivals = Rivals(run, site)

@@ -17,9 +17,6 @@ from vmaild.demo.ask import ask
 from vmaild.demo.tree import SEARCH_BASE
 from vmaild.lookup import NOT_FOUND, Reply
 
-POLL = 0.001
-"""Seconds between two lookups while a change is waited for."""
-
 HEARD_SECONDS = {"sync": 0.1, "poll": 1.3, "none": 0.0}
 """How long what was prepared takes to be heard."""
 
@@ -155,5 +152,5 @@ def _milliseconds(run: Run, site: Site, vmaild: Vmaild, case: Case, number: int)
     site.slapd.add(case.change.format(n=number))
     changed_at = time.monotonic()
     while answer() == before and time.monotonic() < changed_at + run.arguments.seconds:
-        time.sleep(POLL)
+        time.sleep(0.001)
     return 1e3 * (time.monotonic() - changed_at)

@@ -16,9 +16,6 @@ from benchmarks.report.rows import LATENCIES, Figures, Section
 from benchmarks.site.population import account_entry, dn, domain_entry
 from benchmarks.site.site import Site, finish_load
 
-STEP = 0.1
-"""Seconds between the logins that are recorded together."""
-
 SECTIONS = (
     Section("logins", "Logins recorded beside lookups", "logins a second", "bars", "hit ratio"),
     Section("bulk", "Entries added beside hits", "entries", "bars", "max", LATENCIES),
@@ -57,7 +54,8 @@ def _measure(run: Run, site: Site, mode: str, *, logins: int = 0, entries: int =
         mails = (f"b{number}@{domain}" for number in range(entries))
         added = (account_entry(domain, mail, f"{domain}/{mail}/") for mail in mails)
         site.slapd.add("".join([domain_entry(domain), *added]))
-    chance, together = random.Random(3), max(1, int(logins * STEP))
+    # Those of a tenth of a second are recorded together.
+    chance, together = random.Random(3), max(1, logins // 10)
     while logins and asking.poll() is None:
         time.sleep(together / logins)
         numbers = [int(site.accounts * chance.random() ** 3) for _ in range(together)]

@@ -113,7 +113,6 @@ class Needs(NamedTuple):
 
 
 def needs(terms: Terms, load: Load) -> Needs:
-    """What each host needs."""
     per_host = load.messages / load.hosts
     groups = [(count, per_host * share) for count, share in ranks(load.mailboxes, load.skew)]
     age = _age(groups, load.records or load.mailboxes)
@@ -177,7 +176,6 @@ def hosts_for(terms: Terms, load: Load) -> int:
 
 
 def page(terms: Terms, load: Load) -> str:
-    """The terms, the sums and what follows."""
     one = needs(terms, load)
     hit, miss, search, postfix, own_search, change = (f"{seconds * 1e6:,.0f} us" for seconds in terms[1:7])
     rows = {
@@ -208,7 +206,6 @@ def page(terms: Terms, load: Load) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command line; returns the exit status."""
     parser = new_parser("model", __doc__)
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results/scale.json")
     for name, default in Load()._asdict().items():

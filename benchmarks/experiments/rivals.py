@@ -49,7 +49,6 @@ _MAPS = {
     "virtual_alias_maps": ("aliases", "postmasters", "accounts"),
 }
 
-FILE_TYPES = ("hash", "lmdb", "cdb")
 CALIBRATION_KEYS, MOST_KEYS = 500, 2_000_000
 """Of each client in the first run; and of all clients in the second."""
 
@@ -180,7 +179,7 @@ class Rivals:
             found = [each for each in lines if each.map_name == name.encode() and each.expected.status is Status.FOUND]
             text = b"".join(b"%s\t%s\n" % (line.key, line.expected.text) for line in found)
             (self._folder / name).write_bytes(text)
-        for kind in FILE_TYPES:
+        for kind in ("hash", "lmdb", "cdb"):
             if kind not in types.stdout.split():
                 self.run.say(f"this Postfix knows no {kind}: tables; on Debian: apt-get install postfix-{kind}")
                 continue

@@ -33,15 +33,11 @@ EXIT_LIMIT, EXIT_WRONG, EXIT_UNREACHABLE = 1, 3, 4
 SAY_SECONDS = 5.0
 """Between lines of progress."""
 
-MOST_TICKS = 5000
-"""Ticks a second, at most: a tick costs 10 us of CPU, and at higher rates one tick asks several questions."""
-
 SETTINGS = ("rate", "lockstep", "warm_up", "churn", "seed")
 SECTION = Section("load", "Lookups", "connections", "percentiles", latencies=LATENCIES)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
     parser = new_parser("load", __doc__)
     parser.add_argument("address", type=typed(parse_address), help="inet:HOST:PORT or unix:PATH")
     parser.add_argument("--protocol", choices=CODECS, default="socketmap", help="(default: %(default)s)")
@@ -163,7 +159,8 @@ def ticking(rate: float, tick: Callable[[], object]) -> Iterator[None]:
     """
     libc, loop = ctypes.CDLL(None), asyncio.get_running_loop()
     timer = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
-    period = divmod(int(1e9 / min(rate, MOST_TICKS)) if rate else 0, 10**9)
+    # A tick costs 10 us of CPU; at higher rates one asks several questions.
+    period = divmod(int(1e9 / min(rate, 5000)) if rate else 0, 10**9)
     libc.timerfd_settime(timer, 0, (ctypes.c_long * 4)(*period, *period), None)
     loop.add_reader(timer, lambda: os.read(timer, 8) and tick())
     try:

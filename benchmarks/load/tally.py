@@ -28,20 +28,17 @@ or {", ".join(COUNTS)}, as in wrong>0, or in percent of the answers, as in temp>
 EXAMPLES = 10
 """Wrong answers that are kept word by word; the rest are only counted."""
 
-LARGEST, DIGITS = 3600 * 10**9, 3
-"""Of the histogram: nanoseconds, an hour being far past every timeout, and significant digits."""
-
 
 class Latencies:
     """Latencies in an HdrHistogram; ``record`` takes nanoseconds, all others say milliseconds."""
 
     def __init__(self) -> None:
-        self._histogram = HdrHistogram(1, LARGEST, DIGITS)
+        # Three significant digits, up to an hour, which is far past every timeout.
+        self._histogram = HdrHistogram(1, 3600 * 10**9, 3)
         self.record: Callable[[int], object] = self._histogram.record_value
 
     @property
     def count(self) -> int:
-        """How many were recorded."""
         return int(self._histogram.get_total_count())
 
     def percentile(self, percent: float) -> float:
@@ -96,7 +93,6 @@ class Tally:
 
     @property
     def answers(self) -> int:
-        """All answers, of every kind."""
         return sum(self.kinds.values())
 
     def line(self, now: int) -> str:

@@ -54,7 +54,6 @@ class Rows:
         self._samples: defaultdict[tuple[str, str, int], list[Figures]] = defaultdict(list)
 
     def add(self, section: str, name: str, clients: int, sample: Figures) -> None:
-        """Add the sample of one round."""
         self._samples[section, name, clients].append(sample)
 
     def figures(self, section: str, name: str, clients: int) -> Figures:

@@ -16,8 +16,6 @@ from vmaild.demo.postfix import Postfix
 BATCH = 50
 """Recipients of one transaction, as of a mailing list; smtpd(8) remembers some answers within a transaction."""
 
-SENDER = "sender@elsewhere.example"
-
 NO_DATA = {"smtpd_data_restrictions": "reject"}
 """main.cf for ``rcpt``: a transaction ends when its recipients were accepted, and no message is made."""
 
@@ -89,5 +87,6 @@ def _removed(postfix: Postfix) -> int:
 
 
 def _smtp_source(port: int, recipient: str, options: Sequence[str]) -> list[str]:
-    command = ["smtp-source", "-M", "client.example", "-f", SENDER, "-t", recipient, *options, f"inet:127.0.0.1:{port}"]
+    stranger = ["-M", "client.example", "-f", "sender@elsewhere.example"]
+    command = ["smtp-source", *stranger, "-t", recipient, *options, f"inet:127.0.0.1:{port}"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()

@@ -32,17 +32,14 @@ ACCOUNT = "mail: {}\nhomeDirectory: /home/vmail/domains\nuidNumber: 101\ngidNumb
 
 
 def domain_of(number: int, size: int = PER_DOMAIN) -> str:
-    """The domain of account ``number``."""
     return f"host{number // size}.example"
 
 
 def address(number: int, size: int = PER_DOMAIN) -> str:
-    """The address of account ``number``."""
     return f"user{number}@{domain_of(number, size)}"
 
 
 def mailbox(number: int, size: int = PER_DOMAIN) -> str:
-    """Its mailbox."""
     return f"{domain_of(number, size)}/user{number}/"
 
 
@@ -57,7 +54,6 @@ def bulk_addresses(number: int) -> tuple[str, str]:
 
 
 def dn(number: int, size: int = PER_DOMAIN) -> str:
-    """The DN of account ``number``."""
     return f"mail={address(number, size)},o={domain_of(number, size)},{SEARCH_BASE}"
 
 
@@ -97,7 +93,6 @@ def found(map_name: bytes, key: str, value: str) -> Line:
 
 
 def domain_entry(name: str) -> str:
-    """The entry of a domain."""
     return f"dn: o={name},{SEARCH_BASE}\nobjectClass: top\nobjectClass: organization\no: {name}\n\n"
 
 
@@ -115,5 +110,4 @@ def _domain(name: str, *occupants: str) -> Iterator[str]:
 
 
 def alias_entry(domain: str, mail: str, drop: str) -> str:
-    """The entry of an alias."""
     return ENTRY.format(f"mail={mail}", domain, "courierMailAlias", f"mail: {mail}\nmaildrop: {drop}")

@@ -64,7 +64,6 @@ class DictServer(EchoServer):
 
 
 async def relay(to: InetAddress, delay: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Between one client and the server at ``to``."""
     later = partial(asyncio.get_running_loop().call_later, delay)
     upstream, request_writer = await asyncio.open_connection(to.host, to.port)
 

@@ -40,16 +40,14 @@ PATIENCE = 600.0
 POOL_SIZE = 8
 """Directory connections of vmaild here: the count at which one slapd on two cores answered most searches."""
 
-LIFE = 86_400
-"""Seconds that answers live here: a cached answer that expires in the middle of a run is no cached answer."""
-
 ONCE = ["--warm-keys", "--connections", 32, "--warm-up", 0, "--seconds", 1]
 """Options of a load that asks each key once, and hardly more."""
 
 WAYS = list(itertools.product(("socketmap", "tcp_table"), ("tcp", "unix")))
 """Protocols and transports: vmaild listens to all of them."""
 
-CACHE = {"ttl": LIFE, "negative_ttl": LIFE, "max_entries": 200_000}
+CACHE = {"ttl": 86_400, "negative_ttl": 86_400, "max_entries": 200_000}
+"""Answers live for a day: one that expires in the middle of a run is no cached answer."""
 
 ACCESS = f'limits dn.exact="{READER_DN}" size=unlimited time=unlimited\n' + access_rules()
 """The rules of the demo, and leave to read all domains at once: slapd's default is 500 entries."""
@@ -63,7 +61,6 @@ class MeasurementFailed(Exception):
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """How long it takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
