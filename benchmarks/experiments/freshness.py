@@ -7,11 +7,12 @@ that ldapadd(1) has returned until the first reply that is another. Needs slapd 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import NamedTuple
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Section
-from benchmarks.site.population import ENTRY, account_entry, alias_entry, domain_entry
+from benchmarks.site.population import ENTRY, account_entry, alias_entry, domain_entry, role_entry
 from benchmarks.site.site import Site, Vmaild
 from vmaild.demo.ask import ask
 from vmaild.demo.tree import SEARCH_BASE
@@ -49,19 +50,6 @@ class Case(NamedTuple):
     asked: bool = True
 
 
-def _account(mail: str) -> str:
-    return account_entry(D, mail, f"{D}/x/")
-
-
-def _alias(mail: str) -> str:
-    return alias_entry(D, mail, "x@x.example")
-
-
-def _role(*occupants: str) -> str:
-    lines = "".join(f"\nroleOccupant: mail={one},{BASE}" for one in occupants)
-    return ENTRY.format("cn=postmaster", D, "organizationalRole", f"cn: postmaster{lines}")
-
-
 def _modify(rdn: str, attribute: str, value: str) -> str:
     return f"dn: {rdn},{BASE}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n\n"
 
@@ -76,6 +64,8 @@ def _rename(rdn: str, new: str, above: str = "") -> str:
 
 
 D, E = "d{n}.example", "e{n}.example"
+_account, _alias = partial(account_entry, D, box=f"{D}/x/"), partial(alias_entry, D, drop="x@x.example")
+_role = partial(role_entry, D)
 BASE = f"o={D},{SEARCH_BASE}"
 A, B, PM, ANY, CATCH_ALL = (f"{localpart}@{D}" for localpart in ("a", "b", "postmaster", "any", ""))
 BOTH = _account(A) + _account(B)
@@ -138,8 +128,8 @@ def _milliseconds(run: Run, site: Site, vmaild: Vmaild, case: Case, number: int)
 
     domain = f"k{number}.example"
     others = [f"k{i}{'.' if case.map == DOMAIN else '@'}{domain}" for i in range(OTHERS)]
-    entry = {MAILBOX: _account, ALIAS: _alias, DOMAIN: domain_entry}[case.map]
-    beside = "".join(map(entry, others)).replace(D, domain)
+    entries = {MAILBOX: _account, ALIAS: _alias, DOMAIN: partial(domain_entry)}
+    beside = "".join(map(entries[case.map], others)).replace(D, domain)
     site.slapd.add((domain_entry(D) + case.before).format(n=number) + domain_entry(domain) + beside)
     before = NOT_FOUND
     if case.asked:

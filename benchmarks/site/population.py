@@ -104,9 +104,14 @@ def account_entry(domain: str, mail: str, box: str, *more: str) -> str:
 
 def _domain(name: str, *occupants: str) -> Iterator[str]:
     yield domain_entry(name)
-    lines = [f"roleOccupant: mail={each},o={name},{SEARCH_BASE}" for each in dict.fromkeys(occupants)]
-    yield ENTRY.format("cn=postmaster", name, "organizationalRole", "\n".join(["cn: postmaster", *lines]))
+    yield role_entry(name, *dict.fromkeys(occupants))
     yield alias_entry(name, f"abuse@{name}", occupants[0])
+
+
+def role_entry(domain: str, *occupants: str) -> str:
+    """The entry of a domain's postmaster."""
+    lines = [f"roleOccupant: mail={each},o={domain},{SEARCH_BASE}" for each in occupants]
+    return ENTRY.format("cn=postmaster", domain, "organizationalRole", "\n".join(["cn: postmaster", *lines]))
 
 
 def alias_entry(domain: str, mail: str, drop: str) -> str:
