@@ -32,7 +32,7 @@ CONNECTING_AT_ONCE = 50
 """Half of the smallest listen backlog in use: more at once could fill it, and measure the kernel's retries."""
 
 RETRY_SECONDS = 0.2
-"""Pause after a failed connect, or a connection that brought no answer, so that a dead server is not flooded."""
+"""Pause before another connection takes the place of one, so that a dead server is not flooded."""
 
 SWEEP_SECONDS = 0.2
 """How often timeouts and idle connections are looked for."""
@@ -47,7 +47,7 @@ POSTFIX, FOREVER = (10.0, 100.0), (math.inf, math.inf)
 class Connection(asyncio.Protocol):
     """One connection. ``expires`` is when it is replaced, ``used`` when it was last given a question (nanoseconds).
 
-    ``question`` is the one in flight; ``proven`` says that it brought an answer; ``closed`` is set when it is closed.
+    ``question`` is the one in flight; ``closed`` is set when it is closed.
     """
 
     _transport: asyncio.Transport
@@ -60,7 +60,6 @@ class Connection(asyncio.Protocol):
         self._since = 0
         self.expires = expires
         self.used = fleet.clock()
-        self.proven = False
         self.closed = asyncio.Event()
 
     def ask(self, question: Question, since: int, now: int) -> None:
@@ -110,7 +109,7 @@ class Connection(asyncio.Protocol):
             self._answered(question, reply, False)
 
     def _answered(self, question: Question, reply: Reply, right: bool) -> None:
-        fleet, self.question, self.proven = self._fleet, None, True
+        fleet, self.question = self._fleet, None
         now = fleet.clock()
         fleet.tally.answer(question, reply, self._since, now, right)
         fleet.ready(self, now)
@@ -235,28 +234,20 @@ class Fleet:
 
     async def _keep(self) -> None:
         """One connection, and in a closed loop those that replace it."""
-        while True:
-            connection = await self._connect()
-            if connection:
+        loop, where, again = asyncio.get_running_loop(), self._options.address, True
+        while again:
+            try:
+                async with self._connecting, asyncio.timeout(self._options.timeout):
+                    if isinstance(where, UnixAddress):
+                        _, connection = await loop.create_unix_connection(self._new, where.path)
+                    else:
+                        _, connection = await loop.create_connection(self._new, where.host, where.port)
+                self.opened += 1
                 await connection.closed.wait()
-            if not (connection and connection.proven):
-                await asyncio.sleep(RETRY_SECONDS)
-            if self._options.rate:
-                return
-
-    async def _connect(self) -> Connection | None:
-        loop, where = asyncio.get_running_loop(), self._options.address
-        try:
-            async with self._connecting, asyncio.timeout(self._options.timeout):
-                if isinstance(where, UnixAddress):
-                    _, connection = await loop.create_unix_connection(self._new, where.path)
-                else:
-                    _, connection = await loop.create_connection(self._new, where.host, where.port)
-        except OSError:
-            self.tally.errors["connect"] += 1
-            return None
-        self.opened += 1
-        return connection
+            except OSError:
+                self.tally.errors["connect"] += 1
+            await asyncio.sleep(RETRY_SECONDS)
+            again = not self._options.rate
 
     def _new(self) -> Connection:
         _, life = self._options.churn or FOREVER
