@@ -13,7 +13,6 @@ from benchmarks.site.use import resident
 
 HOT = 10_000
 """Keys that are asked while the connections grow."""
-
 ANSWERS_FOR_EACH_KEY = 2
 """A search for a mailbox finds out what the alias map would answer as well: one record has both."""
 

@@ -19,7 +19,6 @@ MIB = 1 << 20
 UNBOUNDED = {"max_entries": 10**8, "max_negative_entries": 10**8}
 FIRST = 1000
 """Records before those that are weighed: they bring what is made once."""
-
 STEPS = 5000
 """Lookups of a flood for each MiB: twice what there is room for, of the smallest records."""
 

@@ -30,11 +30,9 @@ from benchmarks.report.rows import Result
 
 USE = 0.5
 """Share of a core, or of a host's cores, that is used at the rate that is planned for: the rest is for peaks."""
-
 DAY = 86_400.0
 GROUPS_PER_DECADE = 20
 """Mailboxes of about the same rank are taken as one group."""
-
 MOST_HOSTS = 10_000
 
 

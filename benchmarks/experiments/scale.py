@@ -31,16 +31,12 @@ from vmaild.demo.slapd import SLAPD
 PER_DOMAIN = 20
 BULK = 50_000
 """Entries of the bulk change, or half of them where there are fewer."""
-
 WARM, HOT = 200_000, 10_000
 """Addresses that are asked for before memory is looked at, and those that are asked again and again."""
-
 MOST_MISSES = 10_000
 """A second: no account is asked for twice while misses are measured."""
-
 BESIDE = ["--rate", 1000, "--connections", 50, "--seconds", 3, "--warm-up", 0.5]
 """Cached lookups beside a bulk change, whose latencies tell how long the loop was held; the worst of all such loads."""
-
 MESSAGES = 300
 """Each to another account, in a session of its own."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -35,27 +36,27 @@ def measure(run: Run) -> None:
         snapshot = vmaild.home / "state/snapshot"
         saved = snapshot.read_bytes()
         for _ in run.rounds():
-            for what, seconds in _took(site, vmaild, snapshot, saved).items():
+            for what, seconds in _took(site, vmaild, snapshot, saved):
                 run.rows.add("startup", what, 0, {"time": 1e3 * seconds})
 
 
-def _took(site: Site, vmaild: Vmaild, snapshot: Path, saved: bytes) -> dict[str, float]:
-    took = {}
+def _took(site: Site, vmaild: Vmaild, snapshot: Path, saved: bytes) -> Iterator[tuple[str, float]]:
     for name, code in (("python", ""), ("python, vmaild's imports", "import vmaild.cli")):
-        took[name] = seconds_of(partial(subprocess.run, [sys.executable, "-c", code], check=True, cwd=ROOT))
+        yield name, seconds_of(partial(subprocess.run, [sys.executable, "-c", code], check=True, cwd=ROOT))
     snapshot.unlink()
-    took["vmaild"] = seconds_of(vmaild.start)
+    yield "vmaild", seconds_of(vmaild.start)
     vmaild.stop()
     snapshot.write_bytes(saved)
-    took["vmaild, with a snapshot"] = seconds_of(lambda: _answered(vmaild, 0))
+    yield "vmaild, with a snapshot", seconds_of(lambda: _answered(vmaild, 0))
     vmaild.stop()
     site.slapd.stop()
     snapshot.write_bytes(saved)
-    took["vmaild, a snapshot and no LDAP: the first"] = first = seconds_of(lambda: _answered(vmaild, 0))
-    took["vmaild, a snapshot and no LDAP: the last"] = first + seconds_of(lambda: _found(vmaild, site.accounts - 1))
+    first = seconds_of(lambda: _answered(vmaild, 0))
+    last = first + seconds_of(lambda: _found(vmaild, site.accounts - 1))
+    yield "vmaild, a snapshot and no LDAP: the first", first
+    yield "vmaild, a snapshot and no LDAP: the last", last
     vmaild.stop()
     site.slapd.start()
-    return took
 
 
 def _answered(vmaild: Vmaild, number: int) -> None:

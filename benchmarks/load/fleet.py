@@ -30,13 +30,10 @@ from vmaild.wire.tcp_table import TcpTableReplies
 
 CONNECTING_AT_ONCE = 50
 """Half of the smallest listen backlog in use: more at once could fill it, and measure the kernel's retries."""
-
 RETRY_SECONDS = 0.2
 """Pause before another connection takes the place of one, so that a dead server is not flooded."""
-
 SWEEP_SECONDS = 0.2
 """How often timeouts and idle connections are looked for."""
-
 POLL_SECONDS = 0.01
 """How often it is checked whether all connections are open, and the last answers in."""
 

@@ -37,8 +37,10 @@ def postmap(config: Path, table: str, keys: Sequence[bytes], clients: int, expec
         # Status 1 means that nothing was found.
         failed = [status for status in (process.wait() for process in processes) if status not in (0, 1)]
         seconds, cpu = time.monotonic() - began, children_cpu() - cpu
-        complaints = [line for file in files for line in _complaints(Path(f"{file}.err"))][:10]
+        said = "".join(Path(f"{file}.err").read_text(errors="replace") for file in files).splitlines()
         lines = [line for file in files for line in Path(f"{file}.out").read_bytes().splitlines()]
+    # Newer Postfixes advise against hash: in two lines.
+    complaints = [line for line in said if "is deprecated" not in line and "NON_BERKELEYDB_README" not in line][:10]
     if failed or complaints:
         raise MeasurementFailed(f"postmap ended with {failed or 'complaints'}: {complaints}")
     wrong = sum(expected.get(key) != value for key, _, value in (line.partition(b"\t") for line in lines))
@@ -46,12 +48,6 @@ def postmap(config: Path, table: str, keys: Sequence[bytes], clients: int, expec
     if wrong or missing:
         raise MeasurementFailed(f"{table}: of {len(keys)} answers {wrong} were wrong, and {missing} missing")
     return {"rate": len(keys) / seconds, "client_cpu": 1e3 * cpu / len(keys)}
-
-
-def _complaints(file: Path) -> list[str]:
-    """What postmap wrote, but for hash: itself, which newer Postfixes advise against in two lines."""
-    lines = file.read_text(errors="replace").splitlines()
-    return [line for line in lines if "is deprecated" not in line and "NON_BERKELEYDB_README" not in line]
 
 
 def rcpt(port: int, sessions: int, transactions: int, recipient: str) -> float:

@@ -33,7 +33,6 @@ from vmaild.listening import parse_address
 
 START_SECONDS = 60.0
 """How long a reference server may take to read its table: a million lines take 5 s."""
-
 PATIENCE = 600.0
 """Seconds after which what is waited for has failed."""
 
@@ -149,7 +148,7 @@ class Site(ExitStack):
         self.callback(shutil.rmtree, self.home, ignore_errors=True)
         # Postfix's processes, which are not root, read below it.
         self.home.chmod(0o755)
-        self._homes = 0
+        self._numbers = itertools.count(1)
         say(f"loading a directory of {accounts + bulk:,} accounts")
         self.addresses = self.write("addresses", (f"{address(n, per_domain)}\n".encode() for n in range(accounts)))
         numbered = ("{}\n{}\n".format(*bulk_addresses(number)).encode() for number in range(1, bulk + 1))
@@ -209,8 +208,7 @@ class Site(ExitStack):
 
     def new_home(self, name: str) -> Path:
         """A path below the site's directory that nobody uses yet."""
-        self._homes += 1
-        return self.home / f"{self._homes}-{name}"
+        return self.home / f"{next(self._numbers)}-{name}"
 
     def warm(self, vmaild: Vmaild, *options: object) -> None:
         """Ask vmaild once for every key of these options of a load, by default for all accounts."""
