@@ -27,7 +27,6 @@ from vmaild.tables import KeyLookup
 
 CLIENTS = 16
 """Connections, lines and postmap processes: as many as a small Postfix has smtpd processes."""
-
 ALONE = "the directory layer alone"
 
 SECTIONS = (

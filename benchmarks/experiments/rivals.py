@@ -42,7 +42,6 @@ _LDAP = {
     "accounts": (_BELOW, "(&(objectClass=courierMailAccount)(mail=%s))", "mail"),
 }
 """By name of the table: search base, filter and result attribute, each with what belongs to it."""
-
 _MAPS = {
     "virtual_mailbox_domains": ("domains",),
     "virtual_mailbox_maps": ("mailboxes",),
@@ -51,7 +50,6 @@ _MAPS = {
 
 CALIBRATION_KEYS, MOST_KEYS = 500, 2_000_000
 """Of each client in the first run; and of all clients in the second."""
-
 SETTINGS = {
     # What is measured ends at the queue manager: delivery asks no table of its own, as by LMTP to an IMAP server.
     "virtual_transport": "discard:",
@@ -134,26 +132,23 @@ class Rivals:
 
     def rcpt(self, *, misses: bool = False) -> None:
         """Measure RCPT TO for the bulk domain's accounts in their order, in each number of sessions at once."""
+        slapd = self.site.slapd
         for rival in self.all:
             with self.postfix(rival, NO_DATA) as postfix:
                 for sessions in self.run.arguments.sessions:
                     self.run.say(f"RCPT TO, sessions: {sessions}, {rival.name}")
-                    self._rcpt(postfix, rival, sessions, misses)
-
-    def _rcpt(self, postfix: Postfix, rival: Rival, sessions: int, misses: bool) -> None:
-        site = self.site
-        # The first run starts Postfix's processes, the second says how many recipients fill the time.
-        rcpt(postfix.port, sessions, sessions, BULK_ADDRESS)
-        rate = rcpt(postfix.port, sessions, max(sessions, 4), BULK_ADDRESS)
-        wanted = max(sessions, min(int(rate * self.run.arguments.seconds), site.bulk) // BATCH)
-        if misses:
-            rival.forget()
-        meter = Meter({"postfix": postfix.pid, "slapd": site.slapd.pid, "server": rival.pid})
-        rate = rcpt(postfix.port, sessions, wanted, BULK_ADDRESS)
-        own = open_connections(site.slapd.port, self.vmaild.pid)
-        connections = own if rival.name == VMAILD else open_connections(site.slapd.port) - own
-        figures = {"rate": rate, **meter.each(wanted * BATCH), "ldap_connections": connections}
-        self.run.rows.add("rcpt", rival.name, sessions, figures)
+                    # The first run starts Postfix's processes, the second says how many recipients fill the time.
+                    rcpt(postfix.port, sessions, sessions, BULK_ADDRESS)
+                    rate = rcpt(postfix.port, sessions, max(sessions, 4), BULK_ADDRESS)
+                    wanted = max(sessions, min(int(rate * self.run.arguments.seconds), self.site.bulk) // BATCH)
+                    if misses:
+                        rival.forget()
+                    meter = Meter({"postfix": postfix.pid, "slapd": slapd.pid, "server": rival.pid})
+                    rate = rcpt(postfix.port, sessions, wanted, BULK_ADDRESS)
+                    own = open_connections(slapd.port, self.vmaild.pid)
+                    connections = own if rival.name == VMAILD else open_connections(slapd.port) - own
+                    figures = {"rate": rate, **meter.each(wanted * BATCH), "ldap_connections": connections}
+                    self.run.rows.add("rcpt", rival.name, sessions, figures)
 
     def _tables(self, prefix: str, suffix: str = "cf") -> dict[str, str]:
         named = {name: f"{prefix}:{self._folder}/{name}.{suffix}" for name in _LDAP}
@@ -170,7 +165,13 @@ class Rivals:
         for name in _LDAP:
             text = f"memcache = inet:127.0.0.1:{port}\nkey_format = {name}:%s\nttl = 86400\n"
             (self._folder / f"{name}.memcache").write_text(f"{text}backup = proxy:ldap:{self._folder}/{name}.cf\n")
-        yield Rival(MEMCACHE, self._tables("memcache", "memcache"), server.pid, forget=lambda: _forget(port))
+
+        def forget() -> None:
+            with socket.create_connection(("127.0.0.1", port)) as memcached:
+                memcached.sendall(b"flush_all\r\n")
+                memcached.recv(100)
+
+        yield Rival(MEMCACHE, self._tables("memcache", "memcache"), server.pid, forget=forget)
 
     def _files(self) -> Iterator[Rival]:
         types = subprocess.run(["postconf", "-c", self._folder, "-m"], capture_output=True, text=True, check=True)
@@ -205,9 +206,3 @@ def _peer(site: Site) -> Server | None:
 
 def _socketmap(address: str) -> dict[str, str]:
     return {name: f"socketmap:{address}:{name}" for name in _MAPS}
-
-
-def _forget(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port)) as memcached:
-        memcached.sendall(b"flush_all\r\n")
-        memcached.recv(100)

@@ -32,7 +32,6 @@ EXIT_LIMIT, EXIT_WRONG, EXIT_UNREACHABLE = 1, 3, 4
 
 SAY_SECONDS = 5.0
 """Between lines of progress."""
-
 SETTINGS = ("rate", "lockstep", "warm_up", "churn", "seed")
 SECTION = Section("load", "Lookups", "connections", "percentiles", latencies=LATENCIES)
 

@@ -9,10 +9,6 @@ The file is text with one line for each key, its fields separated by tabs::
 that is map, key, OK or NOTFOUND or TEMP or PERM, and the value of an OK (left out: any value is right). The key
 ``*`` stands for each key of the map that has no line; without it such keys are not checked. Empty lines and lines
 that begin with ``#`` say nothing. Keys are compared without regard to case, as Postfix and vmaild do; values as bytes.
-
-The keys of a run are split once: hot keys are asked again and again, uniformly or by Zipf's law; cold keys are asked
-once each, so that each is a miss; unknown keys are made up, each asked once, from the domains of the known ones. A seed
-decides their order.
 """
 
 from __future__ import annotations
@@ -29,13 +25,10 @@ from vmaild.wire import socketmap, tcp_table
 T = TypeVar("T")
 
 ANY = b"*"
-
 DRAWN = 1000
 """Keys that are drawn at a time, which is faster than one by one."""
-
 CODECS = {"socketmap": socketmap, "tcp_table": tcp_table, "echo": socketmap}
 """``echo`` is no protocol of Postfix's: the server sends the request back, which is the least that any can do."""
-
 _KINDS = {status.value: status for status in Status}
 
 

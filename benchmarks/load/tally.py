@@ -1,8 +1,4 @@
-"""What came back in one phase of a load: latencies, answers by kind, errors, wrong answers; and limits on it.
-
-A limit of ``--fail-if`` (``p99>5ms``, ``rate<10000``, ``wrong>0``, ``cpu>20us``) is a figure, ``>`` or ``<``, and a
-number. Latencies and CPU need a unit (ns, us, ms, s); counts and rates take none, or ``%`` of all answers for a count.
-"""
+"""What came back in one phase of a load: latencies, answers by kind, errors, wrong answers; and limits on it."""
 
 from __future__ import annotations
 

@@ -15,22 +15,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 from rich.console import Console
 
 from benchmarks.report.rows import Result, Rows, Section, report
 
-T = TypeVar("T")
 Say = Callable[[str], None]
 """Is told of each step that begins."""
 
 DEFAULT = Path("benchmark-results")
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 """The source checkout."""
-
 PACKAGES = ("uvloop", "bonsai", "cachetools", "postfix-mta-sts-resolver")
 SERVERS = {
     "postfix": (r"(.+)", "postconf", "-d", "-h", "mail_version"),
@@ -71,10 +68,10 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Name
     return arguments
 
 
-def typed(parse: Callable[[str], T]) -> Callable[[str], T]:
+def typed(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """``parse`` for argparse, which shows what a ``ValueError`` says only in this way."""
 
-    def convert(text: str) -> T:
+    def convert(text: str) -> Any:
         try:
             return parse(text)
         except ValueError as error:

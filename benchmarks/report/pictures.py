@@ -1,7 +1,4 @@
-"""The pictures, by matplotlib (the ``bench`` extra), from what a result's JSON says.
-
-A section is drawn as bars, one panel for each size, or as lines over the sizes; ``percentiles`` of a load as a curve.
-"""
+"""The pictures, by matplotlib (the ``bench`` extra), from what a result's JSON says: see ``rows.Section``."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 Figures = dict[str, float]
 """Figures of one measurement by name. Latencies and CPU are milliseconds, rates a second, memory bytes."""
-
 Result = dict[str, Any]
 """What a JSON file holds: experiment, machine, settings, minutes, sections, rows, ratios, notes; or more."""
 
@@ -108,8 +107,6 @@ COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "lookups a message": ("lookups", "{:.1f}".format),
     "cpu in all": ("CPU in all", milliseconds),
     "disk": ("on disk", _memory),
-    "longest turn": ("longest turn: CPU", milliseconds),
-    "longest turn, clock": ("clock", milliseconds),
     "cpu server": ("CPU: server", milliseconds),
     "cpu slapd": ("slapd", milliseconds),
     "cpu relay": ("relay", milliseconds),

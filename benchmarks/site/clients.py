@@ -15,7 +15,6 @@ from vmaild.demo.postfix import Postfix
 
 BATCH = 50
 """Recipients of one transaction, as of a mailing list; smtpd(8) remembers some answers within a transaction."""
-
 NO_DATA = {"smtpd_data_restrictions": "reject"}
 """main.cf for ``rcpt``: a transaction ends when its recipients were accepted, and no message is made."""
 

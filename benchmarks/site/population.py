@@ -17,12 +17,10 @@ from vmaild.lookup import NOT_FOUND, Reply, Status
 
 PER_DOMAIN = 500
 """Accounts in each domain, as a hosting company's larger customers have."""
-
 PER_ALIAS = 10
 BULK_DOMAIN = "bulk.example"
 BULK_ADDRESS = f"user@{BULK_DOMAIN}"
 """For smtp-source(1), which adds the number."""
-
 DOMAINS = b"virtual_mailbox_domains"
 MAILBOXES = b"virtual_mailbox_maps"
 ALIASES = b"virtual_alias_maps"

@@ -35,16 +35,12 @@ START_SECONDS = 60.0
 """How long a reference server may take to read its table: a million lines take 5 s."""
 PATIENCE = 600.0
 """Seconds after which what is waited for has failed."""
-
 POOL_SIZE = 8
 """Directory connections of vmaild here: the count at which one slapd on two cores answered most searches."""
-
 ONCE = ["--warm-keys", "--connections", 32, "--warm-up", 0, "--seconds", 1]
 """Options of a load that asks each key once, and hardly more."""
-
 WAYS = list(itertools.product(("socketmap", "tcp_table"), ("tcp", "unix")))
 """Protocols and transports: vmaild listens to all of them."""
-
 CACHE = {"ttl": 86_400, "negative_ttl": 86_400, "max_entries": 200_000}
 """Answers live for a day: one that expires in the middle of a run is no cached answer."""
 
@@ -124,8 +120,7 @@ class Server(Process):
 
     def __init__(self, home: Path, *arguments: str, address: str = "", command: Sequence[str] = ()) -> None:
         self.address = address or f"inet:127.0.0.1:{free_port()}"
-        name, *options = arguments or ("",)
-        reference = [sys.executable, "-m", "benchmarks.site.references", name, self.address, *options]
+        reference = [sys.executable, "-m", "benchmarks.site.references", *arguments[:1], self.address, *arguments[1:]]
         log = home / f"server-{self.address.rpartition(':')[2].replace('/', '-')}.log"
         super().__init__(command or reference, log, environment=_ENVIRONMENT)
         self.start(lambda: _accepts(self.address), START_SECONDS)
