@@ -32,7 +32,6 @@ class Run:
     notes: list[str] = field(default_factory=list)
 
     def rounds(self) -> Iterator[int]:
-        """The rounds, from 0."""
         for number in range(self.arguments.rounds):
             self.say(f"round {number + 1} of {self.arguments.rounds}")
             yield number

@@ -4,10 +4,7 @@ The latencies of a closed loop flatter a server that stalls: while it does, nobo
 the time at which the question was due, so that a stall is charged to every question that it delayed.
 
 The generator shares the machine with the server it measures, so an expected answer costs it one comparison of
-bytes; only other answers are decoded. Postfix's clients close a connection that was idle for 10 s, or that is 100 s old
-(auto_clnt.c, and ipc_idle and ipc_ttl of postconf(5)). ``--churn`` does the same; the first lives are cut short at
-random, or else all connections of a run would be replaced in the same instant. Times are nanoseconds of the monotonic
-clock inside, seconds in options.
+bytes; only other answers are decoded. Times are nanoseconds of the monotonic clock inside, seconds in options.
 """
 
 from __future__ import annotations
@@ -38,7 +35,7 @@ POLL_SECONDS = 0.01
 """How often it is checked whether all connections are open, and the last answers in."""
 
 POSTFIX, FOREVER = (10.0, 100.0), (math.inf, math.inf)
-"""When connections are replaced: after seconds without a request, after seconds of life."""
+"""Seconds without a request, and of life, until a connection is closed; Postfix's are ipc_idle and ipc_ttl."""
 
 
 class Connection(asyncio.Protocol):
@@ -248,5 +245,6 @@ class Fleet:
 
     def _new(self) -> Connection:
         _, life = self._options.churn or FOREVER
+        # The first lives are cut short, or else all would be replaced in the same instant.
         share = self._random.random() if self.opened < self._options.connections else 1.0
         return Connection(self, self._options.protocol, self.clock() + life * share * 1e9)

@@ -23,7 +23,6 @@ PAGE = 1000
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write the file to standard output; returns the exit status."""
     parser = new_parser("keys", __doc__)
     add = parser.add_argument
     add("--directory", metavar="URI", required=True, help="ldap://HOST, ldaps://HOST or ldapi://PATH")

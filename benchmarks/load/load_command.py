@@ -68,7 +68,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the load and print its result; returns the exit status."""
     options = parser()
     arguments = parse(options, argv)
     try:

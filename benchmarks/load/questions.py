@@ -33,8 +33,6 @@ _KINDS = {status.value: status for status in Status}
 
 
 class Line(NamedTuple):
-    """One line of the file."""
-
     map_name: bytes
     key: bytes
     expected: Reply

@@ -86,7 +86,6 @@ def answers(accounts: int, bulk: int = 0, size: int = PER_DOMAIN) -> Iterator[Li
 
 
 def found(map_name: bytes, key: str, value: str) -> Line:
-    """A line of an expectation file."""
     return Line(map_name, key.encode(), Reply(Status.FOUND, value.encode()))
 
 

@@ -26,8 +26,6 @@ from vmaild.wire.tcp_table import TcpTableRequests
 
 
 class EchoServer(asyncio.Protocol):
-    """Sends back what came."""
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._write = cast(asyncio.Transport, transport).write
 
@@ -36,8 +34,6 @@ class EchoServer(asyncio.Protocol):
 
 
 class BareServer(EchoServer):
-    """Answers with the replies by the bytes of their requests; another request, or a part of one, is an error."""
-
     def __init__(self, answers: dict[bytes, bytes]) -> None:
         self._answers = answers
 

@@ -97,7 +97,6 @@ class Vmaild(DaemonProcess):
         self._process.start(lambda: True, START_SECONDS)
 
     def flush(self) -> None:
-        """Make it forget every answer."""
         flush(str(self.home / CONTROL_SOCKET))
 
     def metrics(self) -> Counter[str]:
