@@ -21,7 +21,7 @@ import psutil
 import uvloop
 
 from benchmarks.load.fleet import POSTFIX, SWEEP_SECONDS, Fleet
-from benchmarks.load.questions import CODECS, Question, Questions, expectations, question, read_keys, read_lines
+from benchmarks.load.questions import CODECS, Questions, expectations, question, read_keys, read_lines
 from benchmarks.load.tally import Tally, parse_limit
 from benchmarks.report.output import Say, new_parser, parse, progress, typed, write
 from benchmarks.report.rows import LATENCIES, Figures, Rows, Section, milliseconds
@@ -94,7 +94,7 @@ def main(argv: Sequence[str]) -> int:
     return EXIT_WRONG if tally.wrong else unreached or (EXIT_LIMIT if broken else 0)
 
 
-def questions(arguments: argparse.Namespace) -> Questions[Question]:
+def questions(arguments: argparse.Namespace) -> Questions:
     """What the command line wants to be asked. Raises ``ValueError`` or ``OSError``."""
     protocol, map_name = arguments.protocol, arguments.map.encode()
     keys = read_keys(arguments.keys, map_name)
@@ -105,7 +105,7 @@ def questions(arguments: argparse.Namespace) -> Questions[Question]:
     return Questions(keys, lambda key: question(protocol, map_name, key, expected(map_name, key)), **mix)
 
 
-async def run(arguments: argparse.Namespace, questions: Questions[Question], say: Say) -> tuple[Figures, Tally]:
+async def run(arguments: argparse.Namespace, questions: Questions, say: Say) -> tuple[Figures, Tally]:
     """Connect, warm up and measure; returns the figures of ``--fail-if`` and more. Raises ``ConnectionError``."""
     # A pause of the collector among a million questions would be measured as the server's.
     gc.disable()
@@ -119,7 +119,7 @@ async def run(arguments: argparse.Namespace, questions: Questions[Question], say
         await fleet.close()
 
 
-async def _measure(fleet: Fleet, arguments: argparse.Namespace, questions: Questions[Question], say: Say) -> Figures:
+async def _measure(fleet: Fleet, arguments: argparse.Namespace, questions: Questions, say: Say) -> Figures:
     async def phase(name: str, seconds: float) -> None:
         say(name)
         while (left := seconds - (fleet.clock() - fleet.tally.began) / 1e9) > SAY_SECONDS:

@@ -17,12 +17,10 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, cycle, repeat
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from vmaild.lookup import Reply, Request, Status
 from vmaild.wire import socketmap, tcp_table
-
-T = TypeVar("T")
 
 ANY = b"*"
 DRAWN = 1000
@@ -96,7 +94,7 @@ def question(protocol: str, map_name: bytes, key: bytes, expected: Reply | None)
     return Question(wire, key, expected, CODECS[protocol].encode_reply(expected) if only_one else b"")
 
 
-class Questions(Generic[T]):
+class Questions:
     """An endless iterable of questions: ``unknown`` and ``cold`` are shares from 0 to 1, ``zipf`` is the exponent.
 
     ``hot`` is first how many of the keys are hot, 0 for half of them when both kinds are asked for, else all of the
@@ -105,7 +103,7 @@ class Questions(Generic[T]):
     """
 
     def __init__(
-        self, keys: Sequence[bytes], question: Callable[[bytes], T], *, unknown: float = 0.0, cold: float = 0.0,
+        self, keys: Sequence[bytes], question: Callable[[bytes], Question], *, unknown: float = 0.0, cold: float = 0.0,
         zipf: float = 0.0, hot: int = 0, seed: int = 1,
     ) -> None:  # fmt: skip
         known = 1.0 - min(1.0, unknown + cold)
@@ -121,24 +119,24 @@ class Questions(Generic[T]):
         self._keys, self._cold, self._question = keys, keys[hot:], question
         self._shares, self._zipf, self._seed, self._random = (unknown, cold, known), zipf, seed, random.Random(seed)
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[Question]:
         kinds = (self._unknown_keys(), self._cold_keys(), self._hot_keys())
         for _ in repeat(None):
             for kind in self._random.choices(kinds, self._shares, k=DRAWN):
                 yield next(kind)
 
-    def _hot_keys(self) -> Iterator[T]:
+    def _hot_keys(self) -> Iterator[Question]:
         # In another order, or else the popular keys would be those of the file's first domain.
         questions = self._random.sample(self.hot, len(self.hot))
         weights = list(accumulate(rank**-self._zipf for rank in range(1, len(questions) + 1)))
         for _ in repeat(None):
             yield from self._random.choices(questions, cum_weights=weights, k=DRAWN)
 
-    def _cold_keys(self) -> Iterator[T]:
+    def _cold_keys(self) -> Iterator[Question]:
         for number, key in enumerate(cycle(self._cold), 1):
             self.reused = max(0, number - len(self._cold))
             yield self._question(key)
 
-    def _unknown_keys(self) -> Iterator[T]:
+    def _unknown_keys(self) -> Iterator[Question]:
         for number, key in enumerate(cycle(self._keys)):
             yield self._question(b"no-such-user-%x-%x@%s" % (self._seed, number, key.rpartition(b"@")[2]))

@@ -8,7 +8,7 @@ from typing import TypedDict, Unpack
 
 import pytest
 
-from benchmarks.load.questions import Questions
+from benchmarks.load.questions import Question, Questions
 
 HOT = [b"hot%d@example.com" % number for number in range(100)]
 COLD = [b"cold%d@example.com" % number for number in range(100)]
@@ -20,12 +20,16 @@ class Mix(TypedDict, total=False):
     zipf: float
 
 
-def stream(seed: int = 7, **mix: Unpack[Mix]) -> Questions[bytes]:
-    return Questions(HOT + COLD, lambda key: key, hot=len(HOT), seed=seed, **mix)
+def question(key: bytes) -> Question:
+    return Question(b"wire", key)
 
 
-def take(count: int, keys: Questions[bytes]) -> list[bytes]:
-    return list(islice(keys, count))
+def stream(seed: int = 7, **mix: Unpack[Mix]) -> Questions:
+    return Questions(HOT + COLD, question, hot=len(HOT), seed=seed, **mix)
+
+
+def take(count: int, questions: Questions) -> list[bytes]:
+    return [question.key for question in islice(questions, count)]
 
 
 MIXES: list[Mix] = [{}, {"zipf": 1.1}, {"unknown": 0.2, "cold": 0.3}, {"unknown": 0.1, "cold": 0.1, "zipf": 0.9}]
@@ -75,13 +79,13 @@ def test_no_unknown_key_and_no_cold_key_is_asked_twice() -> None:
 
 
 def test_cold_keys_that_run_out_are_counted() -> None:
-    keys = Questions(COLD, lambda key: key, cold=1.0)
+    keys = Questions(COLD, question, cold=1.0)
     assert take(130, keys)[100:] == COLD[:30]
     assert keys.reused == 30
 
 
 def test_unknown_keys_are_in_the_domains_of_known_ones() -> None:
-    keys = Questions([b"a@one.example", b"b@two.example"], lambda key: key, unknown=1)
+    keys = Questions([b"a@one.example", b"b@two.example"], question, unknown=1)
     assert [key.partition(b"@")[2] for key in take(3, keys)] == [b"one.example", b"two.example", b"one.example"]
 
 
@@ -90,7 +94,8 @@ def test_unknown_keys_are_in_the_domains_of_known_ones() -> None:
     [(0, 0, 0, 4), (0, 0, 3, 3), (0, 0.5, 0, 2), (0, 0.5, 3, 3), (0, 1.0, 0, 0), (0.5, 0.5, 0, 0)],
 )
 def test_keys_are_split_into_hot_and_cold(unknown: float, cold: float, hot: int, expected: int) -> None:
-    assert Questions(HOT[:4], lambda key: key, unknown=unknown, cold=cold, hot=hot).hot == HOT[:expected]
+    questions = Questions(HOT[:4], question, unknown=unknown, cold=cold, hot=hot)
+    assert [each.key for each in questions.hot] == HOT[:expected]
 
 
 @pytest.mark.parametrize("mix", [{"unknown": -0.1}, {"unknown": 0.6, "cold": 0.5}, {"cold": 1.1}, {"zipf": -1}])
@@ -101,6 +106,6 @@ def test_impossible_shares_are_refused(mix: Mix) -> None:
 
 def test_a_stream_without_the_keys_that_it_needs_is_refused() -> None:
     with pytest.raises(ValueError, match="no keys"):
-        Questions([], lambda key: key)
+        Questions([], question)
     with pytest.raises(ValueError, match="no cold keys"):
-        Questions(HOT, lambda key: key, cold=0.5, hot=len(HOT))
+        Questions(HOT, question, cold=0.5, hot=len(HOT))
