@@ -151,7 +151,7 @@ def _bonsai_pool(site: Site, seconds: float, connections: int) -> Figures:
 
 
 async def _search_by_bonsai(uri: str, slapd: int, accounts: int, seconds: float, connections: int) -> Figures:
-    # In place of vmaild's.
+    # The class of entries, in whose place importing vmaild.directory has put vmaild's.
     setattr(bonsai.ldapentry, "LDAPEntry", bonsai.LDAPEntry)  # noqa: B010
     client = bonsai.LDAPClient(uri)
     client.set_credentials("SIMPLE", READER_DN, READER_PW)
