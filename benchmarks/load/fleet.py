@@ -28,7 +28,7 @@ from vmaild.wire.tcp_table import TcpTableReplies
 CONNECTING_AT_ONCE = 50
 """Half of the smallest listen backlog in use: more at once could fill it, and measure the kernel's retries."""
 RETRY_SECONDS = 0.2
-"""Pause before another connection takes the place of one, so that a dead server is not flooded."""
+"""The least time from one connection to that which takes its place, so that a dead server is not flooded."""
 SWEEP_SECONDS = 0.2
 """How often timeouts and idle connections are looked for."""
 POLL_SECONDS = 0.01
@@ -230,6 +230,7 @@ class Fleet:
         """One connection, and in a closed loop those that replace it."""
         loop, where, again = asyncio.get_running_loop(), self._options.address, True
         while again:
+            began = self.clock()
             try:
                 async with self._connecting, asyncio.timeout(self._options.timeout):
                     if isinstance(where, UnixAddress):
@@ -240,7 +241,7 @@ class Fleet:
                 await connection.closed.wait()
             except OSError:
                 self.tally.errors["connect"] += 1
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS - (self.clock() - began) / 1e9)
             again = not self._options.rate
 
     def _new(self) -> Connection:
