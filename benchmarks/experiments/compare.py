@@ -21,8 +21,7 @@ from vmaild.demo.postfix import Postfix
 CONNECTIONS = 16
 """Connections of the load generator, and processes of postmap: as many as a small Postfix has smtpd processes."""
 
-MISSES = "vmaild, all misses"
-ECHO, CACHED = "bare uvloop echo", "vmaild, cached"
+ECHO, CACHED, MISSES = "bare uvloop echo", "vmaild, cached", "vmaild, all misses"
 KINDS = {
     "an account": address(2),
     "with an extension": f"user{PER_DOMAIN + 2}+extension@{domain_of(PER_DOMAIN)}",

@@ -12,7 +12,7 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -131,8 +131,9 @@ def main(argv: Sequence[str]) -> int:
 def progress(arguments: argparse.Namespace) -> Iterator[Say]:
     """Says what happens now on standard error: one line that changes on a terminal, a line for each step elsewhere."""
     console = Console(stderr=True, quiet=arguments.no_progress, highlight=False)
-    with console.status("") as status:
-        show = status.update if console.is_terminal else console.print
+    # The line has a thread of its own, which must not disturb the loads of an experiment.
+    with console.status("") if console.is_terminal and not arguments.no_progress else nullcontext() as status:
+        show = status.update if status else console.print
         yield lambda text: show(f"{time.strftime('%H:%M:%S')} {text}")
 
 
