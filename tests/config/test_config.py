@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vmaild.cache import CacheSettings
-from vmaild.config import DEFAULT_LISTEN, Config, DaemonSettings, load
+from vmaild.config import DEFAULT_LISTEN, DaemonSettings, load
 from vmaild.config.ranges import RANGES
 from vmaild.directory import DirectorySettings
 from vmaild.errors import ConfigError
@@ -20,17 +20,6 @@ preset = "courier"
 uri = ["ldap://127.0.0.1"]
 search_base = "o=hosting,dc=x"
 """
-
-
-@pytest.fixture
-def read(tmp_path: Path) -> Any:
-    def read_text(text: str, environ: dict[str, str] | None = None) -> Config:
-        path = tmp_path / "vmaild.toml"
-        path.write_text(text)
-        path.chmod(0o640)
-        return load(path, environ or {})
-
-    return read_text
 
 
 def problems(read: Any, text: str) -> list[str]:

@@ -8,22 +8,11 @@ from typing import Any
 import pytest
 
 from tests.config.test_config import MINIMAL, problems
-from vmaild.config import DEFAULT_CONTROL, Config, control_address, load
+from vmaild.config import DEFAULT_CONTROL, control_address
 from vmaild.errors import ConfigError
 
 OWN = '[maps.own]\nquery_filter = "(a=b)"\n'
 UNIX = '[[listen]]\naddress = "unix:/run/a"\n'
-
-
-@pytest.fixture
-def read(tmp_path: Path) -> Any:
-    def read_text(text: str, environ: dict[str, str] | None = None) -> Config:
-        path = tmp_path / "vmaild.toml"
-        path.write_text(text)
-        path.chmod(0o640)
-        return load(path, environ or {})
-
-    return read_text
 
 
 @pytest.mark.parametrize(
