@@ -11,7 +11,7 @@ import pytest
 
 from tests.server.conftest import ask, ok, until
 from tests.server.paper import PaperTransport
-from vmaild.cache import Answer, Cache
+from vmaild.cache import NEVER, Answer, Cache
 from vmaild.config import load
 from vmaild.daemon import Daemon
 from vmaild.lookup import NODATA, NOT_FOUND, Status, found
@@ -73,6 +73,13 @@ def test_a_long_request_or_reply_is_not_remembered(cache: Cache) -> None:
     recent.remember(ask(b"key"), answer(cache, b"v" * MAX_SIZE))
     assert not recent._answers
     assert recent._bytes == 0
+
+
+def test_an_answer_of_a_record_that_has_gone_meanwhile_never_serves(cache: Cache) -> None:
+    recent, late = Recent(), answer(cache)
+    cache.forget(b"0 key")
+    recent.remember(ask(b"key"), late)
+    assert late.refresh_at == late.record.lease == NEVER
 
 
 def test_clearing_forgets_all(cache: Cache) -> None:

@@ -4,6 +4,10 @@ It is made at once, stored at once, and ages, is replaced and is forgotten as on
 contradict each other. There may be a million records, so a record is small: a value found is kept as bytes, "not
 found" is the same object everywhere, and a reply is made ready for the wire when a client first asks for it
 (``Answer``). A record that has left the cache keeps nothing of what it knew, also where something still refers to it.
+
+What the hot path looks at is the answer alone: with ten thousand of them neither it nor the record is in the
+processor's cache, and each costs as much as the rest of the lookup. So an answer that is remembered has the time up to
+which it serves itself, and the record moves it (``Record.refresh_at``).
 """
 
 from __future__ import annotations
@@ -42,10 +46,13 @@ class Record:
     """``known`` has a place for each map of the group. Times are in seconds of the cache's clock.
 
     Up to ``refresh_at`` it serves without a search; from ``expires_at`` on it is stale, and up to ``retry_at`` the
-    directory, which failed, is not asked for it. ``marks`` are for the store.
+    directory, which failed, is not asked for it. ``marks`` are for the store. ``lease`` is ``refresh_at``, or the
+    answers that are remembered, each of which has it.
     """
 
-    __slots__ = ("expires_at", "key", "known", "marks", "refresh_at", "retry_at")
+    __slots__ = ("expires_at", "key", "known", "lease", "marks", "retry_at")
+
+    lease: float | tuple[Answer, ...]
 
     more: Any = None
     """The lookup that goes on for a map whose place is None; only an ``UnfinishedRecord`` has one."""
@@ -57,10 +64,24 @@ class Record:
     ) -> None:
         self.key = key
         self.known = tuple(known)
-        self.refresh_at = refresh_at
+        self.lease = refresh_at
         self.expires_at = expires_at
         self.retry_at = NEVER
         self.marks = 0
+
+    @property
+    def refresh_at(self) -> float:
+        """Up to when the record serves without a search, and so do its answers, wherever they are remembered."""
+        lease = self.lease
+        return lease[0].refresh_at if type(lease) is tuple else lease  # type: ignore[return-value]
+
+    @refresh_at.setter
+    def refresh_at(self, then: float) -> None:
+        if type(self.lease) is tuple:
+            for answer in self.lease:
+                answer.refresh_at = then
+        else:
+            self.lease = then
 
     @property
     def positive(self) -> bool:
@@ -90,7 +111,7 @@ class Record:
 
     def retire(self) -> None:
         """Serve no longer, and hold nothing any more, wherever the record is still held."""
-        self.refresh_at = self.expires_at = self.retry_at = NEVER
+        self.refresh_at = self.expires_at = self.retry_at = self.lease = NEVER
         self.key, self.known = b"", ()
 
     @property
@@ -116,14 +137,40 @@ class UnfinishedRecord(Record):
 
 
 class Answer:
-    """One map's answer of a record, ready for the wire. The caller that sends it adds one to ``tally.hits``."""
+    """One map's answer of a record, ready for the wire. The caller that sends it adds one to ``tally.hits``.
 
-    __slots__ = ("record", "tally", "wire")
+    It serves up to ``refresh_at``; whoever keeps it calls ``remembered``, and ``forgotten`` in the end.
+    """
+
+    __slots__ = ("record", "refresh_at", "tally", "wire")
 
     def __init__(self, record: Record, wire: bytes, tally: Tally) -> None:
         self.record = record
+        self.refresh_at = record.refresh_at
         self.wire = wire
         self.tally = tally
+
+    def remembered(self) -> Answer:
+        """This answer or one like it, which from now on serves no longer than its record.
+
+        A record has few of them, one for each map and protocol, however many requests they answer.
+        """
+        record = self.record
+        others = record.lease if type(record.lease) is tuple else ()
+        for answer in others:
+            if answer.tally is self.tally and answer.wire == self.wire:
+                return answer
+        self.refresh_at = record.refresh_at
+        if not record.retired:
+            record.lease = (*others, self)
+        return self
+
+    def forgotten(self) -> None:
+        """Serve no longer: the record does not reach this answer any more."""
+        record, refresh_at = self.record, self.refresh_at
+        self.refresh_at = NEVER
+        if type(record.lease) is tuple:
+            record.lease = tuple(answer for answer in record.lease if answer is not self) or refresh_at
 
 
 def reply_of(known: bytes | Reply | DataError) -> Reply:

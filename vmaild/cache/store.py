@@ -116,7 +116,7 @@ class Records(Room):
             record = _new_record(Record)
             record.key = key
             record.known = tuple(known)
-            record.refresh_at = refresh_at
+            record.lease = refresh_at
             record.expires_at = expires_at
             record.retry_at = NEVER
         else:

@@ -232,7 +232,7 @@ class ClientConnection(asyncio.Protocol):
             found.tally.hits += 1
             if data is None:
                 counters.pipelined += 1
-            elif self._context.now < found.record.refresh_at:
+            elif self._context.now < found.refresh_at:
                 self.recent.remember(data, found)
             return found.wire
         counters.lookups += 1

@@ -30,7 +30,7 @@ class HotConnection(ClientConnection):
         answer = recall(data)
         if answer is not None and self._state is READY:
             self.used_at = now = self._context.now
-            if now < answer.record.refresh_at:
+            if now < answer.refresh_at:
                 write = self._write
                 write(answer.wire)
                 answer.tally.hits += 1

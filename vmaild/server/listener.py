@@ -73,6 +73,7 @@ class Listener:
         stale = None
         if (before.protocol, before.map) != (settings.protocol, settings.map):
             stale, self.recent = self.recent, Recent()
+            stale.clear()
             context.recents[:] = [recent for recent in context.recents if recent is not stale] + [self.recent]
         for acceptor in self._acceptors:
             acceptor.use(self._factory(context), settings.access)

@@ -145,6 +145,7 @@ class Server:
         for listener in change.going:
             await listener.close()
             self._context.recents.remove(listener.recent)
+            listener.recent.clear()
         self._recent_size = recent_size
         self._share()
         for connection in tuple(self._context.connections):
