@@ -32,6 +32,7 @@ EXIT_LIMIT, EXIT_WRONG, EXIT_UNREACHABLE = 1, 3, 4
 
 SAY_SECONDS = 5.0
 """Between lines of progress."""
+TFD_TIMER_ABSTIME = 1
 SETTINGS = ("rate", "lockstep", "warm_up", "churn", "seed")
 SECTION = Section("load", "Lookups", "connections", "percentiles", latencies=LATENCIES)
 
@@ -133,8 +134,9 @@ async def _measure(fleet: Fleet, arguments: argparse.Namespace, questions: Quest
     pids = {**dict(arguments.pid), "client": os.getpid()}
     together = arguments.connections if arguments.lockstep and not arguments.rate else 1
     fleet.tally = Tally(fleet.clock())
-    fleet.start(iter(questions), fleet.clock(), arguments.rate, together)
-    with ticking(arguments.rate, lambda: fleet.want(fleet.tick(fleet.clock()))):
+    began = fleet.clock()
+    fleet.start(iter(questions), began, arguments.rate, together)
+    with ticking(arguments.rate, began, lambda: fleet.want(fleet.tick(fleet.clock()))):
         await phase("warm-up", arguments.warm_up)
         warm_up_errors = sum(fleet.tally.errors.values())
         fleet.tally = tally = Tally(fleet.clock())
@@ -149,17 +151,20 @@ async def _measure(fleet: Fleet, arguments: argparse.Namespace, questions: Quest
 
 
 @contextlib.contextmanager
-def ticking(rate: float, tick: Callable[[], object]) -> Iterator[None]:
+def ticking(rate: float, began: int, tick: Callable[[], object]) -> Iterator[None]:
     """Call ``tick`` so many times a second from the running loop, by timerfd_create(2); never where ``rate`` is 0.
 
     An event loop's own timers count whole milliseconds, and an open loop's latencies count from the scheduled time: a
-    timer that is late by up to a millisecond would be most of what it measures.
+    timer that is late by up to a millisecond would be most of what it measures. So it begins with them, at ``began``.
     """
     libc, loop = ctypes.CDLL(None), asyncio.get_running_loop()
     timer = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
     # A tick costs 10 us of CPU; at higher rates one asks several questions.
-    period = divmod(int(1e9 / min(rate, 5000)) if rate else 0, 10**9)
-    libc.timerfd_settime(timer, 0, (ctypes.c_long * 4)(*period, *period), None)
+    period = int(1e9 / min(rate, 5000)) if rate else 0
+    first = began + period if rate else 0
+    libc.timerfd_settime(
+        timer, TFD_TIMER_ABSTIME, (ctypes.c_long * 4)(*divmod(period, 10**9), *divmod(first, 10**9)), None
+    )
     loop.add_reader(timer, lambda: os.read(timer, 8) and tick())
     try:
         yield
