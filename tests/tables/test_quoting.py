@@ -62,7 +62,13 @@ def test_an_rdn_of_several_values_is_the_same_in_any_order() -> None:
     assert dn.same("cn=a+o=b,dc=x", "o=b+cn=a,dc=x")
 
 
-@pytest.mark.parametrize("text", ["mail", "=x", "cn=a,", "cn=a\\", 'cn="a",dc=x'])
+@given(st.lists(st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,3}=[A-Za-z0-9@._-]{1,8}", fullmatch=True), min_size=1))
+def test_a_dn_without_escapes_and_spaces_is_read_as_any_other(rdns: list[str]) -> None:
+    assert dn.parse(",".join(rdns)) == dn.parse(" , ".join(rdns))
+    assert dn.parse(",".join(rdns), str) == dn.parse(" , ".join(rdns), str)
+
+
+@pytest.mark.parametrize("text", ["mail", "=x", ",cn=a", "cn=a,", "cn=a,,dc=x", "cn=a\\", 'cn="a",dc=x'])
 def test_what_is_no_dn_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="malformed DN"):
         dn.parse(text)

@@ -172,8 +172,8 @@ class _Rule:
 
 def _values(attributes: Mapping[str, tuple[bytes, ...]], names: frozenset[str]) -> Iterable[str]:
     for description, values in attributes.items():
-        if description.partition(";")[0] in names:
-            yield from (fold(value) for value in values)
+        if description in names or (";" in description and description.partition(";")[0] in names):
+            yield from map(fold, values)
 
 
 def _keyed(node: Node) -> frozenset[str] | None:
