@@ -13,7 +13,7 @@ from collections.abc import Sequence
 EXPERIMENTS = {
     "startup": ("the time from start to first answer, without and with a snapshot", "--rounds 10"),
     "freshness": ("how long a change in the directory takes to show", "--rounds 10"),
-    "hearing": ("what hearing of changes costs beside a load", "--seconds 10 --entries 0 50000"),
+    "hearing": ("what hearing of changes costs beside a load", ""),
     "memory": ("what a record takes, and how well a cache keeps to its bound", "--records 100000 --flood 16"),
     "hot_path": ("the cached answer, beside the bare protocol", "--rounds 6 --seconds 1.2"),
     "growth": ("how cost grows with answers, connections and entries", "--seconds 2.5"),

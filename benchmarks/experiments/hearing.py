@@ -1,54 +1,106 @@
 """What hearing of changes costs beside a load.
 
 ``logins``: so many logins a second are recorded in entries (a write to ``description``, which no map asks for) beside
-lookups, and the hit ratio is compared with that of the same lookups without. ``bulk``: so many entries are added while
-what is cached is asked for: vmaild's own searches, and how long hits took, the longest of which tells how long the loop
-was held. Each run is of a daemon of its own. Needs slapd and ldap-utils.
+lookups, and the hit ratio is compared with that of the same lookups without. ``bulk``: what is cached is asked for,
+without and with entries that are added: vmaild's own searches, and how long hits took, the longest of which tells how
+long the loop was held. Where cores are *shared*, slapd and ldapadd fill both of a small machine, and hits wait for one.
+*Apart*, vmaild and the load have one to themselves in both measurements, by real-time priorities (the load's before
+vmaild's): what is left is vmaild's own. Needs slapd, ldap-utils, and for this root.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.report.rows import LATENCIES, Figures, Section
+from benchmarks.report.rows import LATENCIES, Aim, Figures, Section
 from benchmarks.site.population import account_entry, dn, domain_entry
-from benchmarks.site.site import Site, finish_load
+from benchmarks.site.site import Site, Vmaild, finish_load
 
-SECTIONS = (
+BULK = {"shared": "cores shared", "apart": "cores apart"}
+MODES = ("none", "sync", "poll")
+SECTIONS = [
     Section("logins", "Logins recorded beside lookups", "logins a second", "bars", "hit ratio"),
-    Section("bulk", "Entries added beside hits", "entries", "bars", "max", LATENCIES),
-)
+    *(Section(name, f"Entries added beside hits, {text}", "", "bars", "p99", LATENCIES) for name, text in BULK.items()),
+]
+AIMS = [
+    Aim(f"p99 with entries added, {text}: {mode}", name, 0, f"{mode}, adding", mode, "p99", most=2.0)
+    for name, text in BULK.items()
+    for mode in MODES
+]
 OPTIONS = {
     "accounts": (5000, ""),
-    "seconds": (20.0, ""),
-    "modes": (["sync", "poll"], "sync, poll or none"),
+    "seconds": (8.0, ""),
+    "rounds": (3, ""),
+    "modes": (list(MODES), "sync, poll or none"),
     "logins": ([0, 200], "a second"),
-    "entries": ([0, 50_000], "to add"),
+    "bulk": (list(BULK), "shared or apart"),
+    "entries": (50_000, "to add"),
     "lookups": (500.0, "a second"),
 }
 
 
 def measure(run: Run) -> None:
     with Site(run.arguments.accounts, run.say, syncprov=True) as site:
-        for mode in run.arguments.modes:
-            for rate in run.arguments.logins:
-                run.say(f"{mode}: {rate} logins a second")
-                run.rows.add("logins", f"vmaild, {mode}", rate, _measure(run, site, mode, logins=rate))
-            for entries in run.arguments.entries:
-                run.say(f"{mode}: {entries:,} entries")
-                run.rows.add("bulk", f"vmaild, {mode}", entries, _measure(run, site, mode, entries=entries))
+        for _ in run.rounds():
+            for mode in run.arguments.modes:
+                with _filled(site, mode) as vmaild:
+                    for rate in run.arguments.logins:
+                        run.say(f"{mode}: {rate} logins a second")
+                        run.rows.add("logins", mode, rate, _measure(run, site, vmaild, logins=rate))
+                for name in run.arguments.bulk:
+                    with _filled(site, mode) as vmaild, _cores(site, vmaild, apart=name == "apart") as own:
+                        for row, entries in ((mode, 0), (f"{mode}, adding", run.arguments.entries)):
+                            run.say(f"{row}, {BULK[name]}")
+                            run.rows.add(name, row, 0, _measure(run, site, vmaild, entries=entries, own=own))
 
 
-def _measure(run: Run, site: Site, mode: str, *, logins: int = 0, entries: int = 0) -> Figures:
-    """Fill the cache by a load, then measure the same once more; what is heard of happens during it."""
+@contextmanager
+def _filled(site: Site, mode: str) -> Iterator[Vmaild]:
+    """A vmaild that hears in this way and has all answers."""
     vmaild = site.vmaild(changes=mode)
     vmaild.await_mode(mode)
-    wanted = [*site.keys, "--zipf", 1, "--rate", run.arguments.lookups, "--seconds", run.arguments.seconds]
-    site.load(vmaild, *wanted, "--warm-up", 0)
+    site.warm(vmaild)
+    yield vmaild
+    vmaild.stop()
+
+
+@contextmanager
+def _cores(site: Site, vmaild: Vmaild, *, apart: bool) -> Iterator[list[int]]:
+    """The core of vmaild and the load, and slapd and what is started from here on the others; none when not apart."""
+    *others, own = all_of_them = sorted(os.sched_getaffinity(0))
+    if apart:
+        _keep(vmaild.pid, [own], priority=1)
+        _keep(site.slapd.pid, others)
+        _keep(os.getpid(), others)
+    try:
+        yield [own] if apart else []
+    finally:
+        _keep(site.slapd.pid, all_of_them)
+        _keep(os.getpid(), all_of_them)
+
+
+def _keep(pid: int, cores: Collection[int], *, priority: int = 0) -> None:
+    """Keep a process on these cores, before all others there if it has a priority."""
+    for thread in (int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()):
+        os.sched_setaffinity(thread, cores)
+        if priority:
+            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(priority))
+
+
+def _measure(
+    run: Run, site: Site, vmaild: Vmaild, *, logins: int = 0, entries: int = 0, own: Collection[int] = ()
+) -> Figures:
     before = vmaild.metrics()
+    wanted = [*site.keys, "--zipf", 1, "--rate", run.arguments.lookups, "--seconds", run.arguments.seconds]
     asking = site.start_load(vmaild, *wanted, "--warm-up", 0)
+    if own:
+        _keep(asking.pid, own, priority=2)
     if entries:
         domain = f"{vmaild.home.name}.example"
         mails = (f"b{number}@{domain}" for number in range(entries))
@@ -62,7 +114,6 @@ def _measure(run: Run, site: Site, mode: str, *, logins: int = 0, entries: int =
         change = f"changetype: modify\nreplace: description\ndescription: login {chance.random()}"
         site.slapd.modify("".join(f"dn: {dn(number)}\n{change}\n\n" for number in numbers))
     figures, changed = finish_load(asking), vmaild.metrics()
-    vmaild.stop()
     changed.subtract(before)
     misses = changed["cache_misses_total"] + changed["cache_expired_total"]
     heard, searches = changed["changes_heard_total"], changed["ldap_searches_total"]

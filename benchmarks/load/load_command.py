@@ -32,7 +32,6 @@ EXIT_LIMIT, EXIT_WRONG, EXIT_UNREACHABLE = 1, 3, 4
 
 SAY_SECONDS = 5.0
 """Between lines of progress."""
-TFD_TIMER_ABSTIME = 1
 SETTINGS = ("rate", "lockstep", "warm_up", "churn", "seed")
 SECTION = Section("load", "Lookups", "connections", "percentiles", latencies=LATENCIES)
 
@@ -161,10 +160,8 @@ def ticking(rate: float, began: int, tick: Callable[[], object]) -> Iterator[Non
     timer = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
     # A tick costs 10 us of CPU; at higher rates one asks several questions.
     period = int(1e9 / min(rate, 5000)) if rate else 0
-    first = began + period if rate else 0
-    libc.timerfd_settime(
-        timer, TFD_TIMER_ABSTIME, (ctypes.c_long * 4)(*divmod(period, 10**9), *divmod(first, 10**9)), None
-    )
+    times = *divmod(period, 10**9), *divmod(began + period if rate else 0, 10**9)
+    libc.timerfd_settime(timer, 1, (ctypes.c_long * 4)(*times), None)  # 1: TFD_TIMER_ABSTIME
     loop.add_reader(timer, lambda: os.read(timer, 8) and tick())
     try:
         yield

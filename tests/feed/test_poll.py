@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
 from vmaild.directory import Cookie, Refused, SearchEntry, SyncSearch, at_least
 from vmaild.errors import DirectoryFailure
-from vmaild.feed.poll import DOUBT, MOST, TOGETHER, Poll
+from vmaild.feed.poll import DOUBT, LEAST_WAIT, MOST, SHARE, TOGETHER, Poll
 
 UUID = b"0f0f0f0f-0f0f-1041-8613-559050440000"
 
@@ -204,8 +205,8 @@ def test_of_several_servers_the_latest_change_tells_what_was_created_since() -> 
     assert server.freshness.created == [False]
 
 
-def test_cached_answers_go_on_while_many_entries_are_told() -> None:
-    server = Server()
+def counts_between_turns(server: Server, others: Callable[[], object] = lambda: None) -> list[int]:
+    """How many entries were told at each turn of the others, while many are read."""
     server.context = [csn(2)]
     server.written = [entry(f"cn={number}", csn(2)) for number in range(3 * TOGETHER)]
     told: list[int] = []
@@ -214,10 +215,60 @@ def test_cached_answers_go_on_while_many_entries_are_told() -> None:
         polling = asyncio.create_task(server.poll.once(0.0))
         while not polling.done():
             told.append(len(server.freshness.changes))
+            others()
             await asyncio.sleep(0)
 
     asyncio.run(look())
-    assert {TOGETHER, 2 * TOGETHER} <= set(told)
+    return told
+
+
+def test_cached_answers_go_on_between_any_two_of_many_entries() -> None:
+    ticks = itertools.count()
+    server = Server()
+    server.poll._clock = lambda: float(next(ticks))
+    assert set(counts_between_turns(server)) == set(range(3 * TOGETHER + 1))
+
+
+def test_where_the_turns_of_the_others_are_long_more_entries_are_told_in_each() -> None:
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    def others() -> None:
+        nonlocal now
+        now += 5 / SHARE
+
+    server = Server()
+    server.poll._clock = clock
+    told = counts_between_turns(server, others)
+    assert max(after - before for before, after in itertools.pairwise(told)) == 6
+
+
+@pytest.mark.parametrize(("reading", "wait"), [(0.0, 1.0), (0.75, 0.25), (5.0, LEAST_WAIT)])
+def test_a_poll_that_reads_for_long_does_not_put_off_the_next(
+    monkeypatch: pytest.MonkeyPatch, reading: float, wait: float
+) -> None:
+    """Seen in a bulk load: each poll found more than the last, for what was written while that was read."""
+    server, waits, now = Server(), [], [100.0]
+
+    async def once(began: float) -> None:
+        assert began == now[0]
+        now[0] += reading
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        now[0] += seconds
+        if len(waits) == 2:
+            raise ConnectionResetError
+
+    server.poll.once, server.poll._clock = once, lambda: now[0]
+    monkeypatch.setattr("vmaild.feed.poll.asyncio.sleep", sleep)
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(server.poll.run())
+    assert waits == [wait, wait]
 
 
 def test_a_deletion_that_was_hidden_is_over_though_another_poll_goes_on() -> None:

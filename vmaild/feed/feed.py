@@ -245,13 +245,13 @@ class Feed:
     async def _ask(self, uri: str, stream: SyncStream, context: Context) -> None:
         start = self._start(uri, context)
         self._own = uri, start
-        read, base = reader(stream, self._settings), self._settings.search_base
+        read, base, suffix = reader(stream, self._settings), self._settings.search_base, context.suffix
         # A deletion that the last poll may have missed is no better known to this one.
-        self._poll = Poll(self._freshness, read, stream.entries, base, context.suffix, start, self._doubt_at)
+        self._poll = Poll(self._freshness, read, stream.entries, base, suffix, start, self._doubt_at, self._clock)
         try:
             await self._poll.once(self._clock())
             self._hearing("poll", uri)
-            await self._poll.run(self._clock)
+            await self._poll.run()
         finally:
             self._own = uri, self._poll.last
             self._last = self._poll.last if self._last is None else self._last.merged(self._poll.last)
