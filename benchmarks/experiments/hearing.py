@@ -52,7 +52,7 @@ def measure(run: Run) -> None:
                 with _filled(site, mode) as vmaild:
                     for rate in run.arguments.logins:
                         run.say(f"{mode}: {rate} logins a second")
-                        run.rows.add("logins", mode, rate, _measure(run, site, vmaild, logins=rate))
+                        run.rows.add("logins", f"vmaild, {mode}", rate, _measure(run, site, vmaild, logins=rate))
                 for name in run.arguments.bulk:
                     with _filled(site, mode) as vmaild, _cores(site, vmaild, apart=name == "apart") as own:
                         for row, entries in ((mode, 0), (f"{mode}, adding", run.arguments.entries)):

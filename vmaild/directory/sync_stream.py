@@ -46,9 +46,9 @@ from vmaild.directory.sync_reader import MessageReader
 from vmaild.directory.sync_requests import Bind, SyncSearch
 from vmaild.directory.uri import Endpoint
 
-TURN = 0.0002
-"""Seconds of work before the loop gets its turn, two entries or three: cached answers wait this long at most for a bulk
-load. By the loop's own clock, which counts whole milliseconds, it was one or two, and their p99 2.3 times as long."""
+TURN = 0.0001
+"""Seconds of work before the loop gets its turn, an entry or two: the longest that cached answers wait for a bulk load.
+It was one or two milliseconds by the loop's own clock, which counts whole ones, and their p99 three times as long."""
 
 SHARE = 0.25
 """Of the time that the others took for their turn, as much for work at least, so that a busy loop keeps up."""
