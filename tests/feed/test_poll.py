@@ -264,7 +264,8 @@ def test_a_poll_that_reads_for_long_does_not_put_off_the_next(
         if len(waits) == 2:
             raise ConnectionResetError
 
-    server.poll.once, server.poll._clock = once, lambda: now[0]
+    server.poll._clock = lambda: now[0]
+    monkeypatch.setattr(server.poll, "once", once)
     monkeypatch.setattr("vmaild.feed.poll.asyncio.sleep", sleep)
     with pytest.raises(ConnectionResetError):
         asyncio.run(server.poll.run())
