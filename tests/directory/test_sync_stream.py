@@ -176,6 +176,31 @@ async def test_others_get_their_turn_while_thousands_of_changes_come() -> None:
 
 
 @on_each_loop
+async def test_of_many_messages_some_are_left_to_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen in a bulk load: each message by itself, as it came, took twice as much CPU."""
+    monkeypatch.setattr("vmaild.directory.sync_stream.CLOSE", 60.0)
+
+    class Network(asyncio.Transport):
+        reading, pauses = True, 0
+
+        def pause_reading(self) -> None:
+            self.reading, self.pauses = False, self.pauses + 1
+
+        def resume_reading(self) -> None:
+            self.reading = True
+
+    stream, network = SyncStream(), Network()
+    stream.connection_made(network)
+    for pauses in range(3):
+        event = asyncio.ensure_future(stream._event())
+        await until(lambda: stream._wake is not None)
+        assert network.reading
+        stream.data_received(ADDED)
+        await event
+        assert network.pauses == pauses
+
+
+@on_each_loop
 async def test_a_wait_that_was_cancelled_loses_nothing() -> None:
     more = asyncio.Event()
 
