@@ -18,26 +18,27 @@ Terms come from ``scale.json`` of ``python -m benchmarks scale`` (its last size)
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from benchmarks.report.output import ROOT, new_parser
 from benchmarks.report.rows import Result
 
 USE = 0.5
 """Share of a core, or of a host's cores, that is used at the rate that is planned for: the rest is for peaks."""
-DAY = 86_400.0
-GROUPS_PER_DECADE = 20
-"""Mailboxes of about the same rank are taken as one group."""
+LONGEST = 86_400_000
+"""A day, which a record lives: milliseconds."""
 MOST_HOSTS = 10_000
 
 
 class Terms(NamedTuple):
-    """What was measured. CPU in seconds, memory in bytes."""
+    """What was measured: lookups of a message, then CPU in seconds, then memory in bytes."""
 
     lookups: float
     hit: float
@@ -57,22 +58,14 @@ class Terms(NamedTuple):
         rows = {(row["clients"], row["section"], row["name"]): row["figures"] for row in result["rows"]}
         small, large = (pick(size for size, _, _ in rows) for pick in (min, max))
         start, first = (rows[size, "steps", "all domains known"] for size in (large, small))
-        grown, domains = start["resident"] - first["resident"], start["domains"] - first["domains"]
         hit, miss, message = (rows[large, name, "vmaild"] for name in ("hit", "miss", "message"))
-        bulk, fill = (rows[large, "steps", name] for name in ("bulk change", "fill"))
-        return cls(
-            lookups=message["lookups a message"],
-            hit=hit["cpu server"] / 1e3,
-            miss=miss["cpu server"] / 1e3,
-            search=miss["cpu slapd"] / 1e3,
-            postfix=message["cpu postfix"] / 1e3,
-            own_search=message["cpu slapd"] / 1e3,
-            change=bulk["cpu in all"] / 1e3 / bulk["heard"],
-            start=first["resident"],
-            domain=grown / domains if domains else 0.0,
-            record=(fill["resident"] - start["resident"]) / fill["kept"],
-            entry=rows[large, "steps", "load into slapd"]["disk"] / large,
-        )
+        bulk, fill, loaded = (rows[large, "steps", name] for name in ("bulk change", "fill", "load into slapd"))
+        cpu = [hit["cpu server"], miss["cpu server"], miss["cpu slapd"], message["cpu postfix"], message["cpu slapd"]]
+        cpu.append(bulk["cpu in all"] / bulk["heard"])
+        grown, domains = start["resident"] - first["resident"], start["domains"] - first["domains"]
+        record = (fill["resident"] - start["resident"]) / fill["kept"]
+        memory = first["resident"], grown / domains if domains else 0.0, record, loaded["disk"] / large
+        return cls(message["lookups a message"], *(each / 1e3 for each in cpu), *memory)
 
 
 class Load(NamedTuple):
@@ -92,85 +85,62 @@ class Load(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """Of each host: ``kept`` records in the cache, each for ``age`` seconds, and what it uses."""
+    """Of each host: ``kept`` records in the cache, each for ``age`` seconds; a second; cores; and bytes."""
 
-    hit_ratio: float
     kept: float
     age: float
     lookups: float
     searches: float
-    vmaild_cores: float
-    slapd_cores: float
-    postfix_cores: float
-    vmaild_bytes: float
-    database_bytes: float
+    vmaild: float
+    slapd: float
+    postfix: float
+    memory: float
+    database: float
 
     @property
     def cores(self) -> float:
-        return self.vmaild_cores + self.slapd_cores + self.postfix_cores
+        return self.vmaild + self.slapd + self.postfix
 
 
 def needs(terms: Terms, load: Load) -> Needs:
     per_host = load.messages / load.hosts
-    groups = [(count, per_host * share) for count, share in ranks(load.mailboxes, load.skew)]
-    age = _age(groups, load.records or load.mailboxes)
-    hits = sum(count * rate * _kept(rate, age) for count, rate in groups) / per_host
-    kept = sum(count * _kept(rate, age) for count, rate in groups)
-    lookups = per_host * terms.lookups
+    counts, shares = ranks(load.mailboxes, load.skew)
+
+    def kept(milliseconds: int) -> Any:
+        """Of each mailbox, the share of time in which it is in the cache."""
+        asked = shares * per_host * milliseconds / 1e3
+        return asked / (1.0 + asked)
+
+    age = bisect_right(range(LONGEST), load.records or load.mailboxes, key=lambda age: float(counts @ kept(age)))
+    records, lookups = float(counts @ kept(age)), per_host * terms.lookups
     # Of a message's lookups those for the domains are always answered by the set; a miss is one search for the rest.
-    searches = per_host * (1.0 - hits)
+    searches = per_host * (1.0 - float((counts * shares) @ kept(age)))
     return Needs(
-        hit_ratio=1.0 - searches / lookups,
-        kept=kept,
-        age=age,
-        lookups=lookups,
-        searches=searches,
-        vmaild_cores=(lookups - searches) * terms.hit + searches * terms.miss + load.changes * terms.change,
-        slapd_cores=searches * terms.search + per_host * terms.own_search,
-        postfix_cores=per_host * terms.postfix,
-        vmaild_bytes=terms.start + load.mailboxes / load.per_domain * terms.domain + kept * terms.record,
-        database_bytes=load.mailboxes * terms.entry,
-    )
+        records, age / 1e3, lookups, searches,
+        vmaild=(lookups - searches) * terms.hit + searches * terms.miss + load.changes * terms.change,
+        slapd=searches * terms.search + per_host * terms.own_search,
+        postfix=per_host * terms.postfix,
+        memory=terms.start + load.mailboxes / load.per_domain * terms.domain + records * terms.record,
+        database=load.mailboxes * terms.entry,
+    )  # fmt: skip
 
 
-def ranks(mailboxes: float, skew: float) -> Iterator[tuple[float, float]]:
-    """Groups of mailboxes: how many, and which share of all mail each of them gets."""
-    bounds = [0.0, *(10 ** (step / GROUPS_PER_DECADE) for step in range(int(GROUPS_PER_DECADE * 20)))]
-    edges = sorted({float(math.floor(bound)) for bound in bounds if bound < mailboxes} | {float(mailboxes)})
-    pairs = list(itertools.pairwise(edges))
-    weights = [_weight(low, high, skew) for low, high in pairs]
-    for (low, high), weight in zip(pairs, weights, strict=True):
-        yield high - low, weight / sum(weights) / (high - low)
-
-
-def _weight(low: float, high: float, skew: float) -> float:
-    # The sum of k ** -skew over the ranks from low + 1 to high, as an integral from half a rank to half a rank.
-    begin, end = low + 0.5, high + 0.5
-    if skew == 1.0:
-        return math.log(end / begin)
-    return float((end ** (1.0 - skew) - begin ** (1.0 - skew)) / (1.0 - skew))
-
-
-def _kept(rate: float, age: float) -> float:
-    return rate * age / (1.0 + rate * age)
-
-
-def _age(groups: Sequence[tuple[float, float]], records: float) -> float:
-    low, high = 0.0, DAY
-    for _ in range(60):
-        middle = (low + high) / 2
-        full = sum(count * _kept(rate, middle) for count, rate in groups) > records
-        low, high = (low, middle) if full else (middle, high)
-    return low
+def ranks(mailboxes: float, skew: float) -> tuple[Any, Any]:
+    """Mailboxes in groups of about the same rank: how many, and which share of all mail each of them gets."""
+    edges = np.unique(np.floor(np.geomspace(1.0, mailboxes, 2 + int(100 * math.log10(mailboxes)))))
+    counts = np.diff(edges, prepend=0.0)
+    # The rank in the middle of a group stands for all of it.
+    weights = (edges - (counts - 1.0) / 2) ** -skew
+    return counts, weights / (counts @ weights)
 
 
 def hosts_for(terms: Terms, load: Load) -> int:
     """The least number of hosts at which no vmaild uses more than ``USE`` of a core, and no host more of its cores."""
     for hosts in range(1, MOST_HOSTS):
         one = needs(terms, load._replace(hosts=hosts))
-        if one.vmaild_cores <= USE and one.cores <= USE * load.cores:
+        if one.vmaild <= USE and one.cores <= USE * load.cores:
             return hosts
-    raise ValueError(f"{MOST_HOSTS:,} hosts would be too few")
+    raise SystemExit(f"model: {MOST_HOSTS:,} hosts would be too few")
 
 
 def page(terms: Terms, load: Load) -> str:
@@ -193,11 +163,11 @@ def page(terms: Terms, load: Load) -> str:
         f"mail hosts of {load.cores} cores": f"{load.hosts}",
         "of each: lookups a second": f"{one.lookups:,.0f}",
         "of each: records in the cache, for how long": f"{one.kept:,.0f}, {one.age / 3600:.1f} h",
-        "of each: lookups without a search": f"{one.hit_ratio:.1%}",
+        "of each: lookups without a search": f"{1 - one.searches / one.lookups:.1%}",
         "of each: searches a second": f"{one.searches:,.0f}",
-        "of each: cores for vmaild, slapd, Postfix": ", ".join(f"{cores:.2f}" for cores in one[5:8]),
-        "of each: memory of vmaild": f"{one.vmaild_bytes / 1e9:.2f} GB",
-        "of each: database of the consumer": f"{one.database_bytes / 1e9:.1f} GB",
+        "of each: cores for vmaild, slapd, Postfix": ", ".join(f"{cores:.2f}" for cores in one[4:7]),
+        "of each: memory of vmaild": f"{one.memory / 1e9:.2f} GB",
+        "of each: database of the consumer": f"{one.database / 1e9:.1f} GB",
     }
     width = max(map(len, rows))
     return "\n".join(f"{name:{width}}  {value}".rstrip() for name, value in rows.items())
