@@ -1,21 +1,20 @@
 """How fast vmaild's directory layer searches, beside bonsai's own asyncio pool and OpenLDAP's ``ldapsearch -f``.
 
 A private slapd is asked for accounts at random, one search after the other on each connection: directly, through the
-relay in clear text and with TLS, and under asyncio's own loop. CPU for each search is the client's own, and slapd's
-beside it: where both together use all cores, no client is faster. The note is the CPU that the process uses while
-searches hang. Needs slapd, ldap-utils and openssl.
+relay in clear text and with TLS, and under asyncio's own loop. CPU is the client's own, with slapd's beside it: where
+both use all cores, no client is faster. The note is CPU while searches hang. Needs slapd, ldap-utils and openssl.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import multiprocessing
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 from unittest.mock import patch
 
 import bonsai.ldapentry
@@ -24,7 +23,6 @@ from bonsai.asyncio import AIOConnectionPool
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.load.tally import Latencies
-from benchmarks.report.output import ROOT
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import address
 from benchmarks.site.site import POOL_SIZE, Site
@@ -35,7 +33,6 @@ from vmaild.directory.transport import Transport
 from vmaild.lookup import Scope, Search
 
 HANG_SECONDS = 2.0
-
 DIRECT, RELAY, TLS = "vmaild, direct", "vmaild, relay", "vmaild, relay with TLS"
 SLOW_LOOP, BONSAI, LDAPSEARCH = "vmaild, direct, asyncio's own loop", "bonsai's own pool", "ldapsearch -f"
 
@@ -59,18 +56,20 @@ def measure(run: Run) -> None:
         uvloop.run(_searches(settings, site, seconds / 3))
         for _ in run.rounds():
             for count in run.arguments.connections:
-                run.say(f"{count} connections")
                 clear = replace(settings, pool_size=count)
-                figures = {DIRECT: uvloop.run(_searches(clear, site, seconds))}
+                run.row("directory", DIRECT, count, lambda: uvloop.run(_searches(clear, site, seconds)))
                 # Loopback goes through the relay too, as a server elsewhere would.
                 with patch.object(Transport, "is_direct", False):
-                    figures[RELAY] = uvloop.run(_searches(clear, site, seconds))
-                figures[TLS] = uvloop.run(_searches(replace(clear, uri=(site.slapd.ldaps_uri,)), site, seconds))
-                figures[SLOW_LOOP] = asyncio.run(_searches(clear, site, seconds))
-                figures[BONSAI] = _bonsai_pool(site, seconds, count)
-                figures |= {LDAPSEARCH: _ldapsearch(site, seconds)} if count == 1 else {}
-                for name, each in figures.items():
-                    run.rows.add("directory", name, count, each)
+                    run.row("directory", RELAY, count, lambda: uvloop.run(_searches(clear, site, seconds)))
+                secure = replace(clear, uri=(site.slapd.ldaps_uri,))
+                run.row("directory", TLS, count, lambda: uvloop.run(_searches(secure, site, seconds)))
+                run.row("directory", SLOW_LOOP, count, lambda: asyncio.run(_searches(clear, site, seconds)))
+                # In a process of its own: bonsai looks only once in a process for the class of entries.
+                with multiprocessing.get_context("spawn").Pool(1) as process:
+                    asked = site.slapd.uri, count, site.accounts, seconds, site.slapd.pid
+                    run.row("directory", BONSAI, count, process.apply, _bonsai_pool, asked)
+                if count == 1:
+                    run.row("directory", LDAPSEARCH, count, _ldapsearch, site, seconds)
         share = uvloop.run(_hanging_cpu(settings, site))
         run.notes.append(f"CPU while searches hang: {share:.1%} of one core.")
 
@@ -119,11 +118,11 @@ def _search(mail: str) -> Search:
 
 async def _searches(settings: DirectorySettings, site: Site, seconds: float) -> Figures:
     """vmaild's own layer, with as many lines as its pool has connections."""
-    directory = await filled(settings)
+    pool, lines = await filled(settings), settings.pool_size
     figures = await search_in_lines(
-        lambda mail: directory.search(_search(mail)), settings.pool_size, site.accounts, seconds, site.slapd.pid
+        lambda mail: pool.search(_search(mail)), lines, site.accounts, seconds, site.slapd.pid
     )
-    await directory.close()
+    await pool.close()
     return figures
 
 
@@ -142,35 +141,30 @@ async def _hanging_cpu(settings: DirectorySettings, site: Site) -> float:
     return cpu / HANG_SECONDS
 
 
-def _bonsai_pool(site: Site, seconds: float, connections: int) -> Figures:
-    """A process of its own (see the end of this file): bonsai looks only once in a process for the class of entries."""
-    arguments = [site.slapd.uri, site.slapd.pid, site.accounts, seconds, connections]
-    command = [sys.executable, "-m", "benchmarks.experiments.directory", *map(str, arguments)]
-    figures: Figures = json.loads(subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout)
-    return figures
-
-
-async def _search_by_bonsai(uri: str, slapd: int, accounts: int, seconds: float, connections: int) -> Figures:
+def _bonsai_pool(uri: str, connections: int, *asked: Any) -> Figures:
     # The class of entries, in whose place importing vmaild.directory has put vmaild's.
     setattr(bonsai.ldapentry, "LDAPEntry", bonsai.LDAPEntry)  # noqa: B010
     client = bonsai.LDAPClient(uri)
     client.set_credentials("SIMPLE", READER_DN, READER_PW)
     client.set_raw_attributes(["mailbox"])
-    pool = AIOConnectionPool(client, minconn=connections, maxconn=connections)
-    await pool.open()
 
-    async def ask(mail: str) -> object:
-        async with pool.spawn() as connection:
-            return await connection.search(SEARCH_BASE, bonsai.LDAPSearchScope.SUB, f"(mail={mail})", ["mailbox"])
+    async def searches() -> Figures:
+        pool = AIOConnectionPool(client, minconn=connections, maxconn=connections)
+        await pool.open()
 
-    figures = await search_in_lines(ask, connections, accounts, seconds, slapd)
-    await pool.close()
-    return figures
+        async def ask(mail: str) -> object:
+            async with pool.spawn() as connection:
+                return await connection.search(SEARCH_BASE, bonsai.LDAPSearchScope.SUB, f"(mail={mail})", ["mailbox"])
+
+        figures = await search_in_lines(ask, connections, *asked)
+        await pool.close()
+        return figures
+
+    return uvloop.run(searches())
 
 
 def _ldapsearch(site: Site, seconds: float) -> Figures:
-    """A C program, one search after the other on one connection."""
-    # It makes 8,000 searches a second.
+    """A C program, one search after the other on one connection: it makes 8,000 a second."""
     count = max(1, int(8000 * seconds))
     keys = site.write("ldapsearch", (b"%s\n" % address(random.randrange(site.accounts)).encode() for _ in range(count)))
     bind = ("-x", "-H", site.slapd.uri, "-D", READER_DN, "-w", READER_PW)
@@ -179,9 +173,3 @@ def _ldapsearch(site: Site, seconds: float) -> Figures:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     rate = count / (time.monotonic() - began)
     return {"rate": rate, "client_cpu": 1e3 * (children_cpu() - cpu) / count, **meter.each(count)}
-
-
-if __name__ == "__main__":
-    uri, slapd, accounts, seconds, connections = sys.argv[1:]
-    found = uvloop.run(_search_by_bonsai(uri, int(slapd), int(accounts), float(seconds), int(connections)))
-    print(json.dumps(found))

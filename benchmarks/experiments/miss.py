@@ -63,18 +63,12 @@ def measure(run: Run) -> None:
 
 
 def _cpu(rivals: Rivals) -> None:
-    run, site, vmaild = rivals.run, rivals.site, rivals.vmaild
-    run.say("load: vmaild, all misses")
-    vmaild.flush()
-    wanted = [*site.keys, "--seconds", run.arguments.seconds, "--warm-up", 0.5, "--connections", CLIENTS, "--cold", 1]
-    figures = site.load(vmaild, *wanted)
-    if figures["reused"]:
+    run, site, seconds = rivals.run, rivals.site, rivals.run.arguments.seconds
+    rivals.vmaild.flush()
+    wanted = [*site.keys, "--seconds", seconds, "--warm-up", 0.5, "--connections", CLIENTS, "--cold", 1]
+    if run.row("cpu", VMAILD, CLIENTS, site.load, rivals.vmaild, *wanted)["reused"]:
         raise MeasurementFailed("there are too few accounts: some were asked for twice")
-    run.rows.add("cpu", VMAILD, CLIENTS, figures)
-    run.say(f"searches: {ALONE}")
-    figures = uvloop.run(_search_alone(site, run.arguments.seconds))
-    figures["cpu server"] = figures.pop("client_cpu")
-    run.rows.add("cpu", ALONE, CLIENTS, figures)
+    run.row("cpu", ALONE, CLIENTS, lambda: uvloop.run(_search_alone(site, seconds)))
 
 
 async def _search_alone(site: Site, seconds: float) -> Figures:
@@ -87,7 +81,7 @@ async def _search_alone(site: Site, seconds: float) -> Figures:
         lambda mail: pool.search(searches[mail]), CLIENTS, len(searches), seconds, site.slapd.pid
     )
     await pool.close()
-    return figures
+    return {"cpu server": figures.pop("client_cpu"), **figures}
 
 
 def _postmap(rivals: Rivals) -> None:

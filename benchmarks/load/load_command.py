@@ -29,7 +29,6 @@ from benchmarks.site.use import Meter, waited_seconds
 from vmaild.listening import parse_address
 
 EXIT_LIMIT, EXIT_WRONG, EXIT_UNREACHABLE = 1, 3, 4
-
 SAY_SECONDS = 5.0
 """Between lines of progress."""
 SETTINGS = ("rate", "lockstep", "warm_up", "churn", "seed")
@@ -83,10 +82,11 @@ def main(argv: Sequence[str]) -> int:
     broken = [limit.text for limit in arguments.fail_if if limit.broken(figures)]
     rows = Rows()
     rows.add("load", str(arguments.address), arguments.connections, figures)
-    more = {"figures": figures, "errors": tally.errors, "wrong_answers": tally.examples, "broken_limits": broken}
-    more |= {"percentiles": tally.latency.curve()}
-    notes = ["\n".join(f"- {note}" for note in _notes(arguments, figures, tally))]
-    write(arguments, "load", [SECTION], rows, settings=SETTINGS, notes=notes, **more)
+    write(
+        arguments, "load", [SECTION], rows, settings=SETTINGS,
+        notes=["\n".join(f"- {note}" for note in _notes(arguments, figures, tally))], figures=figures,
+        errors=tally.errors, wrong_answers=tally.examples, broken_limits=broken, percentiles=tally.latency.curve(),
+    )  # fmt: skip
     for text in broken:
         print(f"load: {text}: this limit is broken", file=sys.stderr)
     # A wrong answer weighs more than a slow one.
@@ -110,10 +110,10 @@ async def run(arguments: argparse.Namespace, questions: Questions, say: Say) -> 
     # A pause of the collector among a million questions would be measured as the server's.
     gc.disable()
     fleet = Fleet(arguments)
+    # In an open loop the others are opened on demand.
+    first = arguments.connections if arguments.warm_keys or not arguments.rate else 1
     try:
-        # In an open loop the others are opened on demand.
-        await fleet.open(arguments.connections if arguments.warm_keys or not arguments.rate else 1)
-        await fleet.ask_once(questions.hot if arguments.warm_keys else ())
+        await fleet.open(first, questions.hot if arguments.warm_keys else ())
         return await _measure(fleet, arguments, questions, say), fleet.tally
     finally:
         await fleet.close()

@@ -6,9 +6,9 @@ The file is text with one line for each key, its fields separated by tabs::
     virtual_mailbox_maps	gone@domain2.example	NOTFOUND
     virtual_mailbox_maps	*	NOTFOUND
 
-that is map, key, OK or NOTFOUND or TEMP or PERM, and the value of an OK (left out: any value is right). The key
-``*`` stands for each key of the map that has no line; without it such keys are not checked. Empty lines and lines
-that begin with ``#`` say nothing. Keys are compared without regard to case, as Postfix and vmaild do; values as bytes.
+that is map, key, OK or NOTFOUND or TEMP or PERM, and the value of an OK (left out: any value is right). The key ``*``
+stands for each key of the map that has no line, which else are not checked. Empty lines and those that begin with
+``#`` say nothing. Keys are compared without regard to case, as Postfix and vmaild do; values as bytes.
 """
 
 from __future__ import annotations
@@ -97,9 +97,8 @@ def question(protocol: str, map_name: bytes, key: bytes, expected: Reply | None)
 class Questions:
     """An endless iterable of questions: ``unknown`` and ``cold`` are shares from 0 to 1, ``zipf`` is the exponent.
 
-    ``hot`` is first how many of the keys are hot, 0 for half of them when both kinds are asked for, else all of the
-    kind that is; and then their questions. ``reused`` is how many cold keys were asked again because there were too
-    few: those were no misses. Raises ``ValueError`` for shares that cannot be.
+    ``hot`` is how many keys are hot, 0 for half of them, or all of the only kind that is asked for; then it is their
+    questions. ``reused`` cold keys were asked again, and no misses. Raises ``ValueError`` for shares that cannot be.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from hdrh.histogram import HdrHistogram
@@ -15,7 +15,6 @@ from vmaild.lookup import Reply, Status
 
 TIMES = ("p50", "p90", "p99", "p99.9", "max", "mean", "cpu")
 COUNTS = ("ok", "notfound", "temp", "perm", "wrong", "errors")
-
 _MILLISECONDS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
 _LIMIT = re.compile(r"\s*([a-z]+[0-9.]*)\s*([<>])\s*([0-9]+(?:\.[0-9]+)?)\s*(ns|us|ms|s|%)?\s*")
 _FORM = f"""write {", ".join(TIMES)} with ns, us, ms or s, as in p99>5ms; rate, as in rate<10000;
@@ -31,7 +30,7 @@ class Latencies:
     def __init__(self) -> None:
         # Three significant digits, up to an hour, which is far past every timeout.
         self._histogram = HdrHistogram(1, 3600 * 10**9, 3)
-        self.record: Callable[[int], object] = self._histogram.record_value
+        self.record = self._histogram.record_value
 
     @property
     def count(self) -> int:
@@ -41,7 +40,7 @@ class Latencies:
         """The latency that ``percent`` of all do not exceed; 0 without any."""
         return float(self._histogram.get_value_at_percentile(percent)) / 1e6
 
-    def summary(self) -> dict[str, float]:
+    def summary(self) -> Figures:
         """p50, p90, p99, p99.9, max and mean."""
         points = {f"p{percent:g}": self.percentile(percent) for percent in (50, 90, 99, 99.9)}
         return {**points, "max": self.percentile(100), "mean": self._histogram.get_mean_value() / 1e6}
@@ -53,14 +52,13 @@ class Latencies:
 
 
 class Tally:
-    """Counts of one phase (the warm-up, then the measurement).
+    """Counts of one phase (the warm-up, then the measurement): only of requests that began at ``began`` or later.
 
-    Only requests that began at ``began`` (nanoseconds) or later count, so that none of the warm-up spills over.
+    So none of the warm-up spills over. Times are nanoseconds.
     """
 
     def __init__(self, began: int) -> None:
-        self.began = began
-        self.latency = Latencies()
+        self.began, self.latency = began, Latencies()
         self.kinds = dict.fromkeys(Status, 0)
         self.errors: collections.Counter[str] = collections.Counter()
         self.checked = self.wrong = 0
@@ -72,14 +70,13 @@ class Tally:
             return
         self.kinds[reply.status] += 1
         self.latency.record(now - since)
-        if question.expected is not None:
-            self.checked += 1
-            if not right and not is_right(question.expected, reply):
-                self.wrong += 1
-                if len(self.examples) < EXAMPLES:
-                    got, expected = (b"%b %b" % (each.status.value, each.text) for each in (reply, question.expected))
-                    text = b"%b: %b, but %b is right" % (question.key, got.rstrip(), expected.rstrip())
-                    self.examples.append(text.decode(errors="backslashreplace"))
+        self.checked += question.expected is not None
+        if not right and question.expected and not is_right(question.expected, reply):
+            self.wrong += 1
+            if len(self.examples) < EXAMPLES:
+                got, expected = (b"%b %b" % (each.status.value, each.text) for each in (reply, question.expected))
+                text = b"%b: %b, but %b is right" % (question.key, got.rstrip(), expected.rstrip())
+                self.examples.append(text.decode(errors="backslashreplace"))
 
     def error(self, kind: str, since: int, now: int) -> None:
         """Count a request that got no answer. It waited at least until ``now``, and that is a latency too."""
@@ -102,20 +99,11 @@ class Tally:
         """Latencies in ms, counts, the rate a second, and out of the milliseconds of ``cpu`` those for each answer."""
         answers = self.answers
         each = {name: used / max(1, answers) for name, used in cpu.items()}
-        client = each.pop("cpu client")
-        return {
-            **{status.value.decode().lower(): number for status, number in self.kinds.items()},
-            **self.latency.summary(),
-            "seconds": seconds,
-            "answers": answers,
-            "rate": answers / seconds,
-            "checked": self.checked,
-            "wrong": self.wrong,
-            "errors": sum(self.errors.values()),
-            **each,
-            **({"cpu": sum(each.values())} if each and answers else {}),
-            "client_cpu": client,
-        }
+        counts = {"answers": answers, "checked": self.checked, "wrong": self.wrong, "errors": sum(self.errors.values())}
+        figures = {"seconds": seconds, "rate": answers / seconds, "client_cpu": each.pop("cpu client"), **counts}
+        kinds = {status.value.decode().lower(): number for status, number in self.kinds.items()}
+        total = {"cpu": sum(each.values())} if each and answers else {}
+        return {**kinds, **self.latency.summary(), **figures, **each, **total}
 
 
 class Limit(NamedTuple):
