@@ -1,7 +1,5 @@
 """The benchmark of vmaild: ``python -m benchmarks PROGRAM --help`` says what a program does and takes."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import os

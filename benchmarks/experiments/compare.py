@@ -4,8 +4,6 @@ Needs root, slapd, postfix and postfix-ldap; memcached, postfix-lmdb, postfix-cd
 they are installed. Nothing that is installed is touched.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

@@ -5,8 +5,6 @@ relay in clear text and with TLS, and under asyncio's own loop. CPU is the clien
 both use all cores, no client is faster. The note is CPU while searches hang. Needs slapd, ldap-utils and openssl.
 """
 
-from __future__ import annotations
-
 import asyncio
 import multiprocessing
 import random
@@ -50,6 +48,9 @@ OPTIONS = {
 
 
 def measure(run: Run) -> None:
+    def searches(name: str, settings: DirectorySettings, loop: Callable[..., Figures] = uvloop.run) -> None:
+        run.row("directory", name, settings.pool_size, lambda: loop(_searches(settings, site, seconds)))
+
     with Site(run.arguments.accounts, run.say, tls=True) as site:
         settings, seconds = settings_for(site.slapd.uri), run.arguments.seconds
         # What is asked first must not pay for reading the database into memory.
@@ -57,13 +58,12 @@ def measure(run: Run) -> None:
         for _ in run.rounds():
             for count in run.arguments.connections:
                 clear = replace(settings, pool_size=count)
-                run.row("directory", DIRECT, count, lambda: uvloop.run(_searches(clear, site, seconds)))
+                searches(DIRECT, clear)
                 # Loopback goes through the relay too, as a server elsewhere would.
                 with patch.object(Transport, "is_direct", False):
-                    run.row("directory", RELAY, count, lambda: uvloop.run(_searches(clear, site, seconds)))
-                secure = replace(clear, uri=(site.slapd.ldaps_uri,))
-                run.row("directory", TLS, count, lambda: uvloop.run(_searches(secure, site, seconds)))
-                run.row("directory", SLOW_LOOP, count, lambda: asyncio.run(_searches(clear, site, seconds)))
+                    searches(RELAY, clear)
+                searches(TLS, replace(clear, uri=(site.slapd.ldaps_uri,)))
+                searches(SLOW_LOOP, clear, asyncio.run)
                 # In a process of its own: bonsai looks only once in a process for the class of entries.
                 with multiprocessing.get_context("spawn").Pool(1) as process:
                     asked = site.slapd.uri, count, site.accounts, seconds, site.slapd.pid

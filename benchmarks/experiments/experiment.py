@@ -1,7 +1,5 @@
 """What every experiment has in common: options, progress, files, and the exit status that README.md describes."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

@@ -1,19 +1,17 @@
 """How long a change in the directory takes to show: each kind of change, for each state of what was asked before.
 
-vmaild hears of changes by ``--mode`` sync (RFC 4533) or poll, or (none) not at all. A change is timed from the moment
-that ldapadd(1) has returned until the first reply that is another. Needs slapd and ldap-utils.
+vmaild hears of changes by ``--mode`` sync (RFC 4533) or poll, or (none) not at all. Needs slapd and ldap-utils.
 """
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Section
 from benchmarks.site.population import ENTRY, account_entry, alias_entry, domain_entry, role_entry
-from benchmarks.site.site import Site, Vmaild
+from benchmarks.site.site import Site
 from vmaild.demo.ask import ask
 from vmaild.demo.tree import SEARCH_BASE
 from vmaild.lookup import NOT_FOUND, Reply
@@ -113,33 +111,29 @@ def measure(run: Run) -> None:
         for number, case in enumerate(case for case in CASES if run.arguments.only in case.name):
             run.say(f"{mode}: {case.name}")
             steps = range(number * rounds, (number + 1) * rounds)
-            taken = [_milliseconds(run, site, vmaild, case, step) for step in steps]
+            taken = [_milliseconds(run, site, partial(ask, vmaild.address, case.map), case, step) for step in steps]
             for each in taken:
                 run.rows.add("freshness", case.name, 0, {"time": each, "longest": max(taken)})
     run.notes.append(f"Mode: {mode}.")
 
 
-def _milliseconds(run: Run, site: Site, vmaild: Vmaild, case: Case, number: int) -> float:
+def _milliseconds(run: Run, site: Site, ask: Callable[[str], Reply], case: Case, number: int) -> float:
     """Until the change shows; ``--seconds`` when it does not."""
-
-    def answer() -> Reply:
-        return ask(vmaild.address, case.map, case.key.format(n=number))
-
-    domain = f"k{number}.example"
+    key, domain = case.key.format(n=number), f"k{number}.example"
     others = [f"k{i}{'.' if case.map == DOMAIN else '@'}{domain}" for i in range(OTHERS)]
-    entries = {MAILBOX: _account, ALIAS: _alias, DOMAIN: partial(domain_entry)}
-    beside = "".join(map(entries[case.map], others)).replace(D, domain)
+    entry = {MAILBOX: _account, ALIAS: _alias, DOMAIN: domain_entry}[case.map]
+    beside = "".join(map(entry, others)).replace(D, domain)
     site.slapd.add((domain_entry(D) + case.before).format(n=number) + domain_entry(domain) + beside)
     before = NOT_FOUND
     if case.asked:
         time.sleep(HEARD_SECONDS[run.arguments.mode])
-        answer()
+        ask(key)
         time.sleep(0.05)
-        before = answer()
-    for key in others:
-        ask(vmaild.address, case.map, key)
+        before = ask(key)
+    for each in others:
+        ask(each)
     site.slapd.add(case.change.format(n=number))
     changed_at = time.monotonic()
-    while answer() == before and time.monotonic() < changed_at + run.arguments.seconds:
+    while ask(key) == before and time.monotonic() < changed_at + run.arguments.seconds:
         time.sleep(0.001)
     return 1e3 * (time.monotonic() - changed_at)

@@ -4,8 +4,6 @@ While the entries grow the cache keeps nothing, so that every lookup is a search
 series out. Needs slapd.
 """
 
-from __future__ import annotations
-
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Figures, Section
 from benchmarks.site.site import Site, Vmaild

@@ -4,8 +4,6 @@ All connections ask at the same time, and again when all have their answers: if 
 a little faster would find fewer requests at a time and pay for more system calls. Needs slapd.
 """
 
-from __future__ import annotations
-
 import itertools
 
 from benchmarks.experiments.experiment import Run

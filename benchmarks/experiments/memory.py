@@ -5,8 +5,6 @@ vmaild accounts for. A flood fills a cache of so many MiB with several times wha
 and both in turn; the memory beyond that of a new process is looked at all the while. Needs slapd.
 """
 
-from __future__ import annotations
-
 import time
 
 from benchmarks.experiments.experiment import Run

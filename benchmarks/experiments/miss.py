@@ -4,8 +4,6 @@ A miss beside the same search made by the directory layer alone; ``postmap -q -`
 root, slapd, postfix and postfix-ldap; touches none that is installed.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from functools import partial

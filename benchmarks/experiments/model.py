@@ -16,8 +16,6 @@ The sums, for M mailboxes, R messages a second and N mail hosts that share them 
 Terms come from ``scale.json`` of ``python -m benchmarks scale`` (its last size), assumptions from the options.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from bisect import bisect_right
@@ -28,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.report.output import ROOT, new_parser
-from benchmarks.report.rows import Result
+from benchmarks.report.rows import Figures, Result
 
 USE = 0.5
 """Share of a core, or of a host's cores, that is used at the rate that is planned for: the rest is for peaks."""
@@ -37,35 +35,27 @@ LONGEST = 86_400_000
 MOST_HOSTS = 10_000
 
 
-class Terms(NamedTuple):
-    """What was measured: lookups of a message, then CPU in seconds, then memory in bytes."""
-
-    lookups: float
-    hit: float
-    miss: float
-    search: float
-    postfix: float
-    own_search: float
-    change: float
-    start: float
-    domain: float
-    record: float
-    entry: float
-
-    @classmethod
-    def of(cls, result: Result) -> Terms:
-        """From the result of ``scale``: from its largest size, and what grows from its smallest one too."""
-        rows = {(row["clients"], row["section"], row["name"]): row["figures"] for row in result["rows"]}
-        small, large = (pick(size for size, _, _ in rows) for pick in (min, max))
-        start, first = (rows[size, "steps", "all domains known"] for size in (large, small))
-        hit, miss, message = (rows[large, name, "vmaild"] for name in ("hit", "miss", "message"))
-        bulk, fill, loaded = (rows[large, "steps", name] for name in ("bulk change", "fill", "load into slapd"))
-        cpu = [hit["cpu server"], miss["cpu server"], miss["cpu slapd"], message["cpu postfix"], message["cpu slapd"]]
-        cpu.append(bulk["cpu in all"] / bulk["heard"])
-        grown, domains = start["resident"] - first["resident"], start["domains"] - first["domains"]
-        record = (fill["resident"] - start["resident"]) / fill["kept"]
-        memory = first["resident"], grown / domains if domains else 0.0, record, loaded["disk"] / large
-        return cls(message["lookups a message"], *(each / 1e3 for each in cpu), *memory)
+def terms_of(result: Result) -> Figures:
+    """What ``scale`` has measured, from its largest size and what grows from its smallest one; CPU in seconds."""
+    rows = {(row["clients"], row["section"], row["name"]): row["figures"] for row in result["rows"]}
+    small, large = (pick(size for size, _, _ in rows) for pick in (min, max))
+    start, first = (rows[size, "steps", "all domains known"] for size in (large, small))
+    hit, miss, message = (rows[large, name, "vmaild"] for name in ("hit", "miss", "message"))
+    bulk, fill, loaded = (rows[large, "steps", name] for name in ("bulk change", "fill", "load into slapd"))
+    grown, domains = start["resident"] - first["resident"], start["domains"] - first["domains"]
+    return {
+        "lookups": message["lookups a message"],
+        "hit": hit["cpu server"] / 1e3,
+        "miss": miss["cpu server"] / 1e3,
+        "search": miss["cpu slapd"] / 1e3,
+        "postfix": message["cpu postfix"] / 1e3,
+        "own search": message["cpu slapd"] / 1e3,
+        "change": bulk["cpu in all"] / 1e3 / bulk["heard"],
+        "start": first["resident"],
+        "domain": grown / domains if domains else 0.0,
+        "record": (fill["resident"] - start["resident"]) / fill["kept"],
+        "entry": loaded["disk"] / large,
+    }
 
 
 class Load(NamedTuple):
@@ -84,25 +74,8 @@ class Load(NamedTuple):
     records: float = 0.0
 
 
-class Needs(NamedTuple):
-    """Of each host: ``kept`` records in the cache, each for ``age`` seconds; a second; cores; and bytes."""
-
-    kept: float
-    age: float
-    lookups: float
-    searches: float
-    vmaild: float
-    slapd: float
-    postfix: float
-    memory: float
-    database: float
-
-    @property
-    def cores(self) -> float:
-        return self.vmaild + self.slapd + self.postfix
-
-
-def needs(terms: Terms, load: Load) -> Needs:
+def needs(terms: Figures, load: Load) -> Figures:
+    """Of each host: ``kept`` records, each for ``age`` seconds; lookups and searches a second; cores; and bytes."""
     per_host = load.messages / load.hosts
     counts, shares = ranks(load.mailboxes, load.skew)
 
@@ -112,17 +85,17 @@ def needs(terms: Terms, load: Load) -> Needs:
         return asked / (1.0 + asked)
 
     age = bisect_right(range(LONGEST), load.records or load.mailboxes, key=lambda age: float(counts @ kept(age)))
-    records, lookups = float(counts @ kept(age)), per_host * terms.lookups
+    records, lookups = float(counts @ kept(age)), per_host * terms["lookups"]
     # Of a message's lookups those for the domains are always answered by the set; a miss is one search for the rest.
     searches = per_host * (1.0 - float((counts * shares) @ kept(age)))
-    return Needs(
-        records, age / 1e3, lookups, searches,
-        vmaild=(lookups - searches) * terms.hit + searches * terms.miss + load.changes * terms.change,
-        slapd=searches * terms.search + per_host * terms.own_search,
-        postfix=per_host * terms.postfix,
-        memory=terms.start + load.mailboxes / load.per_domain * terms.domain + records * terms.record,
-        database=load.mailboxes * terms.entry,
-    )  # fmt: skip
+    cpu = (lookups - searches) * terms["hit"] + searches * terms["miss"] + load.changes * terms["change"]
+    slapd, postfix = searches * terms["search"] + per_host * terms["own search"], per_host * terms["postfix"]
+    memory = terms["start"] + load.mailboxes / load.per_domain * terms["domain"] + records * terms["record"]
+    return {
+        "kept": records, "age": age / 1e3, "lookups": lookups, "searches": searches,
+        "vmaild": cpu, "slapd": slapd, "postfix": postfix, "cores": cpu + slapd + postfix,
+        "memory": memory, "database": load.mailboxes * terms["entry"],
+    }  # fmt: skip
 
 
 def ranks(mailboxes: float, skew: float) -> tuple[Any, Any]:
@@ -134,40 +107,37 @@ def ranks(mailboxes: float, skew: float) -> tuple[Any, Any]:
     return counts, weights / (counts @ weights)
 
 
-def hosts_for(terms: Terms, load: Load) -> int:
+def hosts_for(terms: Figures, load: Load) -> int:
     """The least number of hosts at which no vmaild uses more than ``USE`` of a core, and no host more of its cores."""
     for hosts in range(1, MOST_HOSTS):
         one = needs(terms, load._replace(hosts=hosts))
-        if one.vmaild <= USE and one.cores <= USE * load.cores:
+        if one["vmaild"] <= USE and one["cores"] <= USE * load.cores:
             return hosts
     raise SystemExit(f"model: {MOST_HOSTS:,} hosts would be too few")
 
 
-def page(terms: Terms, load: Load) -> str:
+def page(terms: Figures, load: Load) -> str:
     one = needs(terms, load)
-    hit, miss, search, postfix, own_search, change = (f"{seconds * 1e6:,.0f} us" for seconds in terms[1:7])
+    cpu = {name: f"{seconds * 1e6:,.0f} us" for name, seconds in terms.items()}
     rows = {
-        "lookups of a message": f"{terms.lookups:.1f}",
-        "CPU of vmaild for a lookup that is cached, and one that is not": f"{hit}, {miss}",
-        "CPU of slapd for a search": search,
-        "CPU of Postfix for a message": postfix,
-        "CPU of slapd for what virtual(8) asks itself": own_search,
-        "CPU of vmaild for a change": change,
-        "memory of vmaild: start": f"{terms.start / 1e6:.0f} MB",
-        "memory of vmaild: a domain, a record": f"{terms.domain:.0f}, {terms.record:.0f} bytes",
-        "database of a consumer, for each account": f"{terms.entry:.0f} bytes",
+        "lookups of a message": f"{terms['lookups']:.1f}",
+        "CPU of vmaild: a lookup that is cached, one that is not, a change": "{hit}, {miss}, {change}".format(**cpu),
+        "CPU of slapd: a search, what virtual(8) asks itself": f"{cpu['search']}, {cpu['own search']}",
+        "CPU of Postfix for a message": cpu["postfix"],
+        "memory of vmaild: start": f"{terms['start'] / 1e6:.0f} MB",
+        "memory of vmaild: a domain, a record": "{domain:.0f}, {record:.0f} bytes".format(**terms),
+        "database of a consumer, for each account": f"{terms['entry']:.0f} bytes",
         "": "",
         "mailboxes, domains": f"{load.mailboxes:,.0f}, {load.mailboxes / load.per_domain:,.0f}",
         "messages a second, changes a second": f"{load.messages:,.0f}, {load.changes:,.0f}",
         "skew": f"{load.skew}",
         f"mail hosts of {load.cores} cores": f"{load.hosts}",
-        "of each: lookups a second": f"{one.lookups:,.0f}",
-        "of each: records in the cache, for how long": f"{one.kept:,.0f}, {one.age / 3600:.1f} h",
-        "of each: lookups without a search": f"{1 - one.searches / one.lookups:.1%}",
-        "of each: searches a second": f"{one.searches:,.0f}",
-        "of each: cores for vmaild, slapd, Postfix": ", ".join(f"{cores:.2f}" for cores in one[4:7]),
-        "of each: memory of vmaild": f"{one.memory / 1e9:.2f} GB",
-        "of each: database of the consumer": f"{one.database / 1e9:.1f} GB",
+        "of each: lookups a second": f"{one['lookups']:,.0f}",
+        "of each: records in the cache, for how long": f"{one['kept']:,.0f}, {one['age'] / 3600:.1f} h",
+        "of each: lookups without a search": f"{1 - one['searches'] / one['lookups']:.1%}",
+        "of each: searches a second": f"{one['searches']:,.0f}",
+        "of each: cores for vmaild, slapd, Postfix": "{vmaild:.2f}, {slapd:.2f}, {postfix:.2f}".format(**one),
+        "of each: memory of vmaild, database of the consumer": f"{one['memory'] / 1e9:.2f}, {one['database'] / 1e9:.2f} GB",
     }
     width = max(map(len, rows))
     return "\n".join(f"{name:{width}}  {value}".rstrip() for name, value in rows.items())
@@ -180,7 +150,7 @@ def main(argv: Sequence[str]) -> int:
         text = f"(default: {default:g}{', the least number that will do' if name == 'hosts' else ''})"
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default, metavar="N", help=text)
     options = vars(parser.parse_args(argv))
-    terms = Terms.of(json.loads(options.pop("results").read_text()))
+    terms = terms_of(json.loads(options.pop("results").read_text()))
     load = Load(**options)
     print(page(terms, load if load.hosts else load._replace(hosts=hosts_for(terms, load))))
     return 0

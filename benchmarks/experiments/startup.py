@@ -5,8 +5,6 @@ the interpreter alone, and with the imports of the command line; and a start wit
 with the directory and without it (until the first and the last of them serve). Needs slapd.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import time

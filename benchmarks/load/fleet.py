@@ -7,8 +7,6 @@ The generator shares the machine with the server it measures, so an expected ans
 bytes; only other answers are decoded. Times are nanoseconds of the monotonic clock inside, seconds in options.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import math
@@ -37,11 +35,11 @@ POSTFIX, FOREVER = (10.0, 100.0), (math.inf, math.inf)
 
 
 class Connection(asyncio.Protocol):
-    """One connection: ``expires`` is when it is replaced, ``used`` when it was last asked, ``question`` is in flight."""
+    """One connection, replaced when it ``expires``, last ``used`` then; ``question`` is in flight."""
 
     _transport: asyncio.Transport
 
-    def __init__(self, fleet: Fleet, protocol: str, expires: float) -> None:
+    def __init__(self, fleet: "Fleet", protocol: str, expires: float) -> None:
         self._fleet = fleet
         self._replies = TcpTableReplies() if protocol == "tcp_table" else SocketmapReplies()
         self._partial, self._since = False, 0
@@ -79,17 +77,19 @@ class Connection(asyncio.Protocol):
         elif question.expected and data == question.expected_wire and not self._partial:
             self._answered(question, question.expected, True)
         else:
-            try:
-                self._replies.feed(data)
-                reply = self._replies.next()
-                surplus = reply and self._replies.next()
-            except ProtocolError:
-                return self.fail("malformed")
-            self._partial = reply is None
-            if surplus:
+            self._decode(question, data)
+
+    def _decode(self, question: Question, data: bytes) -> None:
+        try:
+            self._replies.feed(data)
+            reply = self._replies.next()
+            if reply and self._replies.next():
                 self.fail("unasked")
             elif reply:
                 self._answered(question, reply, False)
+            self._partial = reply is None
+        except ProtocolError:
+            self.fail("malformed")
 
     def _answered(self, question: Question, reply: Reply, right: bool) -> None:
         self.question, now = None, self._fleet.clock()

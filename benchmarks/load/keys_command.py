@@ -5,8 +5,6 @@ that binds must be allowed to read that many entries: slapd's default is 500 (``
 Exit status: 0 done; 2 the directory could not be read.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@ Exit status: 0; 1 a ``--fail-if`` limit was broken; 2 the command line or a file
 3 an answer was wrong; 4 nothing was measured, since the server could not be reached; 130 interrupted.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import contextlib

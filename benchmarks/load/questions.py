@@ -11,8 +11,6 @@ stands for each key of the map that has no line, which else are not checked. Emp
 ``#`` say nothing. Keys are compared without regard to case, as Postfix and vmaild do; values as bytes.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, cycle, repeat

@@ -1,7 +1,5 @@
 """What came back in one phase of a load: latencies, answers by kind, errors, wrong answers; and limits on it."""
 
-from __future__ import annotations
-
 import collections
 import re
 from collections.abc import Mapping

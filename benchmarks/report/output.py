@@ -1,7 +1,5 @@
 """Where a result goes: the options that every program has, progress, and NAME.json, NAME.md and NAME.png."""
 
-from __future__ import annotations
-
 import argparse
 import datetime
 import importlib.util
@@ -9,6 +7,8 @@ import json
 import os
 import platform
 import re
+import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -30,10 +30,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 """The source checkout."""
 PACKAGES = ("uvloop", "bonsai", "cachetools", "postfix-mta-sts-resolver")
 SERVERS = {
-    "postfix": (r"(.+)", "postconf", "-d", "-h", "mail_version"),
-    "openldap": (r"slapd ([0-9.]+)", "/usr/sbin/slapd", "-VV"),
-    "memcached": (r"memcached ([0-9.]+)", "memcached", "-V"),
-    "commit": (r"(?m)^(?!fatal)(.+)", "git", "-C", str(ROOT), "describe", "--always", "--dirty"),
+    "postfix": (r"(.+)", "postconf -d -h mail_version"),
+    "openldap": (r"slapd ([0-9.]+)", "/usr/sbin/slapd -VV"),
+    "memcached": (r"memcached ([0-9.]+)", "memcached -V"),
+    "commit": (r"(?m)^(?!fatal)(.+)", f"git -C '{ROOT}' describe --always --dirty"),
 }
 """What a result depends on, with where its version stands in the output of a command."""
 
@@ -56,8 +56,7 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Name
     add("--no-picture", action="store_true", help="no PNG, and so no need of matplotlib")
     add("--no-progress", action="store_true", help="nothing on standard error while it runs")
     arguments = parser.parse_args(argv)
-    if arguments.output is None and not arguments.json:
-        arguments.output = DEFAULT
+    arguments.output = arguments.output or (None if arguments.json else DEFAULT)
     if arguments.output is not None:
         if not arguments.no_picture and importlib.util.find_spec("matplotlib") is None:
             parser.error("matplotlib is missing: install vmaild[bench], or give --no-picture")
@@ -85,15 +84,9 @@ def write(
     **more: Any,
 ) -> None:  # fmt: skip
     """Print what was measured with these ``settings``, and write its files. JSON has ``more``, as ``Result`` says."""
-    result: Result = {
-        "experiment": name,
-        "machine": machine(),
-        "settings": {option: getattr(arguments, option) for option in settings},
-        "sections": [section._asdict() for section in sections],
-        "rows": rows.as_json(),
-        "ratios": [],
-        **more,
-    }
+    given = {option: getattr(arguments, option) for option in settings}
+    shown: Result = {"sections": [section._asdict() for section in sections], "rows": rows.as_json(), "ratios": []}
+    result = {"experiment": name, "machine": machine(), "settings": given, **shown, **more}
     text = json.dumps(result, indent=1)
     print(text if arguments.json else report(result))
     if arguments.output is not None:
@@ -115,15 +108,15 @@ def main(argv: Sequence[str]) -> int:
     parser = new_parser("figures", main.__doc__)
     parser.add_argument("directory", type=Path, nargs="?", default=DEFAULT, help="(default: %(default)s)")
     arguments = parser.parse_args(argv)
-    files = sorted(arguments.directory.glob("*.json"))
-    if not files:
+    results = {
+        file.with_suffix(""): json.loads(file.read_text()) for file in sorted(arguments.directory.glob("*.json"))
+    }
+    if not results:
         parser.error(f"{arguments.directory} has no JSON files")
-    for file in files:
-        result = json.loads(file.read_text())
-        # What another program has written there stays as it is.
-        if "sections" in result:
-            _show(result, file.with_suffix(""))
-            print(file.with_suffix(""))
+    # What another program has written there stays as it is.
+    for path in (path for path, result in results.items() if "sections" in result):
+        _show(results[path], path)
+        print(path)
     return 0
 
 
@@ -140,10 +133,9 @@ def progress(arguments: argparse.Namespace) -> Iterator[Say]:
 def machine() -> dict[str, str]:
     """What a result was measured on: hardware and versions; "none" for what is not installed."""
     installed = {each.metadata["Name"].lower().replace("_", "-"): each.version for each in metadata.distributions()}
-    processor = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "processor": processor[1] if processor else platform.machine(),
+        "processor": _found(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(), platform.machine()),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
         "load average": f"{os.getloadavg()[0]:.2f}",
@@ -151,14 +143,17 @@ def machine() -> dict[str, str]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         **{name: installed.get(name, "none") for name in PACKAGES},
-        **{name: _version(pattern, command) for name, (pattern, *command) in SERVERS.items()},
+        **{name: _version(pattern, shlex.split(command)) for name, (pattern, command) in SERVERS.items()},
     }
 
 
 def _version(pattern: str, command: Sequence[str]) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+    if shutil.which(command[0]) is None:
         return "none"
-    match = re.search(pattern, done.stdout + done.stderr)
-    return match[1] if match else "unknown"
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return _found(pattern, done.stdout + done.stderr, "unknown")
+
+
+def _found(pattern: str, text: str, otherwise: str) -> str:
+    match = re.search(pattern, text)
+    return match[1] if match else otherwise

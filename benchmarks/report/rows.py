@@ -1,7 +1,6 @@
 """Figures of several rounds put together, the median of each, with every sample kept; and as Markdown. Pure."""
 
-from __future__ import annotations
-
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,12 +37,12 @@ class Aim(NamedTuple):
     base: str
     figure: str = "rate"
     least: float = 0.0
-    most: float = float("inf")
+    most: float = math.inf
 
     def __str__(self) -> str:
-        if self.least:
-            return f"at least {self.least:.2f}"
-        return "" if self.most == float("inf") else f"at most {self.most:.2f}"
+        return (
+            f"at least {self.least:.2f}" if self.least else f"at most {self.most:.2f}" if self.most < math.inf else ""
+        )
 
 
 class Rows:
@@ -85,9 +84,7 @@ class Rows:
 
 def milliseconds(number: float) -> str:
     """A time of so many milliseconds, in a unit that suits it."""
-    if number < 0.1:
-        return f"{number * 1e3:.1f} us"
-    return f"{number:.2f} ms" if number < 1000 else f"{number / 1e3:.2f} s"
+    return f"{number * 1e3:.1f} us" if number < 0.1 else f"{number:.2f} ms" if number < 1e3 else f"{number / 1e3:.2f} s"
 
 
 def _memory(value: float) -> str:
@@ -95,9 +92,7 @@ def _memory(value: float) -> str:
 
 
 _number = "{:,.0f}".format
-
 LATENCIES = ("p50", "p90", "p99", "p99.9", "max")
-
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "rate": ("a second", _number),
     "hit ratio": ("hit ratio", "{:.4f}".format),
@@ -142,16 +137,14 @@ def report(result: Result) -> str:
     return "\n\n".join(part for part in [*parts, *result["notes"], f"Measured on: {machine}."] if part) + "\n"
 
 
-def _section(section: Section, rows: Sequence[Mapping[str, Any]]) -> str:
+def _section(section: Section, rows: Iterable[Mapping[str, Any]]) -> str:
     rows = [row for row in rows if row["section"] == section.name]
     hidden = set(LATENCIES) - set(section.latencies)
     shown = [name for name in COLUMNS if name not in hidden and any(name in row["figures"] for row in rows)]
-    sizes = [section.clients] if section.clients else []
-    header = ["", *sizes, *(COLUMNS[name][0] for name in shown)]
-    lines = [
-        [row["name"], *(f"{row['clients']:,}" for _ in sizes), *(cell(name, row["figures"]) for name in shown)]
-        for row in rows
-    ]
+    header = ["", section.clients, *(COLUMNS[name][0] for name in shown)]
+    lines = [[row["name"], f"{row['clients']:,}", *(cell(name, row["figures"]) for name in shown)] for row in rows]
+    if not section.clients:
+        header, *lines = ([line[0], *line[2:]] for line in (header, *lines))
     return f"## {section.title}\n\n{table(header, lines)}" if rows else ""
 
 

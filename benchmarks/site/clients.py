@@ -1,7 +1,5 @@
 """Postfix's own clients as load: ``postmap -q -`` for single lookups, smtp-source(1) for recipients and messages."""
 
-from __future__ import annotations
-
 import subprocess
 import tempfile
 import time

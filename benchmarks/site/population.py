@@ -7,8 +7,6 @@ that have the addresses which smtp-source(1) makes: up to Postfix 3.9 they begin
 one from 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from benchmarks.load.questions import ANY, Line

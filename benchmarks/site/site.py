@@ -1,7 +1,5 @@
 """The site: a private slapd with a large directory, files of its keys, servers in front of it, and loads on them."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import os
