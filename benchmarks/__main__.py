@@ -67,7 +67,7 @@ def measure(argv: Sequence[str]) -> int:
     """The experiments, each in a process of its own, on a machine that does nothing else; 1 when one failed."""
     from benchmarks.report.output import ROOT, new_parser
 
-    parser = new_parser("measure", measure.__doc__)
+    parser = new_parser("measure")
     parser.add_argument("--output", default=ROOT / "benchmarks/results", metavar="DIR", help="(default: %(default)s)")
     usual = [name for name in EXPERIMENTS if name != "scale"]
     text = "(default: all but scale, which takes half an hour)"
@@ -76,9 +76,8 @@ def measure(argv: Sequence[str]) -> int:
     failed = []
     for name in arguments.only:
         print(f"== {name}, load average {os.getloadavg()[0]:.2f}", flush=True)
-        options = [*EXPERIMENTS[name][1].split(), "--output", str(arguments.output)]
-        command = [sys.executable, "-m", "benchmarks", name, *options]
-        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        command = [sys.executable, "-m", "benchmarks", name, *EXPERIMENTS[name][1].split()]
+        if subprocess.run([*command, "--output", str(arguments.output)], cwd=ROOT, check=False).returncode:
             failed.append(name)
     print(f"== failed: {', '.join(failed) or 'none'}")
     return 1 if failed else 0

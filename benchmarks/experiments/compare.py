@@ -1,8 +1,4 @@
-"""vmaild and its rivals side by side, in one run, on a directory of its own.
-
-Needs root, slapd, postfix and postfix-ldap; memcached, postfix-lmdb, postfix-cdb and postfix-mta-sts-resolver where
-they are installed. Nothing that is installed is touched.
-"""
+"""vmaild and its rivals side by side, in one run, on a directory of its own."""
 
 import os
 import time

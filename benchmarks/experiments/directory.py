@@ -1,9 +1,4 @@
-"""How fast vmaild's directory layer searches, beside bonsai's own asyncio pool and OpenLDAP's ``ldapsearch -f``.
-
-A private slapd is asked for accounts at random, one search after the other on each connection: directly, through the
-relay in clear text and with TLS, and under asyncio's own loop. CPU is the client's own, with slapd's beside it: where
-both use all cores, no client is faster. The note is CPU while searches hang. Needs slapd, ldap-utils and openssl.
-"""
+"""How fast vmaild's directory layer searches, beside bonsai's own asyncio pool and OpenLDAP's ``ldapsearch -f``."""
 
 import asyncio
 import multiprocessing

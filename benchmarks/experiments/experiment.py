@@ -49,7 +49,7 @@ def run_experiment(name: str, experiment: ModuleType, argv: Sequence[str]) -> in
     The module has SECTIONS, ``measure``, AIMS if there are any, and OPTIONS: default (whose type is the option's, of a
     list that of its first) and description by name; those of COMMON need none.
     """
-    parser = new_parser(name, experiment.__doc__)
+    parser = new_parser(name)
     for option, (default, text) in experiment.OPTIONS.items():
         many = isinstance(default, list)
         shown = " ".join(map(str, default)) if many else default

@@ -1,7 +1,4 @@
-"""How long a change in the directory takes to show: each kind of change, for each state of what was asked before.
-
-vmaild hears of changes by ``--mode`` sync (RFC 4533) or poll, or (none) not at all. Needs slapd and ldap-utils.
-"""
+"""How long a change in the directory takes to show: each kind of change, for each state of what was asked before."""
 
 import time
 from collections.abc import Callable

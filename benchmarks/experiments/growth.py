@@ -1,8 +1,4 @@
-"""How the cost of an answer grows with what there is: cached answers, connections, and entries of the directory.
-
-While the entries grow the cache keeps nothing, so that every lookup is a search. An option without a number leaves its
-series out. Needs slapd.
-"""
+"""How the cost of an answer grows with what there is: cached answers, connections, and entries of the directory."""
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Figures, Section

@@ -1,8 +1,4 @@
-"""What a cached answer costs: CPU of vmaild for each lookup, next to the least that a server in Python can do.
-
-All connections ask at the same time, and again when all have their answers: if each went on by itself, a server that is
-a little faster would find fewer requests at a time and pay for more system calls. Needs slapd.
-"""
+"""What a cached answer costs: CPU of vmaild for each lookup, next to the least that a server in Python can do."""
 
 import itertools
 

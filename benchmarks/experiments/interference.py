@@ -1,7 +1,4 @@
-"""Cached answers without and with a storm of misses on a slow directory, and with one on another vmaild.
-
-What the last adds is the machine's share, the rest is vmaild's own. Needs slapd.
-"""
+"""Cached answers without and with a storm of misses on a slow directory, and with one on another vmaild."""
 
 from functools import partial
 

@@ -1,9 +1,4 @@
-"""What a record takes of memory, while changes are heard and while not, and how well a cache keeps to its ``max_size``.
-
-A record's share is the process's own memory with so many records less that with a thousand; beside it stands what
-vmaild accounts for. A flood fills a cache of so many MiB with several times what it can hold: accounts, "not found",
-and both in turn; the memory beyond that of a new process is looked at all the while. Needs slapd.
-"""
+"""What a record takes of memory, while changes are heard and while not, and how well a cache keeps to its bound."""
 
 import time
 

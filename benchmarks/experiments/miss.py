@@ -1,8 +1,4 @@
-"""What an answer costs that is not cached, on a directory of its own, with both sides of a comparison in every round.
-
-A miss beside the same search made by the directory layer alone; ``postmap -q -`` and RCPT TO beside ``ldap:``. Needs
-root, slapd, postfix and postfix-ldap; touches none that is installed.
-"""
+"""What an answer costs that is not cached, with both sides of a comparison in every round."""
 
 import itertools
 from collections.abc import Callable

@@ -1,20 +1,4 @@
-"""What a site of any size needs, worked out from what was measured here: ``python -m benchmarks model``.
-
-The sums, for M mailboxes, R messages a second and N mail hosts that share them evenly:
-
-- a message makes ``lookups`` lookups in vmaild, of which a share h is answered from the cache, and 1 - h by a search;
-- CPU of vmaild: lookups * (h * hit + (1 - h) * miss); one process, so at most one core of each host, and at most
-  ``USE`` of it. CPU of the consumer: (1 - h) * lookups * search + what virtual(8) asks itself. CPU of Postfix: as is;
-- h follows from how often each mailbox gets mail. Mailboxes differ: the k-th busiest gets a share like
-  1 / k ** ``skew`` (0: all the same). On one host mailbox k is asked for at the rate r(k) = R * share(k) / N, and stays
-  in the cache for T seconds from its last search: a day, or less when there is no room. T follows from the room (Che's
-  approximation: the sum over k of r T / (1 + r T) is the number of records). h is that of share(k) * r T / (1 + r T);
-- memory of vmaild: what a start takes, and bytes for each domain and each record. Memory of a consumer: its database,
-  all of which should fit into the page cache, and what slapd itself uses;
-- a change costs each vmaild ``change`` of CPU, and each consumer a write.
-
-Terms come from ``scale.json`` of ``python -m benchmarks scale`` (its last size), assumptions from the options.
-"""
+"""What a site of any size needs, worked out from what was measured here. README.md has the sums."""
 
 import json
 import math
@@ -144,7 +128,7 @@ def page(terms: Figures, load: Load) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = new_parser("model", __doc__)
+    parser = new_parser("model")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results/scale.json")
     for name, default in Load()._asdict().items():
         text = f"(default: {default:g}{', the least number that will do' if name == 'hosts' else ''})"

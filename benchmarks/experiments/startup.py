@@ -1,9 +1,4 @@
-"""The time from a start to the first answer, without and with a snapshot.
-
-It runs from before the process is made, and is up to 10 ms too long, the pause between two tries. Beside it, in turn:
-the interpreter alone, and with the imports of the command line; and a start with a snapshot of ``--records`` records,
-with the directory and without it (until the first and the last of them serve). Needs slapd.
-"""
+"""The time from a start to the first answer, without and with a snapshot, with the directory and without it."""
 
 import subprocess
 import sys

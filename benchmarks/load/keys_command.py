@@ -1,9 +1,4 @@
-"""Write the keys of a directory, each with the right answer, as an expectation file for ``load``.
-
-It asks the directory itself and not the server under test, so the expectation is an independent one. The account
-that binds must be allowed to read that many entries: slapd's default is 500 (``limits`` in slapd.conf(5)).
-Exit status: 0 done; 2 the directory could not be read.
-"""
+"""Write the keys of a directory, each with the right answer, as an expectation file for ``load``."""
 
 import argparse
 import sys
@@ -21,7 +16,7 @@ PAGE = 1000
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = new_parser("keys", __doc__)
+    parser = new_parser("keys")
     add = parser.add_argument
     add("--directory", metavar="URI", required=True, help="ldap://HOST, ldaps://HOST or ldapi://PATH")
     add("--base", default="", help="search base")

@@ -1,8 +1,4 @@
-"""Put a server under load and say how it answers: any socketmap or tcp_table server, vmaild or another one.
-
-Exit status: 0; 1 a ``--fail-if`` limit was broken; 2 the command line or a file cannot be used;
-3 an answer was wrong; 4 nothing was measured, since the server could not be reached; 130 interrupted.
-"""
+"""Put a server under load and say how it answers. README.md has the exit statuses."""
 
 import argparse
 import asyncio
@@ -34,7 +30,7 @@ SECTION = Section("load", "Lookups", "connections", "percentiles", latencies=LAT
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = new_parser("load", __doc__)
+    parser = new_parser("load")
     parser.add_argument("address", type=typed(parse_address), help="inet:HOST:PORT or unix:PATH")
     parser.add_argument("--protocol", choices=CODECS, default="socketmap", help="(default: %(default)s)")
     parser.add_argument("--map", default="virtual_mailbox_maps", metavar="NAME", help="(default: %(default)s)")

@@ -38,9 +38,10 @@ SERVERS = {
 """What a result depends on, with where its version stands in the output of a command."""
 
 
-def new_parser(name: str, about: str | None) -> argparse.ArgumentParser:
-    """A program's parser. ``about`` is its docstring."""
-    formatter = argparse.RawDescriptionHelpFormatter
+def new_parser(name: str) -> argparse.ArgumentParser:
+    """A program's parser, which says of it what README.md says under its name."""
+    section = (ROOT / "benchmarks/README.md").read_text().partition(f"\n### {name}\n")[2]
+    about, formatter = re.split(r"\n##+ ", section)[0].strip(), argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=about, formatter_class=formatter)
 
 
@@ -105,7 +106,7 @@ def _show(result: Result, path: Path, picture: bool = True) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Make the tables and pictures again from the JSON files of a directory."""
-    parser = new_parser("figures", main.__doc__)
+    parser = new_parser("figures")
     parser.add_argument("directory", type=Path, nargs="?", default=DEFAULT, help="(default: %(default)s)")
     arguments = parser.parse_args(argv)
     results = {
