@@ -31,10 +31,7 @@ OPTIONS = {
 
 
 class Case(NamedTuple):
-    """One kind of change: ``before`` makes the ground, ``change`` is timed; LDIF for ldapadd(1), ``{n}`` a number.
-
-    ``asked``: whether the key is asked for before the change; else it is asked for the first time after it.
-    """
+    """``before`` makes the ground, ``change`` is timed (LDIF, ``{n}`` a number); ``asked``: the key is known before."""
 
     name: str
     map: str
@@ -118,8 +115,8 @@ def _milliseconds(run: Run, site: Site, ask: Callable[[str], Reply], case: Case,
     """Until the change shows; ``--seconds`` when it does not."""
     key, domain = case.key.format(n=number), f"k{number}.example"
     others = [f"k{i}{'.' if case.map == DOMAIN else '@'}{domain}" for i in range(OTHERS)]
-    entry = {MAILBOX: _account, ALIAS: _alias, DOMAIN: domain_entry}[case.map]
-    beside = "".join(map(entry, others)).replace(D, domain)
+    entries: dict[str, Callable[[str], str]] = {MAILBOX: _account, ALIAS: _alias, DOMAIN: domain_entry}
+    beside = "".join(map(entries[case.map], others)).replace(D, domain)
     site.slapd.add((domain_entry(D) + case.before).format(n=number) + domain_entry(domain) + beside)
     before = NOT_FOUND
     if case.asked:

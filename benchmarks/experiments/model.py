@@ -27,26 +27,20 @@ def terms_of(result: Result) -> Figures:
     hit, miss, message = (rows[large, name, "vmaild"] for name in ("hit", "miss", "message"))
     bulk, fill, loaded = (rows[large, "steps", name] for name in ("bulk change", "fill", "load into slapd"))
     grown, domains = start["resident"] - first["resident"], start["domains"] - first["domains"]
-    return {
-        "lookups": message["lookups a message"],
-        "hit": hit["cpu server"] / 1e3,
-        "miss": miss["cpu server"] / 1e3,
-        "search": miss["cpu slapd"] / 1e3,
-        "postfix": message["cpu postfix"] / 1e3,
-        "own search": message["cpu slapd"] / 1e3,
-        "change": bulk["cpu in all"] / 1e3 / bulk["heard"],
-        "start": first["resident"],
-        "domain": grown / domains if domains else 0.0,
-        "record": (fill["resident"] - start["resident"]) / fill["kept"],
-        "entry": loaded["disk"] / large,
-    }
+    cpu = {
+        "hit": hit["cpu server"], "miss": miss["cpu server"], "search": miss["cpu slapd"],
+        "postfix": message["cpu postfix"], "own search": message["cpu slapd"],
+        "change": bulk["cpu in all"] / bulk["heard"],
+    }  # fmt: skip
+    memory = {
+        "start": first["resident"], "domain": grown / domains if domains else 0.0,
+        "record": (fill["resident"] - start["resident"]) / fill["kept"], "entry": loaded["disk"] / large,
+    }  # fmt: skip
+    return {"lookups": message["lookups a message"], **{name: each / 1e3 for name, each in cpu.items()}, **memory}
 
 
 class Load(NamedTuple):
-    """What is asked of the site: mailboxes, and how many of them in each domain; messages and changes a second.
-
-    Mail hosts and the cores of each; the most records of each vmaild (``[cache] max_entries``), 0 for no bound.
-    """
+    """What is asked of the site: messages and changes are a second; 0 ``records`` (``max_entries``) for no bound."""
 
     mailboxes: float = 10e6
     per_domain: float = 20.0
@@ -121,7 +115,8 @@ def page(terms: Figures, load: Load) -> str:
         "of each: lookups without a search": f"{1 - one['searches'] / one['lookups']:.1%}",
         "of each: searches a second": f"{one['searches']:,.0f}",
         "of each: cores for vmaild, slapd, Postfix": "{vmaild:.2f}, {slapd:.2f}, {postfix:.2f}".format(**one),
-        "of each: memory of vmaild, database of the consumer": f"{one['memory'] / 1e9:.2f}, {one['database'] / 1e9:.2f} GB",
+        "of each: memory of vmaild": f"{one['memory'] / 1e9:.2f} GB",
+        "of each: database of the consumer": f"{one['database'] / 1e9:.1f} GB",
     }
     width = max(map(len, rows))
     return "\n".join(f"{name:{width}}  {value}".rstrip() for name, value in rows.items())

@@ -1,10 +1,8 @@
 """The connections of a load: when each asks its next question, and when it is replaced or given up.
 
 The latencies of a closed loop flatter a server that stalls: while it does, nobody asks. An open loop counts each from
-the time at which the question was due, so that a stall is charged to every question that it delayed.
-
-The generator shares the machine with the server it measures, so an expected answer costs it one comparison of
-bytes; only other answers are decoded. Times are nanoseconds of the monotonic clock inside, seconds in options.
+the time at which the question was due, so that a stall is charged to every question that it delayed. An expected answer
+costs one comparison of bytes, for the server shares the machine. Times are nanoseconds inside, seconds in options.
 """
 
 import argparse
@@ -55,8 +53,8 @@ class Connection(asyncio.Protocol):
     def fail(self, kind: str) -> None:
         """Drop the connection, and count the question in flight, if there is one, as an error of ``kind``."""
         if self.question is not None:
-            self.question = None
             self._fleet.tally.error(kind, self._since, self._fleet.clock())
+        self.question = None
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

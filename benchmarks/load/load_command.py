@@ -84,19 +84,17 @@ def main(argv: Sequence[str]) -> int:
     for text in broken:
         print(f"load: {text}: this limit is broken", file=sys.stderr)
     # A wrong answer weighs more than a slow one.
-    unreached = 0 if tally.answers else EXIT_UNREACHABLE
-    return EXIT_WRONG if tally.wrong else unreached or (EXIT_LIMIT if broken else 0)
+    return EXIT_WRONG if tally.wrong else EXIT_UNREACHABLE if not tally.answers else EXIT_LIMIT if broken else 0
 
 
 def questions(arguments: argparse.Namespace) -> Questions:
     """What the command line wants to be asked. Raises ``ValueError`` or ``OSError``."""
-    protocol, map_name = arguments.protocol, arguments.map.encode()
-    keys = read_keys(arguments.keys, map_name)
+    map_name, keys = arguments.map.encode(), read_keys(arguments.keys, arguments.map.encode())
     if not keys:
         raise ValueError(f"{arguments.keys} has no keys for {arguments.map}")
     expected = expectations(read_lines(arguments.expect) if arguments.expect else ())
     mix = {name: getattr(arguments, name) for name in ("unknown", "cold", "zipf", "hot", "seed")}
-    return Questions(keys, lambda key: question(protocol, map_name, key, expected(map_name, key)), **mix)
+    return Questions(keys, lambda key: question(arguments.protocol, map_name, key, expected(map_name, key)), **mix)
 
 
 async def run(arguments: argparse.Namespace, questions: Questions, say: Say) -> tuple[Figures, Tally]:
@@ -144,11 +142,8 @@ async def _measure(fleet: Fleet, arguments: argparse.Namespace, questions: Quest
 
 @contextlib.contextmanager
 def ticking(rate: float, tick: Callable[[], object]) -> Iterator[None]:
-    """Call ``tick`` so many times a second from the running loop, by timerfd_create(2); never where ``rate`` is 0.
-
-    An event loop's own timers count whole milliseconds, and an open loop's latencies count from the scheduled time: a
-    timer that is late by up to a millisecond would be most of what it measures.
-    """
+    """Call ``tick`` so many times a second from the running loop; never where ``rate`` is 0."""
+    # By timerfd_create(2), since a loop's own timers are late by up to a millisecond, which would count as latency.
     libc, loop = ctypes.CDLL(None), asyncio.get_running_loop()
     timer = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
     # A tick costs 10 us of CPU; at higher rates one asks several questions.

@@ -13,7 +13,7 @@ stands for each key of the map that has no line, which else are not checked. Emp
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate, cycle, repeat
+from itertools import accumulate, cycle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,6 @@ DRAWN = 1000
 """Keys that are drawn at a time, which is faster than one by one."""
 CODECS = {"socketmap": socketmap, "tcp_table": tcp_table, "echo": socketmap}
 """``echo`` is no protocol of Postfix's: the server sends the request back, which is the least that any can do."""
-_KINDS = {status.value: status for status in Status}
 
 
 class Line(NamedTuple):
@@ -48,11 +47,12 @@ def is_right(expected: Reply, reply: Reply) -> bool:
 
 def read_lines(path: Path) -> Iterator[Line]:
     """The lines of an expectation file. Raises ``ValueError`` that names file and line."""
+    kinds = {status.value: status for status in Status}
     for number, fields in _fields(path):
-        if len(fields) < 3 or fields[2] not in _KINDS or fields[2:] == [b"OK", b""]:
+        if len(fields) < 3 or fields[2] not in kinds or fields[2:] == [b"OK", b""]:
             want = "map, key, one of OK, NOTFOUND, TEMP and PERM, perhaps a value, not empty, separated by tabs"
             raise ValueError(f"{path}, line {number}: {b' '.join(fields)!r} is not {want}")
-        yield Line(fields[0], fields[1], Reply(_KINDS[fields[2]], b"".join(fields[3:])))
+        yield Line(fields[0], fields[1], Reply(kinds[fields[2]], b"".join(fields[3:])))
 
 
 def read_keys(path: Path, map_name: bytes) -> list[bytes]:
@@ -111,22 +111,20 @@ class Questions:
             raise ValueError("there are no keys to ask for")
         if cold and not keys[hot:]:
             raise ValueError("there are no cold keys: give more keys, or fewer hot ones")
-        self.hot = [question(key) for key in keys[:hot]]
-        self.reused = 0
+        self.hot, self.reused = [question(key) for key in keys[:hot]], 0
         self._keys, self._cold, self._question = keys, keys[hot:], question
         self._shares, self._zipf, self._seed, self._random = (unknown, cold, known), zipf, seed, random.Random(seed)
 
     def __iter__(self) -> Iterator[Question]:
         kinds = (self._unknown_keys(), self._cold_keys(), self._hot_keys())
-        for _ in repeat(None):
-            for kind in self._random.choices(kinds, self._shares, k=DRAWN):
-                yield next(kind)
+        while True:
+            yield from map(next, self._random.choices(kinds, self._shares, k=DRAWN))
 
     def _hot_keys(self) -> Iterator[Question]:
         # In another order, or else the popular keys would be those of the file's first domain.
         questions = self._random.sample(self.hot, len(self.hot))
         weights = list(accumulate(rank**-self._zipf for rank in range(1, len(questions) + 1)))
-        for _ in repeat(None):
+        while True:
             yield from self._random.choices(questions, cum_weights=weights, k=DRAWN)
 
     def _cold_keys(self) -> Iterator[Question]:
