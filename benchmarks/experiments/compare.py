@@ -15,7 +15,6 @@ from vmaild.demo.postfix import Postfix
 
 CONNECTIONS = 16
 """Connections of the load generator, and processes of postmap: as many as a small Postfix has smtpd processes."""
-
 ECHO, CACHED, MISSES = "bare uvloop echo", "vmaild, cached", "vmaild, all misses"
 KINDS = {
     "an account": address(2),
@@ -72,6 +71,7 @@ def _load(rivals: Rivals) -> None:
     vmaild.flush()
     run.row("load", MISSES, CONNECTIONS, site.load, vmaild, *site.keys, *times, "--cold", 1)
     if rivals.peer is not None:
+        # To it such an address is "not found" without cache or DNS: what is measured is its protocol.
         numbers = site.write("numbers", (b"10.0.%d.%d\n" % divmod(number, 250) for number in range(run.arguments.hot)))
         peer = "mta-sts-daemon, protocol alone"
         run.row("load", peer, CONNECTIONS, site.load, rivals.peer, "--keys", numbers, *times)
@@ -104,9 +104,8 @@ def count_messages(rivals: Rivals) -> None:
             rival.forget()
             # Postfix's own processes remember a little, so each kind gets new ones.
             with rivals.postfix(rival) as postfix:
-                rivals.run.row(
-                    "messages", f"{rival.name}, {kind}", 0, _count, rivals.site.slapd.log, postfix, recipient
-                )
+                log = rivals.site.slapd.log
+                rivals.run.row("messages", f"{rival.name}, {kind}", 0, _count, log, postfix, recipient)
 
 
 def _count(slapd: Path, postfix: Postfix, recipient: str) -> Figures:

@@ -5,8 +5,10 @@ import multiprocessing
 import random
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -28,7 +30,6 @@ from vmaild.lookup import Scope, Search
 HANG_SECONDS = 2.0
 DIRECT, RELAY, TLS = "vmaild, direct", "vmaild, relay", "vmaild, relay with TLS"
 SLOW_LOOP, BONSAI, LDAPSEARCH = "vmaild, direct, asyncio's own loop", "bonsai's own pool", "ldapsearch -f"
-
 SECTIONS = (Section("directory", "Searches", "connections"),)
 AIMS = (
     Aim("searches of vmaild over bonsai's own pool", "directory", 8, DIRECT, BONSAI),
@@ -43,46 +44,40 @@ OPTIONS = {
 
 
 def measure(run: Run) -> None:
-    def searches(name: str, settings: DirectorySettings, loop: Callable[..., Figures] = uvloop.run) -> None:
-        run.row("directory", name, settings.pool_size, lambda: loop(_searches(settings, site, seconds)))
+    def searches(name: str, count: int, loop: Callable[..., Figures] = uvloop.run, tls: bool = False) -> None:
+        run.row("directory", name, count, lambda: loop(_searches(site, seconds, count, tls)))
 
     with Site(run.arguments.accounts, run.say, tls=True) as site:
-        settings, seconds = settings_for(site.slapd.uri), run.arguments.seconds
+        seconds = run.arguments.seconds
         # What is asked first must not pay for reading the database into memory.
-        uvloop.run(_searches(settings, site, seconds / 3))
+        uvloop.run(_searches(site, seconds / 3))
         for _ in run.rounds():
             for count in run.arguments.connections:
-                clear = replace(settings, pool_size=count)
-                searches(DIRECT, clear)
+                searches(DIRECT, count)
                 # Loopback goes through the relay too, as a server elsewhere would.
                 with patch.object(Transport, "is_direct", False):
-                    searches(RELAY, clear)
-                searches(TLS, replace(clear, uri=(site.slapd.ldaps_uri,)))
-                searches(SLOW_LOOP, clear, asyncio.run)
+                    searches(RELAY, count)
+                searches(TLS, count, tls=True)
+                searches(SLOW_LOOP, count, asyncio.run)
                 # In a process of its own: bonsai looks only once in a process for the class of entries.
                 with multiprocessing.get_context("spawn").Pool(1) as process:
                     asked = site.slapd.uri, count, site.accounts, seconds, site.slapd.pid
                     run.row("directory", BONSAI, count, process.apply, _bonsai_pool, asked)
                 if count == 1:
                     run.row("directory", LDAPSEARCH, count, _ldapsearch, site, seconds)
-        share = uvloop.run(_hanging_cpu(settings, site))
-        run.notes.append(f"CPU while searches hang: {share:.1%} of one core.")
+        run.notes.append(f"CPU while searches hang: {uvloop.run(_hanging_cpu(site)):.1%} of one core.")
 
 
-def settings_for(uri: str) -> DirectorySettings:
-    """vmaild's directory layer in front of a slapd of the site."""
-    return DirectorySettings(
-        (uri,), SEARCH_BASE, bind_dn=READER_DN, bind_pw=READER_PW, pool_size=POOL_SIZE, tls_require_cert=False
-    )
-
-
-async def filled(settings: DirectorySettings) -> Pool:
-    """A pool with all its connections."""
-    directory = Pool(settings)
-    await directory.start()
-    while directory.status().servers[0].connections < settings.pool_size:  # noqa: ASYNC110 - it sets no event
+@asynccontextmanager
+async def filled(uri: str, pool_size: int = POOL_SIZE, timeout: float = 3.0) -> AsyncIterator[Pool]:
+    """vmaild's directory layer in front of a slapd of the site, with all its connections."""
+    settings = DirectorySettings((uri,), SEARCH_BASE, bind_dn=READER_DN, bind_pw=READER_PW, tls_require_cert=False)
+    pool = Pool(replace(settings, pool_size=pool_size, timeout=timeout))
+    await pool.start()
+    while pool.status().servers[0].connections < pool_size:  # noqa: ASYNC110 - it sets no event
         await asyncio.sleep(0.01)
-    return directory
+    yield pool
+    await pool.close()
 
 
 async def search_in_lines(
@@ -107,32 +102,27 @@ async def search_in_lines(
     return {**figures, **meter.each(latencies.count), **latencies.summary()}
 
 
-def _search(mail: str) -> Search:
-    return Search(SEARCH_BASE, Scope.SUB, f"(mail={mail})", ("mailbox",))
+def _search(pool: Pool, mail: str) -> Awaitable[object]:
+    return pool.search(Search(SEARCH_BASE, Scope.SUB, f"(mail={mail})", ("mailbox",)))
 
 
-async def _searches(settings: DirectorySettings, site: Site, seconds: float) -> Figures:
+async def _searches(site: Site, seconds: float, lines: int = POOL_SIZE, tls: bool = False) -> Figures:
     """vmaild's own layer, with as many lines as its pool has connections."""
-    pool, lines = await filled(settings), settings.pool_size
-    figures = await search_in_lines(
-        lambda mail: pool.search(_search(mail)), lines, site.accounts, seconds, site.slapd.pid
-    )
-    await pool.close()
-    return figures
+    async with filled(site.slapd.ldaps_uri if tls else site.slapd.uri, lines) as pool:
+        return await search_in_lines(partial(_search, pool), lines, site.accounts, seconds, site.slapd.pid)
 
 
-async def _hanging_cpu(settings: DirectorySettings, site: Site) -> float:
+async def _hanging_cpu(site: Site) -> float:
     """The share of one core that the process uses while searches hang."""
-    directory = await filled(replace(settings, timeout=HANG_SECONDS + 1))
-    site.slapd.suspend()
-    searches = [asyncio.create_task(directory.search(_search(address(0)))) for _ in range(settings.pool_size)]
-    await asyncio.sleep(0.1)
-    cpu = time.process_time()
-    await asyncio.sleep(HANG_SECONDS)
-    cpu = time.process_time() - cpu
-    site.slapd.resume()
-    await asyncio.gather(*searches, return_exceptions=True)
-    await directory.close()
+    async with filled(site.slapd.uri, timeout=HANG_SECONDS + 1) as pool:
+        site.slapd.suspend()
+        searches = [asyncio.ensure_future(_search(pool, address(0))) for _ in range(POOL_SIZE)]
+        await asyncio.sleep(0.1)
+        cpu = time.process_time()
+        await asyncio.sleep(HANG_SECONDS)
+        cpu = time.process_time() - cpu
+        site.slapd.resume()
+        await asyncio.gather(*searches, return_exceptions=True)
     return cpu / HANG_SECONDS
 
 

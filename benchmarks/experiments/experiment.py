@@ -62,15 +62,14 @@ def run_experiment(name: str, experiment: ModuleType, argv: Sequence[str]) -> in
     began = time.monotonic()
     try:
         with progress(arguments) as say:
-            run = Run(arguments, say)
-            experiment.measure(run)
+            experiment.measure(run := Run(arguments, say))
     except (MeasurementFailed, ProcessError, ControlError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     ratios = run.rows.ratios(getattr(experiment, "AIMS", ()))
     more = {"minutes": (time.monotonic() - began) / 60, "ratios": ratios, "notes": run.notes}
     write(arguments, name, experiment.SECTIONS, run.rows, settings=experiment.OPTIONS, **more)
-    missed = [f"{ratio['title']}: {ratio['ratio']:.2f}, aim {ratio['aim']}" for ratio in ratios if ratio["missed"]]
-    if missed and arguments.fail_if_missed:
-        print(*missed, sep="\n", file=sys.stderr)
-    return int(bool(missed and arguments.fail_if_missed))
+    missed = [ratio for ratio in ratios if ratio["missed"] and arguments.fail_if_missed]
+    for ratio in missed:
+        print(f"{ratio['title']}: {ratio['ratio']:.2f}, aim {ratio['aim']}", file=sys.stderr)
+    return 1 if missed else 0

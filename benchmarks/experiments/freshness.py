@@ -16,11 +16,8 @@ from vmaild.lookup import NOT_FOUND, Reply
 HEARD_SECONDS = {"sync": 0.1, "poll": 1.3, "none": 0.0}
 """How long what was prepared takes to be heard."""
 OTHERS = 8
-"""Keys that are found beside each change, as in a company: where all that was found lately is gone, vmaild suspects
-that the directory was emptied, and trusts no "not found" for a while (vmaild/maps/samples.py)."""
-
+"""Keys that are found beside each change: where all is gone, vmaild suspects that the directory was emptied."""
 MAILBOX, ALIAS, DOMAIN = "virtual_mailbox_maps", "virtual_alias_maps", "virtual_mailbox_domains"
-
 SECTIONS = (Section("freshness", "From a change to the first other answer", "", "bars", "longest"),)
 OPTIONS = {
     "rounds": (20, ""),

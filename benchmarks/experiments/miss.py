@@ -7,7 +7,7 @@ from typing import cast
 
 import uvloop
 
-from benchmarks.experiments.directory import filled, search_in_lines, settings_for
+from benchmarks.experiments.directory import filled, search_in_lines
 from benchmarks.experiments.experiment import Run
 from benchmarks.experiments.rivals import LDAP, VMAILD, Rivals
 from benchmarks.report.rows import Aim, Figures, Section
@@ -67,14 +67,13 @@ def _cpu(rivals: Rivals) -> None:
 
 async def _search_alone(site: Site, seconds: float) -> Figures:
     """The searches that lookups of the accounts make, worked out beforehand, since that is not what is measured."""
-    pool = await filled(settings_for(site.slapd.uri))
     group = read_maps("courier", {}, Common(SEARCH_BASE, "+"), Problems("miss")).groups[1]
     addresses = list(map(address, range(min(site.accounts, 20_000))))
-    searches = {mail: cast(Search, KeyLookup(group, mail, pool.schema).settle(0)) for mail in addresses}
-    figures = await search_in_lines(
-        lambda mail: pool.search(searches[mail]), CLIENTS, len(searches), seconds, site.slapd.pid
-    )
-    await pool.close()
+    async with filled(site.slapd.uri) as pool:
+        searches = {mail: cast(Search, KeyLookup(group, mail, pool.schema).settle(0)) for mail in addresses}
+        figures = await search_in_lines(
+            lambda mail: pool.search(searches[mail]), CLIENTS, len(searches), seconds, site.slapd.pid
+        )
     return {"cpu server": figures.pop("client_cpu"), **figures}
 
 

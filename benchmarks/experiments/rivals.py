@@ -26,11 +26,9 @@ from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
 from vmaild.lookup import Status
 
 VMAILD, LDAP, PROXY, MEMCACHE, DICT = "vmaild", "ldap:", "proxy:ldap:", "memcache:", "dict socketmap server"
-
 _SERVER = f"version = 3\nbind = yes\nbind_dn = {READER_DN}\nbind_pw = {READER_PW}\nserver_host = "
 _BELOW = f"o=%d,{SEARCH_BASE}"
 _OCCUPANTS = "mail\nspecial_result_attribute = roleOccupant"
-
 _LDAP = {
     "domains": (f"{SEARCH_BASE}\nscope = one", "(&(objectClass=organization)(o=%s))", "o"),
     "mailboxes": (_BELOW, "(&(objectClass=courierMailAccount)(mail=%s))", "mailbox"),
@@ -44,7 +42,6 @@ _MAPS = {
     "virtual_mailbox_maps": ("mailboxes",),
     "virtual_alias_maps": ("aliases", "postmasters", "accounts"),
 }
-
 CALIBRATION_KEYS, MOST_KEYS = 500, 2_000_000
 """Of each client in the first run; and of all clients in the second."""
 SETTINGS = {
@@ -104,10 +101,7 @@ class Rivals:
     def postmap(
         self, postfix: Postfix, name: str, rival: Rival, clients: int, keys: Sequence[bytes], *, misses: bool = False
     ) -> None:
-        """Measure single lookups through so many ``postmap -q -`` at once, as the row ``name``.
-
-        ``keys`` are asked for again and again, or, as ``misses``, once each of an empty cache.
-        """
+        """Ask for ``keys`` by so many ``postmap -q -``, again and again, or, as ``misses``, once of an empty cache."""
         self.run.say(f"postmap -q -, {clients} clients: {name}")
         table = rival.settings["virtual_mailbox_maps"]
         # A run says how many keys fill the time; the one before it fills what caches.
@@ -181,10 +175,7 @@ class Rivals:
 
 
 def _peer(site: Site) -> Server | None:
-    """postfix-mta-sts-resolver's daemon, a socketmap server of another kind; None where it is not installed.
-
-    An address of four numbers is "not found" to it without using cache or DNS: what is measured is its protocol.
-    """
+    """postfix-mta-sts-resolver's daemon, a socketmap server of another kind; None where it is not installed."""
     if importlib.util.find_spec("postfix_mta_sts_resolver") is None:
         return None
     port = free_port()

@@ -17,7 +17,6 @@ _MILLISECONDS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
 _LIMIT = re.compile(r"\s*([a-z]+[0-9.]*)\s*([<>])\s*([0-9]+(?:\.[0-9]+)?)\s*(ns|us|ms|s|%)?\s*")
 _FORM = f"""write {", ".join(TIMES)} with ns, us, ms or s, as in p99>5ms; rate, as in rate<10000;
 or {", ".join(COUNTS)}, as in wrong>0, or in percent of the answers, as in temp>1%"""
-
 EXAMPLES = 10
 """Wrong answers that are kept word by word; the rest are only counted."""
 
@@ -50,10 +49,7 @@ class Latencies:
 
 
 class Tally:
-    """Counts of one phase (the warm-up, then the measurement): only of requests that began at ``began`` or later.
-
-    So none of the warm-up spills over. Times are nanoseconds.
-    """
+    """Counts of one phase, of requests since ``began`` (ns): none of the warm-up spills into the measurement."""
 
     def __init__(self, began: int) -> None:
         self.began, self.latency = began, Latencies()

@@ -46,10 +46,7 @@ def new_parser(name: str) -> argparse.ArgumentParser:
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments, with the options that every program has that measures.
-
-    Ends with a usage error now, and not after the measurement, when the result could not be written.
-    """
+    """The arguments, with the options of all that measure; ends now, not afterwards, when nothing could be written."""
     add = parser.add_argument_group("result").add_argument
     text = f"directory for JSON, tables and picture (default: {DEFAULT}, and none with --json)"
     add("--output", type=Path, metavar="DIR", help=text)
@@ -136,7 +133,7 @@ def machine() -> dict[str, str]:
     installed = {each.metadata["Name"].lower().replace("_", "-"): each.version for each in metadata.distributions()}
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "processor": _found(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(), platform.machine()),
+        "processor": _version(r"model name\s*: (.+)", ["cat", "/proc/cpuinfo"], platform.machine()),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
         "load average": f"{os.getloadavg()[0]:.2f}",
@@ -148,13 +145,8 @@ def machine() -> dict[str, str]:
     }
 
 
-def _version(pattern: str, command: Sequence[str]) -> str:
+def _version(pattern: str, command: Sequence[str], otherwise: str = "unknown") -> str:
     if shutil.which(command[0]) is None:
         return "none"
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return _found(pattern, done.stdout + done.stderr, "unknown")
-
-
-def _found(pattern: str, text: str, otherwise: str) -> str:
-    match = re.search(pattern, text)
-    return match[1] if match else otherwise
+    return next(iter(re.findall(pattern, done.stdout + done.stderr)), otherwise)

@@ -13,10 +13,9 @@ Result = dict[str, Any]
 
 
 class Section(NamedTuple):
-    """Rows that stand in one table. ``clients`` heads the column of sizes, empty for none.
+    """Rows in one table with these ``latencies``; ``clients`` heads the column of sizes, empty for none.
 
-    ``picture`` is ``bars`` (one panel for each size, of ``figure``), ``lines`` (over the sizes), ``percentiles`` or
-    empty. Of the latencies, the table shows those of ``latencies``.
+    ``picture``: ``bars`` (a panel for each size, of ``figure``), ``lines`` (over the sizes), ``percentiles`` or empty.
     """
 
     name: str
@@ -40,9 +39,9 @@ class Aim(NamedTuple):
     most: float = math.inf
 
     def __str__(self) -> str:
-        return (
-            f"at least {self.least:.2f}" if self.least else f"at most {self.most:.2f}" if self.most < math.inf else ""
-        )
+        if self.least:
+            return f"at least {self.least:.2f}"
+        return f"at most {self.most:.2f}" if self.most < math.inf else ""
 
 
 class Rows:
@@ -61,13 +60,10 @@ class Rows:
         return {name: statistics.median(each[name] for each in samples if name in each) for name in names}
 
     def ratios(self, aims: Iterable[Aim]) -> list[dict[str, Any]]:
-        """What JSON keeps of the aims whose rows were measured.
-
-        A ratio is the median of the rounds' ratios, since both sides of a round were measured in the same minute.
-        """
+        """What JSON keeps of the aims: medians of the rounds' ratios, since both sides are of the same minute."""
         found = []
         for aim in aims:
-            rows = [self._samples.get((aim.section, name, aim.clients), []) for name in (aim.name, aim.base)]
+            rows = (self._samples.get((aim.section, name, aim.clients), []) for name in (aim.name, aim.base))
             sides = [(over.get(aim.figure), under.get(aim.figure)) for over, under in zip(*rows, strict=False)]
             if ratios := [over / under for over, under in sides if over is not None and under]:
                 ratio = statistics.median(ratios)

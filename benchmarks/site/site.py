@@ -28,8 +28,6 @@ from vmaild.demo.slapd import Slapd, Tls
 from vmaild.demo.tree import READER_DN, access_rules
 from vmaild.listening import parse_address
 
-START_SECONDS = 60.0
-"""How long a reference server may take to read its table: a million lines take 5 s."""
 PATIENCE = 600.0
 """Seconds after which what is waited for has failed."""
 POOL_SIZE = 8
@@ -88,7 +86,7 @@ class Vmaild(DaemonProcess):
 
     def begin(self) -> None:
         """Start the process again, and wait for nothing."""
-        self._process.start(lambda: True, START_SECONDS)
+        self._process.start(lambda: True, PATIENCE)
 
     def flush(self) -> None:
         flush(str(self.home / CONTROL_SOCKET))
@@ -116,7 +114,7 @@ class Server(Process):
         reference = [sys.executable, "-m", "benchmarks.site.references", *arguments[:1], self.address, *arguments[1:]]
         log = home / f"server-{self.address.rpartition(':')[2].replace('/', '-')}.log"
         super().__init__(command or reference, log, environment=_ENVIRONMENT)
-        self.start(lambda: _accepts(self.address), START_SECONDS)
+        self.start(lambda: _accepts(self.address), PATIENCE)
 
 
 class Site(ExitStack):
@@ -133,8 +131,7 @@ class Site(ExitStack):
     ) -> None:  # fmt: skip
         super().__init__()
         self.accounts, self.bulk, self._numbers = accounts, bulk, itertools.count(1)
-        home = TemporaryDirectory(prefix="vmaild-benchmark-", ignore_cleanup_errors=True)
-        self.home = Path(self.enter_context(home))
+        self.home = Path(self.enter_context(TemporaryDirectory(prefix="vmaild-benchmark-", ignore_cleanup_errors=True)))
         # Postfix's processes, which are not root, read below it.
         self.home.chmod(0o755)
         say(f"loading a directory of {accounts + bulk:,} accounts")
