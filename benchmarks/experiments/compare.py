@@ -22,7 +22,6 @@ KINDS = {
     "postmaster with two occupants": f"postmaster@{domain_of(2 * PER_DOMAIN)}",
 }
 """Messages, and their recipients, each in a domain of its own."""
-
 SECTIONS = (
     Section("load", "Lookups by the load generator", "connections"),
     Section("postmap", "Lookups by `postmap -q -`", "processes"),

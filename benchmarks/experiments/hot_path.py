@@ -7,7 +7,6 @@ from benchmarks.report.rows import Aim, Section
 from benchmarks.site.site import WAYS, Server, Site, Vmaild
 
 ECHO, BARE, VMAILD = "echo", "bare", "vmaild"
-
 SECTIONS = [Section(f"{one} {way}", f"{one} over {way}", "connections", "bars", "cpu server") for one, way in WAYS]
 AIMS = [
     Aim(f"CPU over bare: {each.name}, {count} connections", each.name, count, VMAILD, BARE, "cpu server", most=1.15)

@@ -9,7 +9,6 @@ from benchmarks.site.site import MeasurementFailed, Site, finish_load
 POOL_MARGIN = 1.28
 """More connections than rate times delay, so that a miss does not wait for one: 128 for 1,000/s and 100 ms."""
 WITHOUT, WITH, ELSEWHERE = "without misses", "vmaild with misses", "with misses on another vmaild"
-
 SECTIONS = (
     Section("cached", "Cached answers beside misses", "", "bars", "p99", LATENCIES),
     Section("misses", "The misses", "", "", latencies=LATENCIES),

@@ -14,7 +14,6 @@ FIRST = 1000
 """Records before those that are weighed: they bring what is made once."""
 STEPS = 5000
 """Lookups of a flood for each MiB: twice what there is room for, of the smallest records."""
-
 SECTIONS = (
     Section("records", "What a record takes", "records", "bars", "resident a record"),
     Section("flood", "More than what a cache may hold", "MiB", "bars", "most"),

@@ -22,7 +22,6 @@ from vmaild.tables import KeyLookup
 CLIENTS = 16
 """Connections, lines and postmap processes: as many as a small Postfix has smtpd processes."""
 ALONE = "the directory layer alone"
-
 SECTIONS = (
     Section("cpu", "A miss, and its search alone", "connections", "bars", "cpu server"),
     Section("postmap", "Misses by `postmap -q -`", "processes"),
@@ -33,8 +32,7 @@ AIMS = (
     Aim("misses a second through 16 postmap, over ldap:", "postmap", CLIENTS, VMAILD, LDAP, least=0.8),
     Aim("misses a second through 1 postmap, over ldap:", "postmap", 1, VMAILD, LDAP, least=0.5),
     Aim("RCPT TO, each once, 1 session, over ldap:", "rcpt", 1, VMAILD, LDAP, least=1.1),
-    Aim("RCPT TO, each once, 10 sessions, over ldap:", "rcpt", 10, VMAILD, LDAP, least=1.3),
-    Aim("RCPT TO, each once, 50 sessions, over ldap:", "rcpt", 50, VMAILD, LDAP, least=1.3),
+    *(Aim(f"RCPT TO, each once, {n} sessions, over ldap:", "rcpt", n, VMAILD, LDAP, least=1.3) for n in (10, 50)),
 )
 OPTIONS = {
     "accounts": (100_000, ""),

@@ -34,7 +34,6 @@ BESIDE = ["--rate", 1000, "--connections", 50, "--seconds", 3, "--warm-up", 0.5]
 """Cached lookups beside a bulk change, whose latencies tell how long the loop was held; the worst of all such loads."""
 MESSAGES = 300
 """Each to another account, in a session of its own."""
-
 SECTIONS = (
     Section("steps", "Step by step", "accounts", "bars", "time", ("p99", "max")),
     Section("hit", "Cached answers", "accounts", "lines"),

@@ -25,7 +25,6 @@ from vmaild.listening import parse_address
 EXIT_LIMIT, EXIT_WRONG, EXIT_UNREACHABLE = 1, 3, 4
 SAY_SECONDS = 5.0
 """Between lines of progress."""
-SETTINGS = ("rate", "lockstep", "warm_up", "churn", "seed")
 SECTION = Section("load", "Lookups", "connections", "percentiles", latencies=LATENCIES)
 
 
@@ -77,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     rows = Rows()
     rows.add("load", str(arguments.address), arguments.connections, figures)
     write(
-        arguments, "load", [SECTION], rows, settings=SETTINGS,
+        arguments, "load", [SECTION], rows, settings=("rate", "lockstep", "warm_up", "churn", "seed"),
         notes=["\n".join(f"- {note}" for note in _notes(arguments, figures, tally))], figures=figures,
         errors=tally.errors, wrong_answers=tally.examples, broken_limits=broken, percentiles=tally.latency.curve(),
     )  # fmt: skip

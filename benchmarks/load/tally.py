@@ -2,7 +2,7 @@
 
 import collections
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from hdrh.histogram import HdrHistogram
@@ -101,20 +101,10 @@ class Tally:
 
 
 class Limit(NamedTuple):
-    """One limit: ``number`` is in milliseconds, a count, a rate each second, or percent when ``share``."""
+    """One limit. It is ``broken`` by figures that do not keep to it, and by those that lack what it is on."""
 
     text: str
-    figure: str
-    sign: str
-    number: float
-    share: bool
-
-    def broken(self, figures: Mapping[str, float]) -> bool:
-        """True when the result does not keep to it. A figure that was not measured breaks every limit on it."""
-        value = figures.get(self.figure)
-        if value is not None and self.share:
-            value = 100.0 * value / max(1.0, figures["answers"])
-        return value is None or (value > self.number if self.sign == ">" else value < self.number)
+    broken: Callable[[Figures], bool]
 
 
 def parse_limit(text: str) -> Limit:
@@ -124,4 +114,11 @@ def parse_limit(text: str) -> Limit:
     units = _MILLISECONDS if figure in TIMES else ("", "%") if figure in COUNTS else ("",) if figure == "rate" else ()
     if unit not in units:
         raise ValueError(f"{text!r} is no limit: {_FORM}")
-    return Limit(text, figure, sign, float(digits) * _MILLISECONDS.get(unit, 1.0), unit == "%")
+
+    def broken(figures: Figures) -> bool:
+        # Times are milliseconds, and a share is one of the answers.
+        bound = float(digits) * _MILLISECONDS.get(unit, max(1.0, figures["answers"]) / 100 if unit == "%" else 1.0)
+        value = figures.get(figure)
+        return value is None or (value > bound if sign == ">" else value < bound)
+
+    return Limit(text, broken)

@@ -24,7 +24,6 @@ from benchmarks.report.rows import Result, Rows, Section, report
 
 Say = Callable[[str], None]
 """Is told of each step that begins."""
-
 DEFAULT = Path("benchmark-results")
 ROOT = Path(__file__).resolve().parent.parent.parent
 """The source checkout."""
@@ -48,8 +47,7 @@ def new_parser(name: str) -> argparse.ArgumentParser:
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
     """The arguments, with the options of all that measure; ends now, not afterwards, when nothing could be written."""
     add = parser.add_argument_group("result").add_argument
-    text = f"directory for JSON, tables and picture (default: {DEFAULT}, and none with --json)"
-    add("--output", type=Path, metavar="DIR", help=text)
+    add("--output", type=Path, metavar="DIR", help=f"for JSON, tables and picture (default: {DEFAULT}; --json: none)")
     add("--json", action="store_true", help="JSON on standard output in place of the tables")
     add("--no-picture", action="store_true", help="no PNG, and so no need of matplotlib")
     add("--no-progress", action="store_true", help="nothing on standard error while it runs")
@@ -106,15 +104,14 @@ def main(argv: Sequence[str]) -> int:
     parser = new_parser("figures")
     parser.add_argument("directory", type=Path, nargs="?", default=DEFAULT, help="(default: %(default)s)")
     arguments = parser.parse_args(argv)
-    results = {
-        file.with_suffix(""): json.loads(file.read_text()) for file in sorted(arguments.directory.glob("*.json"))
-    }
-    if not results:
+    files = sorted(arguments.directory.glob("*.json"))
+    if not files:
         parser.error(f"{arguments.directory} has no JSON files")
-    # What another program has written there stays as it is.
-    for path in (path for path, result in results.items() if "sections" in result):
-        _show(results[path], path)
-        print(path)
+    for file in files:
+        # What another program has written there stays as it is.
+        if "sections" in (result := json.loads(file.read_text())):
+            _show(result, file.with_suffix(""))
+            print(file.with_suffix(""))
     return 0
 
 

@@ -44,10 +44,7 @@ def postmap(config: Path, table: str, keys: Sequence[bytes], clients: int, expec
 
 
 def rcpt(port: int, sessions: int, transactions: int, recipient: str) -> float:
-    """Recipients a second of RCPT TO under ``NO_DATA``: ``recipient`` with numbers, ``BATCH`` in each transaction.
-
-    Each session is one connection that stays, and occupies one smtpd(8) process.
-    """
+    """Recipients a second of RCPT TO under ``NO_DATA``, by sessions that stay: ``recipient`` with numbers."""
     options, began = f"-A -d -N -r {BATCH} -s {sessions} -m {transactions}", time.monotonic()
     complaints, seconds = _smtp_source(port, recipient, options), time.monotonic() - began
     others = [line for line in complaints if "data rejected" not in line]
@@ -71,7 +68,6 @@ def _removed(postfix: Postfix) -> int:
 
 
 def _smtp_source(port: int, recipient: str, options: str) -> list[str]:
-    command = (
-        f"smtp-source -M client.example -f sender@elsewhere.example -t {recipient} {options} inet:127.0.0.1:{port}"
-    )
-    return subprocess.run(command.split(), capture_output=True, text=True, check=False).stderr.splitlines()
+    stranger = "smtp-source -M client.example -f sender@elsewhere.example"
+    command = f"{stranger} -t {recipient} {options} inet:127.0.0.1:{port}".split()
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()
