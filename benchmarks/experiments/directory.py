@@ -17,7 +17,7 @@ import uvloop
 from bonsai.asyncio import AIOConnectionPool
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.load.tally import Latencies
+from benchmarks.load.tally import latencies, summary
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import address
 from benchmarks.site.site import POOL_SIZE, Site
@@ -84,7 +84,7 @@ async def search_in_lines(
     ask: Callable[[str], Awaitable[object]], lines: int, accounts: int, seconds: float, slapd: int
 ) -> Figures:
     """Searches for accounts at random, on so many lines; ``ask`` must find each. ``slapd`` is its process id."""
-    chance, latencies = random.Random(lines), Latencies()
+    chance, taken = random.Random(lines), latencies()
     # slapd is this process's child, so that its family is not to be counted.
     meter, cpu, began = Meter({"slapd": slapd}), time.process_time(), time.monotonic_ns()
 
@@ -94,12 +94,11 @@ async def search_in_lines(
             if not await ask(address(chance.randrange(accounts))):
                 raise AssertionError("an account was not found")
             before, now = now, time.monotonic_ns()
-            latencies.record(now - before)
+            taken.record_value(now - before)
 
     await asyncio.gather(*(line() for _ in range(lines)))
-    rate, cpu = latencies.count / (time.monotonic_ns() - began) * 1e9, time.process_time() - cpu
-    figures = {"rate": rate, "client_cpu": 1e3 * cpu / latencies.count}
-    return {**figures, **meter.each(latencies.count), **latencies.summary()}
+    seconds, cpu, count = (time.monotonic_ns() - began) / 1e9, time.process_time() - cpu, taken.get_total_count()
+    return {"rate": count / seconds, "client_cpu": 1e3 * cpu / count, **meter.each(count), **summary(taken)}
 
 
 def _search(pool: Pool, mail: str) -> Awaitable[object]:

@@ -38,59 +38,51 @@ class Case(NamedTuple):
     asked: bool = True
 
 
+D, E = "d{n}.example", "e{n}.example"
+BASE = f"o={D},{SEARCH_BASE}"
+A, B, PM, ANY, ALL = (f"{localpart}@{D}" for localpart in ("a", "b", "postmaster", "any", ""))
+DELETE = f"dn: %s{BASE}\nchangetype: delete\n\n"
+RENAME = f"dn: %s{BASE}\nchangetype: modrdn\nnewrdn: %s\ndeleteoldrdn: 1\n%s\n"
+MOVE = RENAME % (f"mail={A},", f"mail={A}", f"newsuperior: o={E},{SEARCH_BASE}\n")
+_account, _alias = partial(account_entry, D, box=f"{D}/x/"), partial(alias_entry, D, drop="x@x.example")
+_role, BOTH = partial(role_entry, D), _account(A) + _account(B)
+_also = f"description: alias\nmail: {A}\nmaildrop: {B}"
+ALSO = ENTRY.format(f"mail={A}+description=alias", D, "courierMailAlias", _also)
+
+
 def _modify(rdn: str, attribute: str, value: str) -> str:
     return f"dn: {rdn},{BASE}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n\n"
 
 
-def _delete(rdn: str) -> str:
-    return f"dn: {rdn}{BASE}\nchangetype: delete\n\n"
-
-
-def _rename(rdn: str, new: str, above: str = "") -> str:
-    superior = f"newsuperior: {above}\n" if above else ""
-    return f"dn: {rdn}{BASE}\nchangetype: modrdn\nnewrdn: {new}\ndeleteoldrdn: 1\n{superior}\n"
-
-
-D, E = "d{n}.example", "e{n}.example"
-_account, _alias = partial(account_entry, D, box=f"{D}/x/"), partial(alias_entry, D, drop="x@x.example")
-_role = partial(role_entry, D)
-BASE = f"o={D},{SEARCH_BASE}"
-A, B, PM, ANY, CATCH_ALL = (f"{localpart}@{D}" for localpart in ("a", "b", "postmaster", "any", ""))
-BOTH = _account(A) + _account(B)
-ALSO = ENTRY.format(
-    f"mail={A}+description=alias", D, "courierMailAlias", f"description: alias\nmail: {A}\nmaildrop: {B}"
-)
-
 CASES = (
     Case("account created, never asked", MAILBOX, A, "", _account(A), asked=False),
     Case("account created, not found", MAILBOX, A, "", _account(A)),
-    Case("account created, found by the catch-all", MAILBOX, A, _alias(CATCH_ALL), _account(A)),
+    Case("account created, found by the catch-all", MAILBOX, A, _alias(ALL), _account(A)),
     Case("account changed, found", MAILBOX, A, _account(A), _modify(f"mail={A}", "mailbox", f"{D}/y/")),
-    Case("account deleted, found", MAILBOX, A, _account(A), _delete(f"mail={A},")),
-    Case("account renamed, found", MAILBOX, A, _account(A), _rename(f"mail={A},", f"mail={B}")),
-    Case("account renamed, not found", MAILBOX, B, _account(A), _rename(f"mail={A},", f"mail={B}")),
-    Case("account moved away, found", MAILBOX, A, domain_entry(E) + _account(A),
-         _rename(f"mail={A},", f"mail={A}", f"o={E},{SEARCH_BASE}")),
+    Case("account deleted, found", MAILBOX, A, _account(A), DELETE % f"mail={A},"),
+    Case("account renamed, found", MAILBOX, A, _account(A), RENAME % (f"mail={A},", f"mail={B}", "")),
+    Case("account renamed, not found", MAILBOX, B, _account(A), RENAME % (f"mail={A},", f"mail={B}", "")),
+    Case("account moved away, found", MAILBOX, A, domain_entry(E) + _account(A), MOVE),
     Case("alias created, not found", ALIAS, A, "", _alias(A)),
     Case("alias created, NODATA of an account", ALIAS, A, _account(A), ALSO),
     Case("alias changed, found", ALIAS, A, _alias(A), _modify(f"mail={A}", "maildrop", "y@y.example")),
-    Case("alias deleted, found", ALIAS, A, _alias(A), _delete(f"mail={A},")),
-    Case("catch-all created, not found", ALIAS, ANY, "", _alias(CATCH_ALL)),
-    Case("catch-all changed, found", ALIAS, ANY, _alias(CATCH_ALL),
-         _modify(f"mail={CATCH_ALL}", "maildrop", "y@y.example")),
-    Case("catch-all deleted, found", ALIAS, ANY, _alias(CATCH_ALL), _delete(f"mail={CATCH_ALL},")),
+    Case("alias deleted, found", ALIAS, A, _alias(A), DELETE % f"mail={A},"),
+    Case("catch-all created, not found", ALIAS, ANY, "", _alias(ALL)),
+    Case("catch-all changed, found", ALIAS, ANY, _alias(ALL), _modify(f"mail={ALL}", "maildrop", "y@y.example")),
+    Case("catch-all deleted, found", ALIAS, ANY, _alias(ALL), DELETE % f"mail={ALL},"),
     Case("role created, not found", ALIAS, PM, _account(A), _role(A)),
-    Case("role changed, found", ALIAS, PM, BOTH + _role(A),
-         _modify("cn=postmaster", "roleOccupant", f"mail={B},{BASE}")),
-    Case("role deleted, found", ALIAS, PM, _account(A) + _role(A), _delete("cn=postmaster,")),
+    Case(
+        "role changed, found", ALIAS, PM, BOTH + _role(A), _modify("cn=postmaster", "roleOccupant", f"mail={B},{BASE}")
+    ),
+    Case("role deleted, found", ALIAS, PM, _account(A) + _role(A), DELETE % "cn=postmaster,"),
     Case("member created, found without it", ALIAS, PM, _account(A) + _role(A, B), _account(B)),
-    Case("member renamed, found", ALIAS, PM, BOTH + _role(A, B), _rename(f"mail={B},", "mail=c@d{n}.example")),
-    Case("member deleted, found", ALIAS, PM, BOTH + _role(A, B), _delete(f"mail={B},")),
+    Case("member renamed, found", ALIAS, PM, BOTH + _role(A, B), RENAME % (f"mail={B},", "mail=c@d{n}.example", "")),
+    Case("member deleted, found", ALIAS, PM, BOTH + _role(A, B), DELETE % f"mail={B},"),
     Case("domain created, not found", DOMAIN, "new{n}.example", "", domain_entry("new{n}.example")),
-    Case("domain deleted, found", DOMAIN, D, "", _delete("")),
-    Case("domain renamed, found", DOMAIN, D, "", _rename("", "o=r{n}.example")),
-    Case("domain renamed, its account", MAILBOX, A, _account(A), _rename("", "o=r{n}.example")),
-)  # fmt: skip
+    Case("domain deleted, found", DOMAIN, D, "", DELETE % ""),
+    Case("domain renamed, found", DOMAIN, D, "", RENAME % ("", "o=r{n}.example", "")),
+    Case("domain renamed, its account", MAILBOX, A, _account(A), RENAME % ("", "o=r{n}.example", "")),
+)
 
 
 def measure(run: Run) -> None:

@@ -75,10 +75,13 @@ def main(argv: Sequence[str]) -> int:
     broken = [limit.text for limit in arguments.fail_if if limit.broken(figures)]
     rows = Rows()
     rows.add("load", str(arguments.address), arguments.connections, figures)
+    # Percents and milliseconds, closer together towards 100 percent.
+    steps = tally.latency.get_percentile_iterator(4)
+    curve = [(step.percentile_level_iterated_to, step.value_iterated_to / 1e6) for step in steps]
     write(
         arguments, "load", [SECTION], rows, settings=("rate", "lockstep", "warm_up", "churn", "seed"),
         notes=["\n".join(f"- {note}" for note in _notes(arguments, figures, tally))], figures=figures,
-        errors=tally.errors, wrong_answers=tally.examples, broken_limits=broken, percentiles=tally.latency.curve(),
+        errors=tally.errors, wrong_answers=tally.examples, broken_limits=broken, percentiles=curve,
     )  # fmt: skip
     for text in broken:
         print(f"load: {text}: this limit is broken", file=sys.stderr)

@@ -21,38 +21,23 @@ EXAMPLES = 10
 """Wrong answers that are kept word by word; the rest are only counted."""
 
 
-class Latencies:
-    """Latencies in an HdrHistogram; ``record`` takes nanoseconds, all others say milliseconds."""
+def latencies() -> HdrHistogram:
+    """Of nanoseconds, with three significant digits, up to an hour, which is far past every timeout."""
+    return HdrHistogram(1, 3600 * 10**9, 3)
 
-    def __init__(self) -> None:
-        # Three significant digits, up to an hour, which is far past every timeout.
-        self._histogram = HdrHistogram(1, 3600 * 10**9, 3)
-        self.record = self._histogram.record_value
 
-    @property
-    def count(self) -> int:
-        return int(self._histogram.get_total_count())
-
-    def percentile(self, percent: float) -> float:
-        """The latency that ``percent`` of all do not exceed; 0 without any."""
-        return float(self._histogram.get_value_at_percentile(percent)) / 1e6
-
-    def summary(self) -> Figures:
-        """p50, p90, p99, p99.9, max and mean."""
-        points = {f"p{percent:g}": self.percentile(percent) for percent in (50, 90, 99, 99.9)}
-        return {**points, "max": self.percentile(100), "mean": self._histogram.get_mean_value() / 1e6}
-
-    def curve(self) -> list[tuple[float, float]]:
-        """Percents and latencies, closer together towards 100 percent."""
-        steps = self._histogram.get_percentile_iterator(4)
-        return [(step.percentile_level_iterated_to, step.value_iterated_to / 1e6) for step in steps]
+def summary(histogram: HdrHistogram) -> Figures:
+    """p50, p90, p99, p99.9, max and mean in milliseconds; 0 without any."""
+    points = {f"p{percent:g}": percent for percent in (50, 90, 99, 99.9)} | {"max": 100}
+    values = {name: histogram.get_value_at_percentile(percent) / 1e6 for name, percent in points.items()}
+    return {**values, "mean": histogram.get_mean_value() / 1e6}
 
 
 class Tally:
     """Counts of one phase, of requests since ``began`` (ns): none of the warm-up spills into the measurement."""
 
     def __init__(self, began: int) -> None:
-        self.began, self.latency = began, Latencies()
+        self.began, self.latency = began, latencies()
         self.kinds = dict.fromkeys(Status, 0)
         self.errors: collections.Counter[str] = collections.Counter()
         self.checked = self.wrong = 0
@@ -63,7 +48,7 @@ class Tally:
         if since < self.began:
             return
         self.kinds[reply.status] += 1
-        self.latency.record(now - since)
+        self.latency.record_value(now - since)
         self.checked += question.expected is not None
         if not right and question.expected and not is_right(question.expected, reply):
             self.wrong += 1
@@ -76,7 +61,7 @@ class Tally:
         """Count a request that got no answer. It waited at least until ``now``, and that is a latency too."""
         if since >= self.began:
             self.errors[kind] += 1
-            self.latency.record(now - since)
+            self.latency.record_value(now - since)
 
     @property
     def answers(self) -> int:
@@ -85,7 +70,7 @@ class Tally:
     def line(self, now: int) -> str:
         """Answers a second and p99 so far, errors and wrong answers, for people."""
         rate = self.answers * 1e9 / max(1, now - self.began)
-        line = f"{rate:,.0f}/s, p99 {milliseconds(self.latency.percentile(99))}"
+        line = f"{rate:,.0f}/s, p99 {milliseconds(summary(self.latency)['p99'])}"
         line += f", {sum(self.errors.values())} errors" if self.errors else ""
         return line + (f", {self.wrong} WRONG" if self.wrong else "")
 
@@ -97,7 +82,7 @@ class Tally:
         figures = {"seconds": seconds, "rate": answers / seconds, "client_cpu": each.pop("cpu client"), **counts}
         kinds = {status.value.decode().lower(): number for status, number in self.kinds.items()}
         total = {"cpu": sum(each.values())} if each and answers else {}
-        return {**kinds, **self.latency.summary(), **figures, **each, **total}
+        return {**kinds, **summary(self.latency), **figures, **each, **total}
 
 
 class Limit(NamedTuple):
