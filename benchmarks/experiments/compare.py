@@ -50,7 +50,7 @@ OPTIONS = {
 
 
 def measure(run: Run) -> None:
-    wanted, parts = run.arguments.parts, {"load": _load, "postmap": _postmap, "rcpt": _rcpt}
+    wanted, parts = run.arguments.parts, {"load": _load, "postmap": _postmap, "rcpt": Rivals.rcpt}
     with Site(max(run.arguments.accounts, 3 * PER_DOMAIN), run.say, bulk=2 * run.arguments.hot) as site:
         rivals = Rivals(run, site)
         for _ in run.rounds():
@@ -85,11 +85,6 @@ def _postmap(rivals: Rivals) -> None:
                 name = CACHED if rival is vmaild else rival.name
                 rivals.postmap(postfix, name, rival, clients, everything[: rivals.run.arguments.hot])
             rivals.postmap(postfix, MISSES, vmaild, clients, everything, misses=True)
-
-
-def _rcpt(rivals: Rivals) -> None:
-    rivals.site.warm_bulk(rivals.vmaild)
-    rivals.rcpt()
 
 
 def count_messages(rivals: Rivals) -> None:

@@ -119,6 +119,8 @@ class Rivals:
     def rcpt(self, *, misses: bool = False) -> None:
         """Measure RCPT TO for the bulk domain's accounts in their order, in each number of sessions at once."""
         slapd = self.site.slapd
+        if not misses:
+            self.site.warm_bulk(self.vmaild)
         for rival in self.all:
             with self.postfix(rival, NO_DATA) as postfix:
                 for sessions in self.run.arguments.sessions:
