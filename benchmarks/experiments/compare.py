@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.experiments.experiment import Run
@@ -50,13 +51,13 @@ OPTIONS = {
 
 
 def measure(run: Run) -> None:
-    wanted, parts = run.arguments.parts, {"load": _load, "postmap": _postmap, "rcpt": Rivals.rcpt}
+    parts: dict[str, Callable[[Rivals], None]] = {"load": _load, "postmap": _postmap, "rcpt": Rivals.rcpt}
     with Site(max(run.arguments.accounts, 3 * PER_DOMAIN), run.say, bulk=2 * run.arguments.hot) as site:
         rivals = Rivals(run, site)
         for _ in run.rounds():
-            for part in filter(parts.__contains__, wanted):
+            for part in filter(parts.__contains__, run.arguments.parts):
                 parts[part](rivals)
-        if "messages" in wanted:
+        if "messages" in run.arguments.parts:
             count_messages(rivals)
 
 
