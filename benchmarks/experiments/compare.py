@@ -42,7 +42,7 @@ AIMS = (
 )
 OPTIONS = {
     "accounts": (100_000, ""),
-    "seconds": (3.0, ""),
+    "seconds": (1.0, ""),
     "rounds": (3, ""),
     "hot": (10_000, "keys that are asked again and again"),
     "sessions": ([1, 10, 50], "of SMTP, at a time"),

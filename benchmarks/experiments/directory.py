@@ -37,7 +37,7 @@ AIMS = (
 )
 OPTIONS = {
     "accounts": (100_000, ""),
-    "seconds": (1.5, ""),
+    "seconds": (1.0, ""),
     "rounds": (3, ""),
     "connections": ([1, 2, 4, 8, 16], "of a pool"),
 }

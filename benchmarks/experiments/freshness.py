@@ -20,7 +20,7 @@ OTHERS = 8
 MAILBOX, ALIAS, DOMAIN = "virtual_mailbox_maps", "virtual_alias_maps", "virtual_mailbox_domains"
 SECTIONS = (Section("freshness", "From a change to the first other answer", "", "bars", "longest"),)
 OPTIONS = {
-    "rounds": (20, ""),
+    "rounds": (10, ""),
     "seconds": (10.0, "after which a change is given up"),
     "mode": ("sync", "sync, poll or none"),
     "only": ("", "only the changes with this text in their name"),

@@ -12,7 +12,7 @@ AIMS = [
     Aim(f"CPU over bare: {each.name}, {count} connections", each.name, count, VMAILD, BARE, "cpu server", most=1.15)
     for each, count in itertools.product(SECTIONS, (50, 500))
 ]
-OPTIONS = {"accounts": (10_000, ""), "seconds": (2.0, ""), "rounds": (5, ""), "connections": ([50, 500], "at a time")}
+OPTIONS = {"accounts": (10_000, ""), "seconds": (1.2, ""), "rounds": (6, ""), "connections": ([50, 500], "at a time")}
 
 
 def measure(run: Run) -> None:

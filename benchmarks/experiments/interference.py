@@ -19,7 +19,7 @@ AIMS = (
 )
 OPTIONS = {
     "accounts": (10_000, ""),
-    "seconds": (20.0, ""),
+    "seconds": (10.0, ""),
     "rounds": (3, ""),
     "misses": (1000.0, "a second"),
     "delay": (0.1, "of the directory, seconds"),

@@ -19,7 +19,7 @@ SECTIONS = (
     Section("flood", "More than what a cache may hold", "MiB", "bars", "most"),
 )
 OPTIONS = {
-    "records": ([100_000, 1_000_000], "to weigh"),
+    "records": ([100_000], "to weigh"),
     "flood": ([16], "MiB that the cache may take"),
     "kinds": (["accounts", "nobody", "both"], "of flood"),
 }

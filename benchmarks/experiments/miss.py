@@ -36,7 +36,7 @@ AIMS = (
 )
 OPTIONS = {
     "accounts": (100_000, ""),
-    "seconds": (4.0, ""),
+    "seconds": (2.0, ""),
     "rounds": (3, ""),
     "sessions": ([1, 10, 50], "of SMTP, at a time"),
     "parts": (["cpu", "postmap", "rcpt"], "what to measure"),

@@ -1,8 +1,7 @@
 """The kinds of table that Postfix can be given for the HOWTO's tree: vmaild, and what else an administrator could take.
 
-The ``ldap:`` tables are as plain as the preset ``courier``: a domain, an account's mailbox, an alias, the postmaster
-role through its occupants, and each account as an alias of itself, without which a catch-all would take its mail.
-``memcache:`` has them as its backup (memcache_table(5)): it keeps what was found and asks again for what was not.
+The ``ldap:`` tables are as plain as the preset ``courier``, with each account as an alias of itself, without which a
+catch-all would take its mail. ``memcache:`` (memcache_table(5)) keeps what they found, and asks again for the rest.
 """
 
 import importlib.util

@@ -18,7 +18,7 @@ from vmaild.errors import ProtocolError
 from vmaild.lookup import Status
 
 SECTIONS = (Section("startup", "Start", "", "bars", "time"),)
-OPTIONS = {"rounds": (15, ""), "records": (200_000, "of the snapshot")}
+OPTIONS = {"rounds": (10, ""), "records": (200_000, "of the snapshot")}
 
 
 def measure(run: Run) -> None:

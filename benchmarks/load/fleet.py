@@ -1,8 +1,7 @@
 """The connections of a load: when each asks its next question, and when it is replaced or given up.
 
-The latencies of a closed loop flatter a server that stalls: while it does, nobody asks. An open loop counts each from
-the time at which the question was due, so that a stall is charged to every question that it delayed. An expected answer
-costs one comparison of bytes, for the server shares the machine. Times are nanoseconds inside, seconds in options.
+An open loop counts latency from the time at which a question was due, so that a stall is charged to all that it delayed.
+An expected answer costs one comparison of bytes, for the server shares the machine. Times are nanoseconds inside.
 """
 
 import argparse

@@ -1,15 +1,4 @@
-"""What is asked, in which order and protocol, and what the right answers are, read from an expectation file. Pure.
-
-The file is text with one line for each key, its fields separated by tabs::
-
-    virtual_mailbox_maps	user2@domain2.example	OK	domain2.example/user2/
-    virtual_mailbox_maps	gone@domain2.example	NOTFOUND
-    virtual_mailbox_maps	*	NOTFOUND
-
-that is map, key, OK or NOTFOUND or TEMP or PERM, and the value of an OK (left out: any value is right). The key ``*``
-stands for each key of the map that has no line, which else are not checked. Empty lines and those that begin with
-``#`` say nothing. Keys are compared without regard to case, as Postfix and vmaild do; values as bytes.
-"""
+"""What is asked, in which order and protocol, and what is right: README.md has the form of expectation files. Pure."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -38,9 +38,11 @@ SERVERS = {
 
 
 def new_parser(name: str) -> argparse.ArgumentParser:
-    """A program's parser, which says of it what README.md says under its name."""
-    section = (ROOT / "benchmarks/README.md").read_text().partition(f"\n### {name}\n")[2]
-    about, formatter = re.split(r"\n##+ ", section)[0].strip(), argparse.RawDescriptionHelpFormatter
+    """A program's parser, which says of it what README.md says under its name, and what it needs."""
+    readme = (ROOT / "benchmarks/README.md").read_text()
+    about = re.split(r"\n##+ ", readme.partition(f"\n### {name}\n")[2])[0].strip()
+    about += "\n\nNeeds: " + "".join(re.findall(rf"\| `{name}` \| .+? \| (.+?) \|", readme))
+    formatter = argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=about, formatter_class=formatter)
 
 
