@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one program; the exit status is described in ``benchmarks/README.md``."""
     listed = re.findall(r"\| `(\w+)` \| (.+?) \|", Path(__file__).with_name("README.md").read_text())
     abouts = "programs:\n" + "\n".join(f"  {name:14}{about}" for name, about in listed)
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m benchmarks", None, __doc__, abouts, formatter_class=formatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__, epilog=abouts, formatter_class=raw)
     parser.add_argument("program", choices=PROGRAMS, metavar="PROGRAM")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the program")
     arguments = parser.parse_args(argv)

@@ -80,7 +80,9 @@ class Rows:
 
 def milliseconds(number: float) -> str:
     """A time of so many milliseconds, in a unit that suits it."""
-    return f"{number * 1e3:.1f} us" if number < 0.1 else f"{number:.2f} ms" if number < 1e3 else f"{number / 1e3:.2f} s"
+    if number < 0.1:
+        return f"{number * 1e3:.1f} us"
+    return f"{number:.2f} ms" if number < 1000 else f"{number / 1e3:.2f} s"
 
 
 def _memory(value: float) -> str:
