@@ -1,6 +1,6 @@
 """The connections of a load: when each asks its next question, and when it is replaced or given up.
 
-An open loop counts latency from the time at which a question was due, so that a stall is charged to all that it delayed.
+An open loop counts latency from the time at which a question was due, and charges a stall to all that it delayed.
 An expected answer costs one comparison of bytes, for the server shares the machine. Times are nanoseconds inside.
 """
 
