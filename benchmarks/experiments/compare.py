@@ -1,26 +1,21 @@
-"""vmaild and its rivals side by side, in one run, on a directory of its own.
-
-Needs root, slapd, postfix and postfix-ldap; memcached, postfix-lmdb, postfix-cdb and postfix-mta-sts-resolver where
-they are installed. Nothing that is installed is touched.
-"""
-
-from __future__ import annotations
+"""vmaild and its rivals side by side, in one run, on a directory of its own."""
 
 import os
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.experiments.rivals import DICT, LDAP, MEMCACHE, PROXY, VMAILD, Rivals
-from benchmarks.report.rows import Aim, Section
+from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.clients import send_messages
 from benchmarks.site.population import PER_DOMAIN, address, domain_of
-from benchmarks.site.site import Server, Site, Vmaild
+from benchmarks.site.site import Site
 from benchmarks.site.use import seen
 from vmaild.demo.postfix import Postfix
 
 CONNECTIONS = 16
 """Connections of the load generator, and processes of postmap: as many as a small Postfix has smtpd processes."""
-
 ECHO, CACHED, MISSES = "bare uvloop echo", "vmaild, cached", "vmaild, all misses"
 KINDS = {
     "an account": address(2),
@@ -28,7 +23,6 @@ KINDS = {
     "postmaster with two occupants": f"postmaster@{domain_of(2 * PER_DOMAIN)}",
 }
 """Messages, and their recipients, each in a domain of its own."""
-
 SECTIONS = (
     Section("load", "Lookups by the load generator", "connections"),
     Section("postmap", "Lookups by `postmap -q -`", "processes"),
@@ -48,7 +42,7 @@ AIMS = (
 )
 OPTIONS = {
     "accounts": (100_000, ""),
-    "seconds": (3.0, ""),
+    "seconds": (1.0, ""),
     "rounds": (3, ""),
     "hot": (10_000, "keys that are asked again and again"),
     "sessions": ([1, 10, 50], "of SMTP, at a time"),
@@ -57,14 +51,13 @@ OPTIONS = {
 
 
 def measure(run: Run) -> None:
-    arguments = run.arguments
-    with Site(max(arguments.accounts, 3 * PER_DOMAIN), run.say, bulk=2 * arguments.hot) as site:
+    parts: dict[str, Callable[[Rivals], None]] = {"load": _load, "postmap": _postmap, "rcpt": Rivals.rcpt}
+    with Site(max(run.arguments.accounts, 3 * PER_DOMAIN), run.say, bulk=2 * run.arguments.hot) as site:
         rivals = Rivals(run, site)
         for _ in run.rounds():
-            for part in arguments.parts:
-                if part != "messages":
-                    {"load": _load, "postmap": _postmap, "rcpt": _rcpt}[part](rivals)
-        if "messages" in arguments.parts:
+            for part in filter(parts.__contains__, run.arguments.parts):
+                parts[part](rivals)
+        if "messages" in run.arguments.parts:
             count_messages(rivals)
 
 
@@ -72,20 +65,16 @@ def _load(rivals: Rivals) -> None:
     run, site, vmaild = rivals.run, rivals.site, rivals.vmaild
     times = ["--seconds", run.arguments.seconds, "--warm-up", 0.5, "--connections", CONNECTIONS]
     hot = [*site.keys, *times, "--hot", run.arguments.hot]
-    servers: list[tuple[str, Vmaild | Server, list[object]]] = [
-        (ECHO, rivals.echo, [*hot, "--protocol", "echo"]),
-        (DICT, rivals.dictionary, hot),
-        (CACHED, vmaild, [*hot, "--warm-keys"]),
-        (MISSES, vmaild, [*site.keys, *times, "--cold", 1]),
-    ]
+    run.row("load", ECHO, CONNECTIONS, site.load, rivals.echo, *hot, "--protocol", "echo")
+    run.row("load", DICT, CONNECTIONS, site.load, rivals.dictionary, *hot)
+    run.row("load", CACHED, CONNECTIONS, site.load, vmaild, *hot, "--warm-keys")
+    vmaild.flush()
+    run.row("load", MISSES, CONNECTIONS, site.load, vmaild, *site.keys, *times, "--cold", 1)
     if rivals.peer is not None:
+        # To it such an address is "not found" without cache or DNS: what is measured is its protocol.
         numbers = site.write("numbers", (b"10.0.%d.%d\n" % divmod(number, 250) for number in range(run.arguments.hot)))
-        servers.append(("mta-sts-daemon, protocol alone", rivals.peer, ["--keys", numbers, *times]))
-    for name, server, wanted in servers:
-        run.say(f"load: {name}")
-        if name == MISSES:
-            vmaild.flush()
-        run.rows.add("load", name, CONNECTIONS, site.load(server, *wanted))
+        peer = "mta-sts-daemon, protocol alone"
+        run.row("load", peer, CONNECTIONS, site.load, rivals.peer, "--keys", numbers, *times)
 
 
 def _postmap(rivals: Rivals) -> None:
@@ -99,36 +88,28 @@ def _postmap(rivals: Rivals) -> None:
             rivals.postmap(postfix, MISSES, vmaild, clients, everything, misses=True)
 
 
-def _rcpt(rivals: Rivals) -> None:
-    for map_name in ("virtual_mailbox_maps", "virtual_alias_maps"):
-        rivals.site.warm(rivals.vmaild, "--map", map_name, "--keys", rivals.site.bulk_addresses)
-    rivals.rcpt()
-
-
 def count_messages(rivals: Rivals) -> None:
-    """Send each kind of message through each rival twice: to a cold cache, and once more."""
+    """Send each kind of message through each rival that asks the directory twice: to a cold cache, and once more."""
     rivals.site.log_searches()
     # It has lost its connections when slapd was restarted, and must not look for them while others are counted.
     rivals.vmaild.stop()
     rivals.vmaild.start()
-    for rival in rivals.all:
-        if rival.asks_directory:
-            rivals.run.say(f"searches for a message: {rival.name}")
-            for kind, recipient in KINDS.items():
-                rival.forget()
-                # Postfix's own processes remember a little, so each kind gets new ones.
-                with rivals.postfix(rival) as postfix:
-                    rivals.run.rows.add("messages", f"{rival.name}, {kind}", 0, _count(rivals, postfix, recipient))
+    for rival in (rival for rival in rivals.all if rival.asks_directory):
+        for kind, recipient in KINDS.items():
+            rival.forget()
+            # Postfix's own processes remember a little, so each kind gets new ones.
+            with rivals.postfix(rival) as postfix:
+                log = rivals.site.slapd.log
+                rivals.run.row("messages", f"{rival.name}, {kind}", 0, _count, log, postfix, recipient)
 
 
-def _count(rivals: Rivals, postfix: Postfix, recipient: str) -> dict[str, float]:
-    figures: dict[str, float] = {}
+def _count(slapd: Path, postfix: Postfix, recipient: str) -> Figures:
+    figures: Figures = {}
     for state in ("cold", "warm"):
-        with rivals.site.slapd.log.open(errors="replace") as log:
+        with slapd.open(errors="replace") as log:
             log.seek(0, os.SEEK_END)
             send_messages(postfix, recipient)
             # Searches in the background may follow, and belong to it.
             time.sleep(0.3)
-            searches, connections = seen(log.read())
-        figures |= {f"{state} searches": searches, f"{state} connections": connections}
+            figures[f"{state} searches"], figures[f"{state} connections"] = seen(log.read())
     return figures

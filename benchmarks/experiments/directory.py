@@ -1,21 +1,15 @@
-"""How fast vmaild's directory layer searches, beside bonsai's own asyncio pool and OpenLDAP's ``ldapsearch -f``.
-
-A private slapd is asked for accounts at random, one search after the other on each connection: directly, through the
-relay in clear text and with TLS, and under asyncio's own loop. CPU for each search is the client's own, and slapd's
-beside it: where both together use all cores, no client is faster. The note is the CPU that the process uses while
-searches hang. Needs slapd, ldap-utils and openssl.
-"""
-
-from __future__ import annotations
+"""How fast vmaild's directory layer searches, beside bonsai's own asyncio pool and OpenLDAP's ``ldapsearch -f``."""
 
 import asyncio
-import json
+import multiprocessing
 import random
 import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
+from typing import Any
 from unittest.mock import patch
 
 import bonsai.ldapentry
@@ -23,8 +17,7 @@ import uvloop
 from bonsai.asyncio import AIOConnectionPool
 
 from benchmarks.experiments.experiment import Run
-from benchmarks.load.tally import Latencies
-from benchmarks.report.output import ROOT
+from benchmarks.load.tally import latencies, summary
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import address
 from benchmarks.site.site import POOL_SIZE, Site
@@ -35,10 +28,8 @@ from vmaild.directory.transport import Transport
 from vmaild.lookup import Scope, Search
 
 HANG_SECONDS = 2.0
-
 DIRECT, RELAY, TLS = "vmaild, direct", "vmaild, relay", "vmaild, relay with TLS"
 SLOW_LOOP, BONSAI, LDAPSEARCH = "vmaild, direct, asyncio's own loop", "bonsai's own pool", "ldapsearch -f"
-
 SECTIONS = (Section("directory", "Searches", "connections"),)
 AIMS = (
     Aim("searches of vmaild over bonsai's own pool", "directory", 8, DIRECT, BONSAI),
@@ -46,56 +37,54 @@ AIMS = (
 )
 OPTIONS = {
     "accounts": (100_000, ""),
-    "seconds": (1.5, ""),
+    "seconds": (1.0, ""),
     "rounds": (3, ""),
     "connections": ([1, 2, 4, 8, 16], "of a pool"),
 }
 
 
 def measure(run: Run) -> None:
+    def searches(name: str, count: int, loop: Callable[..., Figures] = uvloop.run, tls: bool = False) -> None:
+        run.row("directory", name, count, lambda: loop(_searches(site, seconds, count, tls)))
+
     with Site(run.arguments.accounts, run.say, tls=True) as site:
-        settings, seconds = settings_for(site.slapd.uri), run.arguments.seconds
+        seconds = run.arguments.seconds
         # What is asked first must not pay for reading the database into memory.
-        uvloop.run(_searches(settings, site, seconds / 3))
+        uvloop.run(_searches(site, seconds / 3))
         for _ in run.rounds():
             for count in run.arguments.connections:
-                run.say(f"{count} connections")
-                clear = replace(settings, pool_size=count)
-                figures = {DIRECT: uvloop.run(_searches(clear, site, seconds))}
+                searches(DIRECT, count)
                 # Loopback goes through the relay too, as a server elsewhere would.
                 with patch.object(Transport, "is_direct", False):
-                    figures[RELAY] = uvloop.run(_searches(clear, site, seconds))
-                figures[TLS] = uvloop.run(_searches(replace(clear, uri=(site.slapd.ldaps_uri,)), site, seconds))
-                figures[SLOW_LOOP] = asyncio.run(_searches(clear, site, seconds))
-                figures[BONSAI] = _bonsai_pool(site, seconds, count)
-                figures |= {LDAPSEARCH: _ldapsearch(site, seconds)} if count == 1 else {}
-                for name, each in figures.items():
-                    run.rows.add("directory", name, count, each)
-        share = uvloop.run(_hanging_cpu(settings, site))
-        run.notes.append(f"CPU while searches hang: {share:.1%} of one core.")
+                    searches(RELAY, count)
+                searches(TLS, count, tls=True)
+                searches(SLOW_LOOP, count, asyncio.run)
+                # In a process of its own: bonsai looks only once in a process for the class of entries.
+                with multiprocessing.get_context("spawn").Pool(1) as process:
+                    asked = site.slapd.uri, count, site.accounts, seconds, site.slapd.pid
+                    run.row("directory", BONSAI, count, process.apply, _bonsai_pool, asked)
+                if count == 1:
+                    run.row("directory", LDAPSEARCH, count, _ldapsearch, site, seconds)
+        run.notes.append(f"CPU while searches hang: {uvloop.run(_hanging_cpu(site)):.1%} of one core.")
 
 
-def settings_for(uri: str) -> DirectorySettings:
-    """vmaild's directory layer in front of a slapd of the site."""
-    return DirectorySettings(
-        (uri,), SEARCH_BASE, bind_dn=READER_DN, bind_pw=READER_PW, pool_size=POOL_SIZE, tls_require_cert=False
-    )
-
-
-async def filled(settings: DirectorySettings) -> Pool:
-    """A pool with all its connections."""
-    directory = Pool(settings)
-    await directory.start()
-    while directory.status().servers[0].connections < settings.pool_size:  # noqa: ASYNC110 - it sets no event
+@asynccontextmanager
+async def filled(uri: str, pool_size: int = POOL_SIZE, timeout: float = 3.0) -> AsyncIterator[Pool]:
+    """vmaild's directory layer in front of a slapd of the site, with all its connections."""
+    settings = DirectorySettings((uri,), SEARCH_BASE, bind_dn=READER_DN, bind_pw=READER_PW, tls_require_cert=False)
+    pool = Pool(replace(settings, pool_size=pool_size, timeout=timeout))
+    await pool.start()
+    while pool.status().servers[0].connections < pool_size:  # noqa: ASYNC110 - it sets no event
         await asyncio.sleep(0.01)
-    return directory
+    yield pool
+    await pool.close()
 
 
 async def search_in_lines(
     ask: Callable[[str], Awaitable[object]], lines: int, accounts: int, seconds: float, slapd: int
 ) -> Figures:
     """Searches for accounts at random, on so many lines; ``ask`` must find each. ``slapd`` is its process id."""
-    chance, latencies = random.Random(lines), Latencies()
+    chance, taken = random.Random(lines), latencies()
     # slapd is this process's child, so that its family is not to be counted.
     meter, cpu, began = Meter({"slapd": slapd}), time.process_time(), time.monotonic_ns()
 
@@ -105,72 +94,61 @@ async def search_in_lines(
             if not await ask(address(chance.randrange(accounts))):
                 raise AssertionError("an account was not found")
             before, now = now, time.monotonic_ns()
-            latencies.record(now - before)
+            taken.record_value(now - before)
 
     await asyncio.gather(*(line() for _ in range(lines)))
-    rate, cpu = latencies.count / (time.monotonic_ns() - began) * 1e9, time.process_time() - cpu
-    figures = {"rate": rate, "client_cpu": 1e3 * cpu / latencies.count}
-    return {**figures, **meter.each(latencies.count), **latencies.summary()}
+    seconds, cpu, count = (time.monotonic_ns() - began) / 1e9, time.process_time() - cpu, taken.get_total_count()
+    return {"rate": count / seconds, "client_cpu": 1e3 * cpu / count, **meter.each(count), **summary(taken)}
 
 
-def _search(mail: str) -> Search:
-    return Search(SEARCH_BASE, Scope.SUB, f"(mail={mail})", ("mailbox",))
+def _search(pool: Pool, mail: str) -> Awaitable[object]:
+    return pool.search(Search(SEARCH_BASE, Scope.SUB, f"(mail={mail})", ("mailbox",)))
 
 
-async def _searches(settings: DirectorySettings, site: Site, seconds: float) -> Figures:
+async def _searches(site: Site, seconds: float, lines: int = POOL_SIZE, tls: bool = False) -> Figures:
     """vmaild's own layer, with as many lines as its pool has connections."""
-    directory = await filled(settings)
-    figures = await search_in_lines(
-        lambda mail: directory.search(_search(mail)), settings.pool_size, site.accounts, seconds, site.slapd.pid
-    )
-    await directory.close()
-    return figures
+    async with filled(site.slapd.ldaps_uri if tls else site.slapd.uri, lines) as pool:
+        return await search_in_lines(partial(_search, pool), lines, site.accounts, seconds, site.slapd.pid)
 
 
-async def _hanging_cpu(settings: DirectorySettings, site: Site) -> float:
+async def _hanging_cpu(site: Site) -> float:
     """The share of one core that the process uses while searches hang."""
-    directory = await filled(replace(settings, timeout=HANG_SECONDS + 1))
-    site.slapd.suspend()
-    searches = [asyncio.create_task(directory.search(_search(address(0)))) for _ in range(settings.pool_size)]
-    await asyncio.sleep(0.1)
-    cpu = time.process_time()
-    await asyncio.sleep(HANG_SECONDS)
-    cpu = time.process_time() - cpu
-    site.slapd.resume()
-    await asyncio.gather(*searches, return_exceptions=True)
-    await directory.close()
+    async with filled(site.slapd.uri, timeout=HANG_SECONDS + 1) as pool:
+        site.slapd.suspend()
+        searches = [asyncio.ensure_future(_search(pool, address(0))) for _ in range(POOL_SIZE)]
+        await asyncio.sleep(0.1)
+        cpu = time.process_time()
+        await asyncio.sleep(HANG_SECONDS)
+        cpu = time.process_time() - cpu
+        site.slapd.resume()
+        await asyncio.gather(*searches, return_exceptions=True)
     return cpu / HANG_SECONDS
 
 
-def _bonsai_pool(site: Site, seconds: float, connections: int) -> Figures:
-    """A process of its own (see the end of this file): bonsai looks only once in a process for the class of entries."""
-    arguments = [site.slapd.uri, site.slapd.pid, site.accounts, seconds, connections]
-    command = [sys.executable, "-m", "benchmarks.experiments.directory", *map(str, arguments)]
-    figures: Figures = json.loads(subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout)
-    return figures
-
-
-async def _search_by_bonsai(uri: str, slapd: int, accounts: int, seconds: float, connections: int) -> Figures:
+def _bonsai_pool(uri: str, connections: int, *asked: Any) -> Figures:
     # The class of entries, in whose place importing vmaild.directory has put vmaild's.
     setattr(bonsai.ldapentry, "LDAPEntry", bonsai.LDAPEntry)  # noqa: B010
     client = bonsai.LDAPClient(uri)
     client.set_credentials("SIMPLE", READER_DN, READER_PW)
     client.set_raw_attributes(["mailbox"])
-    pool = AIOConnectionPool(client, minconn=connections, maxconn=connections)
-    await pool.open()
 
-    async def ask(mail: str) -> object:
-        async with pool.spawn() as connection:
-            return await connection.search(SEARCH_BASE, bonsai.LDAPSearchScope.SUB, f"(mail={mail})", ["mailbox"])
+    async def searches() -> Figures:
+        pool = AIOConnectionPool(client, minconn=connections, maxconn=connections)
+        await pool.open()
 
-    figures = await search_in_lines(ask, connections, accounts, seconds, slapd)
-    await pool.close()
-    return figures
+        async def ask(mail: str) -> object:
+            async with pool.spawn() as connection:
+                return await connection.search(SEARCH_BASE, bonsai.LDAPSearchScope.SUB, f"(mail={mail})", ["mailbox"])
+
+        figures = await search_in_lines(ask, connections, *asked)
+        await pool.close()
+        return figures
+
+    return uvloop.run(searches())
 
 
 def _ldapsearch(site: Site, seconds: float) -> Figures:
-    """A C program, one search after the other on one connection."""
-    # It makes 8,000 searches a second.
+    """A C program, one search after the other on one connection: it makes 8,000 a second."""
     count = max(1, int(8000 * seconds))
     keys = site.write("ldapsearch", (b"%s\n" % address(random.randrange(site.accounts)).encode() for _ in range(count)))
     bind = ("-x", "-H", site.slapd.uri, "-D", READER_DN, "-w", READER_PW)
@@ -179,9 +157,3 @@ def _ldapsearch(site: Site, seconds: float) -> Figures:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     rate = count / (time.monotonic() - began)
     return {"rate": rate, "client_cpu": 1e3 * (children_cpu() - cpu) / count, **meter.each(count)}
-
-
-if __name__ == "__main__":
-    uri, slapd, accounts, seconds, connections = sys.argv[1:]
-    found = uvloop.run(_search_by_bonsai(uri, int(slapd), int(accounts), float(seconds), int(connections)))
-    print(json.dumps(found))

@@ -1,16 +1,15 @@
 """What every experiment has in common: options, progress, files, and the exit status that README.md describes."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
+from typing import Any
 
 from benchmarks.report.output import Say, new_parser, parse, progress, write
-from benchmarks.report.rows import Rows
+from benchmarks.report.rows import Figures, Rows
 from benchmarks.site.site import MeasurementFailed
 from vmaild.admin import ControlError
 from vmaild.demo.process import ProcessError
@@ -36,14 +35,21 @@ class Run:
             self.say(f"round {number + 1} of {self.arguments.rounds}")
             yield number
 
+    def row(self, section: str, name: str, clients: int, measure: Callable[..., Figures], *given: Any) -> Figures:
+        """Say what begins, ``measure`` what is ``given``, and keep the figures as a row."""
+        self.say(f"{section}: {name}" + (f", {clients:,}" if clients else ""))
+        figures = measure(*given)
+        self.rows.add(section, name, clients, figures)
+        return figures
+
 
 def run_experiment(name: str, experiment: ModuleType, argv: Sequence[str]) -> int:
     """Measure, print the tables, write the files; returns the exit status.
 
-    The module has SECTIONS, ``measure``, AIMS if there are any, and OPTIONS, default and description by name: the
-    default's type is the option's, of a list the type of its first; those of COMMON need no description.
+    The module has SECTIONS, ``measure``, AIMS if there are any, and OPTIONS: default (whose type is the option's, of a
+    list that of its first) and description by name; those of COMMON need none.
     """
-    parser = new_parser(name, experiment.__doc__)
+    parser = new_parser(name)
     for option, (default, text) in experiment.OPTIONS.items():
         many = isinstance(default, list)
         shown = " ".join(map(str, default)) if many else default
@@ -56,16 +62,14 @@ def run_experiment(name: str, experiment: ModuleType, argv: Sequence[str]) -> in
     began = time.monotonic()
     try:
         with progress(arguments) as say:
-            run = Run(arguments, say)
-            experiment.measure(run)
+            experiment.measure(run := Run(arguments, say))
     except (MeasurementFailed, ProcessError, ControlError, OSError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
     ratios = run.rows.ratios(getattr(experiment, "AIMS", ()))
     more = {"minutes": (time.monotonic() - began) / 60, "ratios": ratios, "notes": run.notes}
     write(arguments, name, experiment.SECTIONS, run.rows, settings=experiment.OPTIONS, **more)
-    missed = [f"{ratio['title']}: {ratio['ratio']:.2f}, aim {ratio['aim']}" for ratio in ratios if ratio["missed"]]
-    if missed and arguments.fail_if_missed:
-        print(*missed, sep="\n", file=sys.stderr)
-        return 1
-    return 0
+    missed = [ratio for ratio in ratios if ratio["missed"] and arguments.fail_if_missed]
+    for ratio in missed:
+        print(f"{ratio['title']}: {ratio['ratio']:.2f}, aim {ratio['aim']}", file=sys.stderr)
+    return 1 if missed else 0

@@ -1,19 +1,14 @@
-"""How long a change in the directory takes to show: each kind of change, for each state of what was asked before.
-
-vmaild hears of changes by ``--mode`` sync (RFC 4533) or poll, or (none) not at all. A change is timed from the moment
-that ldapadd(1) has returned until the first reply that is another. Needs slapd and ldap-utils.
-"""
-
-from __future__ import annotations
+"""How long a change in the directory takes to show: each kind of change, for each state of what was asked before."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Section
 from benchmarks.site.population import ENTRY, account_entry, alias_entry, domain_entry, role_entry
-from benchmarks.site.site import Site, Vmaild
+from benchmarks.site.site import Site
 from vmaild.demo.ask import ask
 from vmaild.demo.tree import SEARCH_BASE
 from vmaild.lookup import NOT_FOUND, Reply
@@ -21,14 +16,11 @@ from vmaild.lookup import NOT_FOUND, Reply
 HEARD_SECONDS = {"sync": 0.1, "poll": 1.3, "none": 0.0}
 """How long what was prepared takes to be heard."""
 OTHERS = 8
-"""Keys that are found beside each change, as in a company: where all that was found lately is gone, vmaild suspects
-that the directory was emptied, and trusts no "not found" for a while (vmaild/maps/samples.py)."""
-
+"""Keys that are found beside each change: where all is gone, vmaild suspects that the directory was emptied."""
 MAILBOX, ALIAS, DOMAIN = "virtual_mailbox_maps", "virtual_alias_maps", "virtual_mailbox_domains"
-
 SECTIONS = (Section("freshness", "From a change to the first other answer", "", "bars", "longest"),)
 OPTIONS = {
-    "rounds": (20, ""),
+    "rounds": (10, ""),
     "seconds": (10.0, "after which a change is given up"),
     "mode": ("sync", "sync, poll or none"),
     "only": ("", "only the changes with this text in their name"),
@@ -36,10 +28,7 @@ OPTIONS = {
 
 
 class Case(NamedTuple):
-    """One kind of change: ``before`` makes the ground, ``change`` is timed; LDIF for ldapadd(1), ``{n}`` a number.
-
-    ``asked``: whether the key is asked for before the change; else it is asked for the first time after it.
-    """
+    """``before`` makes the ground, ``change`` is timed (LDIF, ``{n}`` a number); ``asked``: the key is known before."""
 
     name: str
     map: str
@@ -49,59 +38,51 @@ class Case(NamedTuple):
     asked: bool = True
 
 
+D, E = "d{n}.example", "e{n}.example"
+BASE = f"o={D},{SEARCH_BASE}"
+A, B, PM, ANY, ALL = (f"{localpart}@{D}" for localpart in ("a", "b", "postmaster", "any", ""))
+DELETE = f"dn: %s{BASE}\nchangetype: delete\n\n"
+RENAME = f"dn: %s{BASE}\nchangetype: modrdn\nnewrdn: %s\ndeleteoldrdn: 1\n%s\n"
+MOVE = RENAME % (f"mail={A},", f"mail={A}", f"newsuperior: o={E},{SEARCH_BASE}\n")
+_account, _alias = partial(account_entry, D, box=f"{D}/x/"), partial(alias_entry, D, drop="x@x.example")
+_role, BOTH = partial(role_entry, D), _account(A) + _account(B)
+_also = f"description: alias\nmail: {A}\nmaildrop: {B}"
+ALSO = ENTRY.format(f"mail={A}+description=alias", D, "courierMailAlias", _also)
+
+
 def _modify(rdn: str, attribute: str, value: str) -> str:
     return f"dn: {rdn},{BASE}\nchangetype: modify\nreplace: {attribute}\n{attribute}: {value}\n\n"
 
 
-def _delete(rdn: str) -> str:
-    return f"dn: {rdn}{BASE}\nchangetype: delete\n\n"
-
-
-def _rename(rdn: str, new: str, above: str = "") -> str:
-    superior = f"newsuperior: {above}\n" if above else ""
-    return f"dn: {rdn}{BASE}\nchangetype: modrdn\nnewrdn: {new}\ndeleteoldrdn: 1\n{superior}\n"
-
-
-D, E = "d{n}.example", "e{n}.example"
-_account, _alias = partial(account_entry, D, box=f"{D}/x/"), partial(alias_entry, D, drop="x@x.example")
-_role = partial(role_entry, D)
-BASE = f"o={D},{SEARCH_BASE}"
-A, B, PM, ANY, CATCH_ALL = (f"{localpart}@{D}" for localpart in ("a", "b", "postmaster", "any", ""))
-BOTH = _account(A) + _account(B)
-ALSO = ENTRY.format(
-    f"mail={A}+description=alias", D, "courierMailAlias", f"description: alias\nmail: {A}\nmaildrop: {B}"
-)
-
 CASES = (
     Case("account created, never asked", MAILBOX, A, "", _account(A), asked=False),
     Case("account created, not found", MAILBOX, A, "", _account(A)),
-    Case("account created, found by the catch-all", MAILBOX, A, _alias(CATCH_ALL), _account(A)),
+    Case("account created, found by the catch-all", MAILBOX, A, _alias(ALL), _account(A)),
     Case("account changed, found", MAILBOX, A, _account(A), _modify(f"mail={A}", "mailbox", f"{D}/y/")),
-    Case("account deleted, found", MAILBOX, A, _account(A), _delete(f"mail={A},")),
-    Case("account renamed, found", MAILBOX, A, _account(A), _rename(f"mail={A},", f"mail={B}")),
-    Case("account renamed, not found", MAILBOX, B, _account(A), _rename(f"mail={A},", f"mail={B}")),
-    Case("account moved away, found", MAILBOX, A, domain_entry(E) + _account(A),
-         _rename(f"mail={A},", f"mail={A}", f"o={E},{SEARCH_BASE}")),
+    Case("account deleted, found", MAILBOX, A, _account(A), DELETE % f"mail={A},"),
+    Case("account renamed, found", MAILBOX, A, _account(A), RENAME % (f"mail={A},", f"mail={B}", "")),
+    Case("account renamed, not found", MAILBOX, B, _account(A), RENAME % (f"mail={A},", f"mail={B}", "")),
+    Case("account moved away, found", MAILBOX, A, domain_entry(E) + _account(A), MOVE),
     Case("alias created, not found", ALIAS, A, "", _alias(A)),
     Case("alias created, NODATA of an account", ALIAS, A, _account(A), ALSO),
     Case("alias changed, found", ALIAS, A, _alias(A), _modify(f"mail={A}", "maildrop", "y@y.example")),
-    Case("alias deleted, found", ALIAS, A, _alias(A), _delete(f"mail={A},")),
-    Case("catch-all created, not found", ALIAS, ANY, "", _alias(CATCH_ALL)),
-    Case("catch-all changed, found", ALIAS, ANY, _alias(CATCH_ALL),
-         _modify(f"mail={CATCH_ALL}", "maildrop", "y@y.example")),
-    Case("catch-all deleted, found", ALIAS, ANY, _alias(CATCH_ALL), _delete(f"mail={CATCH_ALL},")),
+    Case("alias deleted, found", ALIAS, A, _alias(A), DELETE % f"mail={A},"),
+    Case("catch-all created, not found", ALIAS, ANY, "", _alias(ALL)),
+    Case("catch-all changed, found", ALIAS, ANY, _alias(ALL), _modify(f"mail={ALL}", "maildrop", "y@y.example")),
+    Case("catch-all deleted, found", ALIAS, ANY, _alias(ALL), DELETE % f"mail={ALL},"),
     Case("role created, not found", ALIAS, PM, _account(A), _role(A)),
-    Case("role changed, found", ALIAS, PM, BOTH + _role(A),
-         _modify("cn=postmaster", "roleOccupant", f"mail={B},{BASE}")),
-    Case("role deleted, found", ALIAS, PM, _account(A) + _role(A), _delete("cn=postmaster,")),
+    Case(
+        "role changed, found", ALIAS, PM, BOTH + _role(A), _modify("cn=postmaster", "roleOccupant", f"mail={B},{BASE}")
+    ),
+    Case("role deleted, found", ALIAS, PM, _account(A) + _role(A), DELETE % "cn=postmaster,"),
     Case("member created, found without it", ALIAS, PM, _account(A) + _role(A, B), _account(B)),
-    Case("member renamed, found", ALIAS, PM, BOTH + _role(A, B), _rename(f"mail={B},", "mail=c@d{n}.example")),
-    Case("member deleted, found", ALIAS, PM, BOTH + _role(A, B), _delete(f"mail={B},")),
+    Case("member renamed, found", ALIAS, PM, BOTH + _role(A, B), RENAME % (f"mail={B},", "mail=c@d{n}.example", "")),
+    Case("member deleted, found", ALIAS, PM, BOTH + _role(A, B), DELETE % f"mail={B},"),
     Case("domain created, not found", DOMAIN, "new{n}.example", "", domain_entry("new{n}.example")),
-    Case("domain deleted, found", DOMAIN, D, "", _delete("")),
-    Case("domain renamed, found", DOMAIN, D, "", _rename("", "o=r{n}.example")),
-    Case("domain renamed, its account", MAILBOX, A, _account(A), _rename("", "o=r{n}.example")),
-)  # fmt: skip
+    Case("domain deleted, found", DOMAIN, D, "", DELETE % ""),
+    Case("domain renamed, found", DOMAIN, D, "", RENAME % ("", "o=r{n}.example", "")),
+    Case("domain renamed, its account", MAILBOX, A, _account(A), RENAME % ("", "o=r{n}.example", "")),
+)
 
 
 def measure(run: Run) -> None:
@@ -113,33 +94,29 @@ def measure(run: Run) -> None:
         for number, case in enumerate(case for case in CASES if run.arguments.only in case.name):
             run.say(f"{mode}: {case.name}")
             steps = range(number * rounds, (number + 1) * rounds)
-            taken = [_milliseconds(run, site, vmaild, case, step) for step in steps]
+            taken = [_milliseconds(run, site, partial(ask, vmaild.address, case.map), case, step) for step in steps]
             for each in taken:
                 run.rows.add("freshness", case.name, 0, {"time": each, "longest": max(taken)})
     run.notes.append(f"Mode: {mode}.")
 
 
-def _milliseconds(run: Run, site: Site, vmaild: Vmaild, case: Case, number: int) -> float:
+def _milliseconds(run: Run, site: Site, ask: Callable[[str], Reply], case: Case, number: int) -> float:
     """Until the change shows; ``--seconds`` when it does not."""
-
-    def answer() -> Reply:
-        return ask(vmaild.address, case.map, case.key.format(n=number))
-
-    domain = f"k{number}.example"
+    key, domain = case.key.format(n=number), f"k{number}.example"
     others = [f"k{i}{'.' if case.map == DOMAIN else '@'}{domain}" for i in range(OTHERS)]
-    entries = {MAILBOX: _account, ALIAS: _alias, DOMAIN: partial(domain_entry)}
+    entries: dict[str, Callable[[str], str]] = {MAILBOX: _account, ALIAS: _alias, DOMAIN: domain_entry}
     beside = "".join(map(entries[case.map], others)).replace(D, domain)
     site.slapd.add((domain_entry(D) + case.before).format(n=number) + domain_entry(domain) + beside)
     before = NOT_FOUND
     if case.asked:
         time.sleep(HEARD_SECONDS[run.arguments.mode])
-        answer()
+        ask(key)
         time.sleep(0.05)
-        before = answer()
-    for key in others:
-        ask(vmaild.address, case.map, key)
+        before = ask(key)
+    for each in others:
+        ask(each)
     site.slapd.add(case.change.format(n=number))
     changed_at = time.monotonic()
-    while answer() == before and time.monotonic() < changed_at + run.arguments.seconds:
+    while ask(key) == before and time.monotonic() < changed_at + run.arguments.seconds:
         time.sleep(0.001)
     return 1e3 * (time.monotonic() - changed_at)

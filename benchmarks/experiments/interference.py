@@ -1,9 +1,6 @@
-"""Cached answers without and with a storm of misses on a slow directory, and with one on another vmaild.
+"""Cached answers without and with a storm of misses on a slow directory, and with one on another vmaild."""
 
-What the last adds is the machine's share, the rest is vmaild's own. Needs slapd.
-"""
-
-from __future__ import annotations
+from functools import partial
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import LATENCIES, Aim, Figures, Section
@@ -11,9 +8,7 @@ from benchmarks.site.site import MeasurementFailed, Site, finish_load
 
 POOL_MARGIN = 1.28
 """More connections than rate times delay, so that a miss does not wait for one: 128 for 1,000/s and 100 ms."""
-
 WITHOUT, WITH, ELSEWHERE = "without misses", "vmaild with misses", "with misses on another vmaild"
-
 SECTIONS = (
     Section("cached", "Cached answers beside misses", "", "bars", "p99", LATENCIES),
     Section("misses", "The misses", "", "", latencies=LATENCIES),
@@ -24,7 +19,7 @@ AIMS = (
 )
 OPTIONS = {
     "accounts": (10_000, ""),
-    "seconds": (20.0, ""),
+    "seconds": (10.0, ""),
     "rounds": (3, ""),
     "misses": (1000.0, "a second"),
     "delay": (0.1, "of the directory, seconds"),
@@ -40,24 +35,22 @@ def measure(run: Run) -> None:
         uri = f"ldap://{relay.address.removeprefix('inet:')}"
         vmaild, other = (site.vmaild(uri, pool_size=max(4, int(missing * POOL_MARGIN))) for _ in range(2))
         site.warm(vmaild)
-        times = ["--seconds", run.arguments.seconds, "--warm-up", 2]
-        wanted = [*site.keys, "--connections", 20, "--rate", run.arguments.rate, *times]
+        wanted = [*site.keys, "--connections", 20, "--rate", run.arguments.rate]
+        wanted += ["--seconds", run.arguments.seconds, "--warm-up", 2]
         # The misses begin before the measured time of the cached answers and end after it.
         storm = [*site.keys, "--unknown", 1, "--connections", max(10, int(missing * 4)), "--rate", run.arguments.misses]
         storm += ["--seconds", run.arguments.seconds + 4, "--warm-up", 1]
+        cached = partial(site.load, vmaild, *wanted, relay=relay.pid)
         for number in run.rounds():
-            run.say(WITHOUT)
-            run.rows.add("cached", WITHOUT, 0, site.load(vmaild, *wanted, relay=relay.pid))
+            run.row("cached", WITHOUT, 0, cached)
             for name, where in ((WITH, vmaild), (ELSEWHERE, other)):
-                run.say(name)
                 # Each round has keys of its own: those of the round before are in the cache.
                 misses = site.start_load(where, *storm, "--seed", number + 1)
                 site.callback(misses.kill)
-                run.rows.add("cached", name, 0, site.load(vmaild, *wanted, relay=relay.pid))
-                figures = finish_load(misses)
+                run.row("cached", name, 0, cached)
+                figures = run.row("misses", name, 0, finish_load, misses)
                 if figures["p50"] < delay * 1e3:
                     raise MeasurementFailed(f"half of the misses took at most {figures['p50']:.1f} ms: no misses")
-                run.rows.add("misses", name, 0, figures)
     run.notes.append("\n".join(_note(name, run.rows.figures("cached", name, 0)) for name in (WITHOUT, WITH)))
 
 

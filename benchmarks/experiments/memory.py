@@ -1,18 +1,11 @@
-"""What a record takes of memory, while changes are heard and while not, and how well a cache keeps to its ``max_size``.
-
-A record's share is the process's own memory with so many records less that with a thousand; beside it stands what
-vmaild accounts for. A flood fills a cache of so many MiB with several times what it can hold: accounts, "not found",
-and both in turn; the memory beyond that of a new process is looked at all the while. Needs slapd.
-"""
-
-from __future__ import annotations
+"""What a record takes of memory, while changes are heard and while not, and how well a cache keeps to its bound."""
 
 import time
 
 from benchmarks.experiments.experiment import Run
 from benchmarks.report.rows import Figures, Section
 from benchmarks.site.population import address, domain_of
-from benchmarks.site.site import ONCE, MeasurementFailed, Site, Vmaild, finish_load
+from benchmarks.site.site import ONCE, MeasurementFailed, Site, finish_load
 from benchmarks.site.use import resident
 
 MIB = 1 << 20
@@ -21,13 +14,12 @@ FIRST = 1000
 """Records before those that are weighed: they bring what is made once."""
 STEPS = 5000
 """Lookups of a flood for each MiB: twice what there is room for, of the smallest records."""
-
 SECTIONS = (
     Section("records", "What a record takes", "records", "bars", "resident a record"),
     Section("flood", "More than what a cache may hold", "MiB", "bars", "most"),
 )
 OPTIONS = {
-    "records": ([100_000, 1_000_000], "to weigh"),
+    "records": ([100_000], "to weigh"),
     "flood": ([16], "MiB that the cache may take"),
     "kinds": (["accounts", "nobody", "both"], "of flood"),
 }
@@ -39,12 +31,10 @@ def measure(run: Run) -> None:
     with Site(accounts, run.say, syncprov=True) as site:
         for count in records:
             for changes in ("none", "sync"):
-                run.say(f"{count:,} records, changes: {changes}")
-                run.rows.add("records", f"changes: {changes}", count, _weigh(site, changes, count))
+                run.row("records", f"changes: {changes}", count, _weigh, site, changes, count)
         for mib in sizes:
             for kind in run.arguments.kinds:
-                run.say(f"a flood of {kind}, {mib} MiB")
-                run.rows.add("flood", kind, mib, _flood(site, kind, mib))
+                run.row("flood", kind, mib, _flood, site, kind, mib)
 
 
 def _weigh(site: Site, changes: str, count: int) -> Figures:
@@ -65,6 +55,14 @@ def _weigh(site: Site, changes: str, count: int) -> Figures:
 
 def _flood(site: Site, kind: str, mib: int) -> Figures:
     """The most memory beyond what there was at first, and what is accounted for in the end, in bytes."""
+
+    def accounted() -> float:
+        sums = vmaild.metrics()
+        total = sums["cache_bytes"] + sums["cache_dependences_bytes"]
+        if total > mib * MIB:
+            raise MeasurementFailed(f"{total:,.0f} bytes are accounted for, and {mib} MiB are the bound")
+        return total
+
     nobody = {"accounts": 0, "nobody": 1, "both": 2}[kind]
     keys = (
         f"{number:x}.nobody@{domain_of(number)}\n" if nobody and number % nobody == 0 else f"{address(number)}\n"
@@ -77,19 +75,9 @@ def _flood(site: Site, kind: str, mib: int) -> Figures:
     asking = site.start_load(vmaild, "--keys", asked, *ONCE)
     while asking.poll() is None:
         most = max(most, resident(vmaild.pid))
-        _within(vmaild, mib)
+        accounted()
         time.sleep(0.05)
     finish_load(asking)
-    accounted = _within(vmaild, mib)
-    result: Figures = {"most": most - before, "accounted": accounted, "kept": vmaild.metrics()["cache_records"]}
+    result = {"most": most - before, "accounted": accounted(), "kept": vmaild.metrics()["cache_records"]}
     vmaild.stop()
     return result
-
-
-def _within(vmaild: Vmaild, mib: int) -> float:
-    """What is accounted for. Raises ``MeasurementFailed`` when that is more than the bound."""
-    sums = vmaild.metrics()
-    accounted = sums["cache_bytes"] + sums["cache_dependences_bytes"]
-    if accounted > mib * MIB:
-        raise MeasurementFailed(f"{accounted:,.0f} bytes are accounted for, and {mib} MiB are the bound")
-    return accounted

@@ -1,16 +1,12 @@
 """The kinds of table that Postfix can be given for the HOWTO's tree: vmaild, and what else an administrator could take.
 
-The ``ldap:`` tables are as plain as the preset ``courier``: a domain, an account's mailbox, an alias, the postmaster
-role through its occupants, and each account as an alias of itself, without which a catch-all would take its mail.
-``memcache:`` has them as its backup (memcache_table(5)): it keeps what was found and asks again for what was not.
+The ``ldap:`` tables are as plain as the preset ``courier``, with each account as an alias of itself, without which a
+catch-all would take its mail. ``memcache:`` (memcache_table(5)) keeps what they found, and asks again for the rest.
 """
-
-from __future__ import annotations
 
 import importlib.util
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -24,16 +20,14 @@ from benchmarks.site.population import BULK_ADDRESS, address, mailbox
 from benchmarks.site.site import Server, Site
 from benchmarks.site.use import Meter, open_connections
 from vmaild.demo.postfix import Postfix
-from vmaild.demo.process import free_port
+from vmaild.demo.process import free_port, run
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE
 from vmaild.lookup import Status
 
 VMAILD, LDAP, PROXY, MEMCACHE, DICT = "vmaild", "ldap:", "proxy:ldap:", "memcache:", "dict socketmap server"
-
 _SERVER = f"version = 3\nbind = yes\nbind_dn = {READER_DN}\nbind_pw = {READER_PW}\nserver_host = "
 _BELOW = f"o=%d,{SEARCH_BASE}"
 _OCCUPANTS = "mail\nspecial_result_attribute = roleOccupant"
-
 _LDAP = {
     "domains": (f"{SEARCH_BASE}\nscope = one", "(&(objectClass=organization)(o=%s))", "o"),
     "mailboxes": (_BELOW, "(&(objectClass=courierMailAccount)(mail=%s))", "mailbox"),
@@ -47,7 +41,6 @@ _MAPS = {
     "virtual_mailbox_maps": ("mailboxes",),
     "virtual_alias_maps": ("aliases", "postmasters", "accounts"),
 }
-
 CALIBRATION_KEYS, MOST_KEYS = 500, 2_000_000
 """Of each client in the first run; and of all clients in the second."""
 SETTINGS = {
@@ -61,10 +54,7 @@ SETTINGS = {
 
 
 class Rival(NamedTuple):
-    """One kind of table: what stands before a table's file or map in main.cf, and the process that answers.
-
-    ``pid`` 0: Postfix's own processes do. ``forget`` empties its cache.
-    """
+    """One kind of table: its main.cf, the process that answers (0: Postfix's own), and what empties its cache."""
 
     name: str
     settings: Mapping[str, str]
@@ -77,23 +67,21 @@ class Rivals:
     """All of them on one site, with a vmaild and the servers that take part; or ldap: and vmaild alone."""
 
     def __init__(self, run: Run, site: Site, *, all_of_them: bool = True) -> None:
-        self.run, self.site = run, site
-        self.vmaild = site.vmaild()
+        self.run, self.site, self.vmaild = run, site, site.vmaild()
         self.right = {address(number).encode(): mailbox(number).encode() for number in range(site.accounts)}
         self._folder = site.new_home("tables")
         self._folder.mkdir()
         for name, (base, query, result) in _LDAP.items():
-            text = f"{_SERVER}{site.slapd.uri}\nsearch_base = {base}\nquery_filter = {query}\n"
-            (self._folder / f"{name}.cf").write_text(f"{text}result_attribute = {result}\n")
+            text = f"search_base = {base}\nquery_filter = {query}\nresult_attribute = {result}\n"
+            (self._folder / f"{name}.cf").write_text(f"{_SERVER}{site.slapd.uri}\n{text}")
         # postmap reads a main.cf, and the machine's own need not exist.
         (self._folder / "main.cf").write_text("compatibility_level = 3.6\n")
-        self.all = [Rival(LDAP, self._tables("ldap"))]
-        if all_of_them:
-            self.all += [Rival(PROXY, self._tables("proxy:ldap")), *self._memcache()]
-        self.all.append(Rival(VMAILD, _socketmap(self.vmaild.socketmap), self.vmaild.pid, forget=self.vmaild.flush))
+        vmaild = Rival(VMAILD, _socketmap(self.vmaild.socketmap), self.vmaild.pid, forget=self.vmaild.flush)
+        self.all = [Rival(LDAP, self._tables("ldap")), vmaild]
         if all_of_them:
             self.echo, self.peer = site.server("echo"), _peer(site)
             self.dictionary = site.server("dict", "--table", str(site.table))
+            self.all[1:1] = [Rival(PROXY, self._tables("proxy:ldap")), *self._memcache()]
             self.all += self._files()
             self.all.append(Rival(DICT, _socketmap(self.dictionary.address), self.dictionary.pid, asks_directory=False))
 
@@ -112,10 +100,7 @@ class Rivals:
     def postmap(
         self, postfix: Postfix, name: str, rival: Rival, clients: int, keys: Sequence[bytes], *, misses: bool = False
     ) -> None:
-        """Measure single lookups through so many ``postmap -q -`` at once, as the row ``name``.
-
-        ``keys`` are asked for again and again, or, as ``misses``, once each of an empty cache.
-        """
+        """Ask for ``keys`` by so many ``postmap -q -``, again and again, or, as ``misses``, once of an empty cache."""
         self.run.say(f"postmap -q -, {clients} clients: {name}")
         table = rival.settings["virtual_mailbox_maps"]
         # A run says how many keys fill the time; the one before it fills what caches.
@@ -133,6 +118,8 @@ class Rivals:
     def rcpt(self, *, misses: bool = False) -> None:
         """Measure RCPT TO for the bulk domain's accounts in their order, in each number of sessions at once."""
         slapd = self.site.slapd
+        if not misses:
+            self.site.warm_bulk(self.vmaild)
         for rival in self.all:
             with self.postfix(rival, NO_DATA) as postfix:
                 for sessions in self.run.arguments.sessions:
@@ -160,8 +147,8 @@ class Rivals:
             self.run.say("memcached is missing, so memcache: is left out; on Debian: apt-get install memcached")
             return
         port = free_port()
-        command = [program, "-u", "nobody", "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-m", "256", "-c", "1024"]
-        server = self.site.server(address=f"inet:127.0.0.1:{port}", command=command)
+        options = f"-u nobody -l 127.0.0.1 -p {port} -U 0 -m 256 -c 1024"
+        server = self.site.server(address=f"inet:127.0.0.1:{port}", command=[program, *options.split()])
         for name in _LDAP:
             text = f"memcache = inet:127.0.0.1:{port}\nkey_format = {name}:%s\nttl = 86400\n"
             (self._folder / f"{name}.memcache").write_text(f"{text}backup = proxy:ldap:{self._folder}/{name}.cf\n")
@@ -174,27 +161,22 @@ class Rivals:
         yield Rival(MEMCACHE, self._tables("memcache", "memcache"), server.pid, forget=forget)
 
     def _files(self) -> Iterator[Rival]:
-        types = subprocess.run(["postconf", "-c", self._folder, "-m"], capture_output=True, text=True, check=True)
-        lines = list(read_lines(self.site.table))
+        lines = [line for line in read_lines(self.site.table) if line.expected.status is Status.FOUND]
         for name in _MAPS:
-            found = [each for each in lines if each.map_name == name.encode() and each.expected.status is Status.FOUND]
-            text = b"".join(b"%s\t%s\n" % (line.key, line.expected.text) for line in found)
-            (self._folder / name).write_bytes(text)
+            found = (b"%s\t%s\n" % (line.key, line.expected.text) for line in lines if line.map_name == name.encode())
+            (self._folder / name).write_bytes(b"".join(found))
+        known = run(["postconf", "-c", str(self._folder), "-m"]).split()
         for kind in ("hash", "lmdb", "cdb"):
-            if kind not in types.stdout.split():
+            if kind not in known:
                 self.run.say(f"this Postfix knows no {kind}: tables; on Debian: apt-get install postfix-{kind}")
                 continue
             tables = {name: f"{kind}:{self._folder}/{name}" for name in _MAPS}
-            for table in tables.values():
-                subprocess.run(["postmap", "-c", self._folder, table], check=True)
+            run(["postmap", "-c", str(self._folder), *tables.values()])
             yield Rival(f"{kind}:", tables, asks_directory=False)
 
 
 def _peer(site: Site) -> Server | None:
-    """postfix-mta-sts-resolver's daemon, a socketmap server of another kind; None where it is not installed.
-
-    An address of four numbers is "not found" to it without using cache or DNS: what is measured is its protocol.
-    """
+    """postfix-mta-sts-resolver's daemon, a socketmap server of another kind; None where it is not installed."""
     if importlib.util.find_spec("postfix_mta_sts_resolver") is None:
         return None
     port = free_port()

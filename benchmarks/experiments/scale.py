@@ -1,11 +1,4 @@
-"""How far one machine goes: one vmaild in front of one slapd with 10,000 to 1,000,000 accounts, 20 in each domain.
-
-Start, memory, lookups, bulk changes, a restart, an audit and messages, once each, in the order of an administrator's
-questions. A million accounts take 3 GB of disk, 4 GB of memory and a quarter of an hour. Needs slapd and ldap-utils,
-and for the messages root, postfix and postfix-ldap.
-"""
-
-from __future__ import annotations
+"""How far one machine goes: one vmaild in front of one slapd with 10,000 to 1,000,000 accounts, 20 in each domain."""
 
 import os
 import subprocess
@@ -41,7 +34,6 @@ BESIDE = ["--rate", 1000, "--connections", 50, "--seconds", 3, "--warm-up", 0.5]
 """Cached lookups beside a bulk change, whose latencies tell how long the loop was held; the worst of all such loads."""
 MESSAGES = 300
 """Each to another account, in a session of its own."""
-
 SECTIONS = (
     Section("steps", "Step by step", "accounts", "bars", "time", ("p99", "max")),
     Section("hit", "Cached answers", "accounts", "lines"),
@@ -93,8 +85,7 @@ class _Trial:
         self.row("fill", filled, kept=self._vmaild.metrics()["cache_records"], **self._use())
         # Those asked for last are in the cache, however large it is.
         options = ["--warm-keys", "--connections", 50, "--seconds", self._run.arguments.seconds]
-        figures = self._load(numbers[-HOT:], *options)
-        self._run.rows.add("hit", "vmaild", self._accounts, figures)
+        self._run.rows.add("hit", "vmaild", self._accounts, self._load(numbers[-HOT:], *options))
 
     def bulk(self) -> None:
         """By ldapmodify(1) on one connection."""
@@ -121,9 +112,9 @@ class _Trial:
     def audit(self) -> None:
         command = [sys.executable, "-m", "vmaild", "audit", "--json", "-c", str(self._vmaild.configuration)]
         began = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode not in (0, 1):
             raise MeasurementFailed(f"the audit ended with {process.returncode}")
         figures = {"cpu in all": 1e3 * (used.ru_utime + used.ru_stime), "most": 1024 * used.ru_maxrss}
@@ -131,15 +122,14 @@ class _Trial:
 
     def messages(self) -> None:
         """Left out where no Postfix can run."""
+        site, vmaild, home = self._site, self._vmaild, self._site.new_home("mail")
         try:
             check_postfix()
         except ProcessError as error:
             self._run.say(f"no messages: {error}")
             return
-        home, site, vmaild = self._site.new_home("mail"), self._site, self._vmaild
         home.mkdir()
-        for map_name in ("virtual_mailbox_maps", "virtual_alias_maps"):
-            site.warm(vmaild, "--map", map_name, "--keys", site.bulk_addresses)
+        site.warm_bulk(vmaild)
         with closing(postfix(home, site.slapd, int(vmaild.socketmap.rpartition(":")[2]))) as mail:
             mail.start()
             before = vmaild.metrics()["lookups_total"]
@@ -155,15 +145,14 @@ class _Trial:
         return {"cpu in all": 1e3 * cpu, "resident": resident(self._vmaild.pid)}
 
     def _load(self, numbers: Iterable[int], *options: object) -> Figures:
-        pairs = ((address(number, PER_DOMAIN), _mailbox(number, "/")) for number in numbers)
-        keys = self._site.write("asked", (format_line(found(MAILBOXES, *pair)) for pair in pairs))
+        lines = (found(MAILBOXES, address(each, PER_DOMAIN), _mailbox(each, "/")) for each in numbers)
+        keys = self._site.write("asked", map(format_line, lines))
         return self._site.load(self._vmaild, "--keys", keys, "--expect", keys, *options)
 
     def _beside(self, name: str, work: Callable[[], object]) -> None:
         """Cached lookups until the work is done: of accounts that the bulk change leaves alone."""
         others = [number for number in range(min(WARM, self._accounts)) if number not in self._changed][-1000:]
-        before, use = self._vmaild.metrics(), self._use()
-        hits: Figures = {"p99": 0.0, "max": 0.0}
+        before, use, hits = self._vmaild.metrics(), self._use(), {"p99": 0.0, "max": 0.0}
         with ThreadPoolExecutor(1) as thread:
             working = thread.submit(seconds_of, work)
             while not working.done():

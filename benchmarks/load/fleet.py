@@ -1,13 +1,8 @@
 """The connections of a load: when each asks its next question, and when it is replaced or given up.
 
-The latencies of a closed loop flatter a server that stalls: while it does, nobody asks. An open loop counts each from
-the time at which the question was due, so that a stall is charged to every question that it delayed.
-
-The generator shares the machine with the server it measures, so an expected answer costs it one comparison of
-bytes; only other answers are decoded. Times are nanoseconds of the monotonic clock inside, seconds in options.
+An open loop counts latency from the time at which a question was due, and charges a stall to all that it delayed.
+An expected answer costs one comparison of bytes, for the server shares the machine. Times are nanoseconds inside.
 """
-
-from __future__ import annotations
 
 import argparse
 import asyncio
@@ -27,33 +22,26 @@ from vmaild.wire.tcp_table import TcpTableReplies
 
 CONNECTING_AT_ONCE = 50
 """Half of the smallest listen backlog in use: more at once could fill it, and measure the kernel's retries."""
-RETRY_SECONDS = 0.2
-"""The least time from one connection to that which takes its place, so that a dead server is not flooded."""
 SWEEP_SECONDS = 0.2
-"""How often timeouts and idle connections are looked for."""
+"""How often timeouts and idle connections are looked for; and the least time from one connection to that which takes
+its place, so that a dead server is not flooded."""
 POLL_SECONDS = 0.01
 """How often it is checked whether all connections are open, and the last answers in."""
-
 POSTFIX, FOREVER = (10.0, 100.0), (math.inf, math.inf)
 """Seconds without a request, and of life, until a connection is closed; Postfix's are ipc_idle and ipc_ttl."""
 
 
 class Connection(asyncio.Protocol):
-    """One connection. ``expires`` is when it is replaced, ``used`` when it was last given a question (nanoseconds).
-
-    ``question`` is the one in flight; ``closed`` is set when it is closed.
-    """
+    """One connection, replaced when it ``expires``, last ``used`` then; ``question`` is in flight."""
 
     _transport: asyncio.Transport
 
-    def __init__(self, fleet: Fleet, protocol: str, expires: float) -> None:
+    def __init__(self, fleet: "Fleet", protocol: str, expires: float) -> None:
         self._fleet = fleet
         self._replies = TcpTableReplies() if protocol == "tcp_table" else SocketmapReplies()
-        self._partial = False
+        self._partial, self._since = False, 0
         self.question: Question | None = None
-        self._since = 0
-        self.expires = expires
-        self.used = fleet.clock()
+        self.expires, self.used = expires, fleet.clock()
         self.closed = asyncio.Event()
 
     def ask(self, question: Question, since: int, now: int) -> None:
@@ -64,8 +52,8 @@ class Connection(asyncio.Protocol):
     def fail(self, kind: str) -> None:
         """Drop the connection, and count the question in flight, if there is one, as an error of ``kind``."""
         if self.question is not None:
-            self.question = None
             self._fleet.tally.error(kind, self._since, self._fleet.clock())
+        self.question = None
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -92,38 +80,31 @@ class Connection(asyncio.Protocol):
         try:
             self._replies.feed(data)
             reply = self._replies.next()
-            surplus = reply and self._replies.next()
+            if reply and self._replies.next():
+                self.fail("unasked")
+            elif reply:
+                self._answered(question, reply, False)
+            self._partial = reply is None
         except ProtocolError:
             self.fail("malformed")
-            return
-        self._partial = reply is None
-        if surplus:
-            self.fail("unasked")
-        elif reply:
-            self._answered(question, reply, False)
 
     def _answered(self, question: Question, reply: Reply, right: bool) -> None:
-        fleet, self.question = self._fleet, None
-        now = fleet.clock()
-        fleet.tally.answer(question, reply, self._since, now, right)
-        fleet.ready(self, now)
+        self.question, now = None, self._fleet.clock()
+        self._fleet.tally.answer(question, reply, self._since, now, right)
+        self._fleet.ready(self, now)
 
 
 class Fleet:
-    """The connections of a load, at most as many as ``options`` (of the command line) has.
-
-    In a closed loop each that is lost is replaced; in an open loop they are opened when they are needed.
-    """
+    """The connections of a load, at most as many as ``options`` has: opened when needed, or, in a closed loop, kept."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.clock = time.monotonic_ns
         self.tally = Tally(self.clock())
         self.connections: set[Connection] = set()
         self.opened = 0
-        self._options = options
+        self._options, self._random = options, random.Random(options.seed)
         self._idle: list[Connection] = []
         self.start(iter(()), 0)
-        self._random = random.Random(options.seed)
         self._slots: set[asyncio.Task[None]] = set()
         self._connecting = asyncio.Semaphore(CONNECTING_AT_ONCE)
 
@@ -134,10 +115,7 @@ class Fleet:
         self.tick(now)
 
     def tick(self, now: int) -> int:
-        """Ask what is due, on the connection that was used last; returns how many more would have work.
-
-        So idle ones stay idle in an open loop, as in Postfix.
-        """
+        """Ask what is due, on those used last, so that idle ones stay idle; returns how many more would have work."""
         while len(self._idle) >= self._together and not self.stopped and self._due(now) <= now:
             for _ in range(self._together):
                 if (question := next(self.questions, None)) is None:
@@ -157,7 +135,7 @@ class Fleet:
             self._asked += 1
 
     def ready(self, connection: Connection, now: int) -> None:
-        """A connection has nothing in flight: it is new, or an answer is in (called by the connection)."""
+        """A connection says that it has nothing in flight: it is new, or an answer is in."""
         if now >= connection.expires:
             connection.fail("old")
         else:
@@ -166,7 +144,7 @@ class Fleet:
             self.tick(now)
 
     def lost(self, connection: Connection) -> None:
-        """A connection is closed (called by the connection)."""
+        """A connection says that it is closed."""
         self.connections.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
@@ -182,15 +160,12 @@ class Fleet:
             self._slots.add(slot)
             slot.add_done_callback(self._slots.discard)
 
-    async def open(self, first: int) -> None:
-        """Open the first connections. Raises ``ConnectionError``."""
+    async def open(self, first: int, questions: Iterable[Question] = ()) -> None:
+        """Open the first connections, and ask each question once, as fast as it goes. Raises ``ConnectionError``."""
         self.want(first)
         await self.watch(self._options.timeout, lambda: self.opened + self.tally.errors["connect"] >= first)
         if not self.connections:
             raise ConnectionError(f"cannot connect to {self._options.address}")
-
-    async def ask_once(self, questions: Iterable[Question]) -> None:
-        """Ask each of them once, as fast as it goes. Raises ``ConnectionError``."""
         self.start(iter(questions), self.clock())
         await self.watch(math.inf, lambda: not self.connections or (self.stopped and self.quiet()))
         if not self.connections:
@@ -241,7 +216,7 @@ class Fleet:
                 await connection.closed.wait()
             except OSError:
                 self.tally.errors["connect"] += 1
-            await asyncio.sleep(RETRY_SECONDS - (self.clock() - began) / 1e9)
+            await asyncio.sleep(SWEEP_SECONDS - (self.clock() - began) / 1e9)
             again = not self._options.rate
 
     def _new(self) -> Connection:

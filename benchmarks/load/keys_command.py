@@ -1,11 +1,4 @@
-"""Write the keys of a directory, each with the right answer, as an expectation file for ``load``.
-
-It asks the directory itself and not the server under test, so the expectation is an independent one. The account
-that binds must be allowed to read that many entries: slapd's default is 500 (``limits`` in slapd.conf(5)).
-Exit status: 0 done; 2 the directory could not be read.
-"""
-
-from __future__ import annotations
+"""Write the keys of a directory, each with the right answer, as an expectation file for ``load``."""
 
 import argparse
 import sys
@@ -18,12 +11,9 @@ from benchmarks.load.questions import ANY, Line, format_line
 from benchmarks.report.output import new_parser
 from vmaild.lookup import NOT_FOUND, Reply, Status
 
-PAGE = 1000
-"""Entries for each page (RFC 2696), so that a limit on one answer is no limit on the whole."""
-
 
 def main(argv: Sequence[str]) -> int:
-    parser = new_parser("keys", __doc__)
+    parser = new_parser("keys")
     add = parser.add_argument
     add("--directory", metavar="URI", required=True, help="ldap://HOST, ldaps://HOST or ldapi://PATH")
     add("--base", default="", help="search base")
@@ -53,8 +43,9 @@ def _lines(options: argparse.Namespace) -> Iterator[Line]:
         password = options.bind_pw_file.read_text().rstrip("\r\n") if options.bind_pw_file else ""
         client.set_credentials("SIMPLE", options.bind_dn, password)
     with client.connect(timeout=10.0) as connection:
-        scope = LDAPSearchScope.SUBTREE
-        for entry in connection.paged_search(options.base, scope, options.query, wanted, page_size=PAGE):
+        asked = options.base, LDAPSearchScope.SUBTREE, options.query, wanted
+        # In pages (RFC 2696), so that a limit on one answer is no limit on the whole.
+        for entry in connection.paged_search(*asked, page_size=1000):
             value = b",".join(entry.get(options.value_attribute, []))
             yield from (Line(options.map, key, Reply(Status.FOUND, value)) for key in entry.get(wanted[0], []))
     if options.others_not_found:

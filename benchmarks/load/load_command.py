@@ -1,10 +1,4 @@
-"""Put a server under load and say how it answers: any socketmap or tcp_table server, vmaild or another one.
-
-Exit status: 0; 1 a ``--fail-if`` limit was broken; 2 the command line or a file cannot be used;
-3 an answer was wrong; 4 nothing was measured, since the server could not be reached; 130 interrupted.
-"""
-
-from __future__ import annotations
+"""Put a server under load and say how it answers. README.md has the exit statuses."""
 
 import argparse
 import asyncio
@@ -29,15 +23,13 @@ from benchmarks.site.use import Meter, waited_seconds
 from vmaild.listening import parse_address
 
 EXIT_LIMIT, EXIT_WRONG, EXIT_UNREACHABLE = 1, 3, 4
-
 SAY_SECONDS = 5.0
 """Between lines of progress."""
-SETTINGS = ("rate", "lockstep", "warm_up", "churn", "seed")
 SECTION = Section("load", "Lookups", "connections", "percentiles", latencies=LATENCIES)
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = new_parser("load", __doc__)
+    parser = new_parser("load")
     parser.add_argument("address", type=typed(parse_address), help="inet:HOST:PORT or unix:PATH")
     parser.add_argument("--protocol", choices=CODECS, default="socketmap", help="(default: %(default)s)")
     parser.add_argument("--map", default="virtual_mailbox_maps", metavar="NAME", help="(default: %(default)s)")
@@ -83,26 +75,28 @@ def main(argv: Sequence[str]) -> int:
     broken = [limit.text for limit in arguments.fail_if if limit.broken(figures)]
     rows = Rows()
     rows.add("load", str(arguments.address), arguments.connections, figures)
-    more = {"figures": figures, "errors": tally.errors, "wrong_answers": tally.examples, "broken_limits": broken}
-    more |= {"percentiles": tally.latency.curve()}
-    notes = ["\n".join(f"- {note}" for note in _notes(arguments, figures, tally))]
-    write(arguments, "load", [SECTION], rows, settings=SETTINGS, notes=notes, **more)
+    # Percents and milliseconds, closer together towards 100 percent.
+    steps = tally.latency.get_percentile_iterator(4)
+    curve = [(step.percentile_level_iterated_to, step.value_iterated_to / 1e6) for step in steps]
+    write(
+        arguments, "load", [SECTION], rows, settings=("rate", "lockstep", "warm_up", "churn", "seed"),
+        notes=["\n".join(f"- {note}" for note in _notes(arguments, figures, tally))], figures=figures,
+        errors=tally.errors, wrong_answers=tally.examples, broken_limits=broken, percentiles=curve,
+    )  # fmt: skip
     for text in broken:
         print(f"load: {text}: this limit is broken", file=sys.stderr)
     # A wrong answer weighs more than a slow one.
-    unreached = 0 if tally.answers else EXIT_UNREACHABLE
-    return EXIT_WRONG if tally.wrong else unreached or (EXIT_LIMIT if broken else 0)
+    return EXIT_WRONG if tally.wrong else EXIT_UNREACHABLE if not tally.answers else EXIT_LIMIT if broken else 0
 
 
 def questions(arguments: argparse.Namespace) -> Questions:
     """What the command line wants to be asked. Raises ``ValueError`` or ``OSError``."""
-    protocol, map_name = arguments.protocol, arguments.map.encode()
-    keys = read_keys(arguments.keys, map_name)
+    map_name, keys = arguments.map.encode(), read_keys(arguments.keys, arguments.map.encode())
     if not keys:
         raise ValueError(f"{arguments.keys} has no keys for {arguments.map}")
     expected = expectations(read_lines(arguments.expect) if arguments.expect else ())
     mix = {name: getattr(arguments, name) for name in ("unknown", "cold", "zipf", "hot", "seed")}
-    return Questions(keys, lambda key: question(protocol, map_name, key, expected(map_name, key)), **mix)
+    return Questions(keys, lambda key: question(arguments.protocol, map_name, key, expected(map_name, key)), **mix)
 
 
 async def run(arguments: argparse.Namespace, questions: Questions, say: Say) -> tuple[Figures, Tally]:
@@ -110,10 +104,10 @@ async def run(arguments: argparse.Namespace, questions: Questions, say: Say) -> 
     # A pause of the collector among a million questions would be measured as the server's.
     gc.disable()
     fleet = Fleet(arguments)
+    # In an open loop the others are opened on demand.
+    first = arguments.connections if arguments.warm_keys or not arguments.rate else 1
     try:
-        # In an open loop the others are opened on demand.
-        await fleet.open(arguments.connections if arguments.warm_keys or not arguments.rate else 1)
-        await fleet.ask_once(questions.hot if arguments.warm_keys else ())
+        await fleet.open(first, questions.hot if arguments.warm_keys else ())
         return await _measure(fleet, arguments, questions, say), fleet.tally
     finally:
         await fleet.close()
@@ -151,11 +145,8 @@ async def _measure(fleet: Fleet, arguments: argparse.Namespace, questions: Quest
 
 @contextlib.contextmanager
 def ticking(rate: float, began: int, tick: Callable[[], object]) -> Iterator[None]:
-    """Call ``tick`` so many times a second from the running loop, by timerfd_create(2); never where ``rate`` is 0.
-
-    An event loop's own timers count whole milliseconds, and an open loop's latencies count from the scheduled time: a
-    timer that is late by up to a millisecond would be most of what it measures. So it begins with them, at ``began``.
-    """
+    """Call ``tick`` so many times a second from the running loop, from ``began`` on; never where ``rate`` is 0."""
+    # By timerfd_create(2), since a loop's own timers are late by up to a millisecond, which would count as latency.
     libc, loop = ctypes.CDLL(None), asyncio.get_running_loop()
     timer = libc.timerfd_create(time.CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
     # A tick costs 10 us of CPU; at higher rates one asks several questions.

@@ -1,21 +1,8 @@
-"""What is asked, in which order and protocol, and what the right answers are, read from an expectation file. Pure.
-
-The file is text with one line for each key, its fields separated by tabs::
-
-    virtual_mailbox_maps	user2@domain2.example	OK	domain2.example/user2/
-    virtual_mailbox_maps	gone@domain2.example	NOTFOUND
-    virtual_mailbox_maps	*	NOTFOUND
-
-that is map, key, OK or NOTFOUND or TEMP or PERM, and the value of an OK (left out: any value is right). The key
-``*`` stands for each key of the map that has no line; without it such keys are not checked. Empty lines and lines
-that begin with ``#`` say nothing. Keys are compared without regard to case, as Postfix and vmaild do; values as bytes.
-"""
-
-from __future__ import annotations
+"""What is asked, in which order and protocol, and what is right: README.md has the form of expectation files. Pure."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate, cycle, repeat
+from itertools import accumulate, cycle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +14,6 @@ DRAWN = 1000
 """Keys that are drawn at a time, which is faster than one by one."""
 CODECS = {"socketmap": socketmap, "tcp_table": tcp_table, "echo": socketmap}
 """``echo`` is no protocol of Postfix's: the server sends the request back, which is the least that any can do."""
-_KINDS = {status.value: status for status in Status}
 
 
 class Line(NamedTuple):
@@ -50,11 +36,12 @@ def is_right(expected: Reply, reply: Reply) -> bool:
 
 def read_lines(path: Path) -> Iterator[Line]:
     """The lines of an expectation file. Raises ``ValueError`` that names file and line."""
+    kinds = {status.value: status for status in Status}
     for number, fields in _fields(path):
-        if len(fields) < 3 or fields[2] not in _KINDS or fields[2:] == [b"OK", b""]:
+        if len(fields) < 3 or fields[2] not in kinds or fields[2:] == [b"OK", b""]:
             want = "map, key, one of OK, NOTFOUND, TEMP and PERM, perhaps a value, not empty, separated by tabs"
             raise ValueError(f"{path}, line {number}: {b' '.join(fields)!r} is not {want}")
-        yield Line(fields[0], fields[1], Reply(_KINDS[fields[2]], b"".join(fields[3:])))
+        yield Line(fields[0], fields[1], Reply(kinds[fields[2]], b"".join(fields[3:])))
 
 
 def read_keys(path: Path, map_name: bytes) -> list[bytes]:
@@ -97,9 +84,8 @@ def question(protocol: str, map_name: bytes, key: bytes, expected: Reply | None)
 class Questions:
     """An endless iterable of questions: ``unknown`` and ``cold`` are shares from 0 to 1, ``zipf`` is the exponent.
 
-    ``hot`` is first how many of the keys are hot, 0 for half of them when both kinds are asked for, else all of the
-    kind that is; and then their questions. ``reused`` is how many cold keys were asked again because there were too
-    few: those were no misses. Raises ``ValueError`` for shares that cannot be.
+    ``hot`` is how many keys are hot, 0 for half of them, or all of the only kind that is asked for; then it is their
+    questions. ``reused`` cold keys were asked again, and no misses. Raises ``ValueError`` for shares that cannot be.
     """
 
     def __init__(
@@ -114,22 +100,20 @@ class Questions:
             raise ValueError("there are no keys to ask for")
         if cold and not keys[hot:]:
             raise ValueError("there are no cold keys: give more keys, or fewer hot ones")
-        self.hot = [question(key) for key in keys[:hot]]
-        self.reused = 0
+        self.hot, self.reused = [question(key) for key in keys[:hot]], 0
         self._keys, self._cold, self._question = keys, keys[hot:], question
         self._shares, self._zipf, self._seed, self._random = (unknown, cold, known), zipf, seed, random.Random(seed)
 
     def __iter__(self) -> Iterator[Question]:
         kinds = (self._unknown_keys(), self._cold_keys(), self._hot_keys())
-        for _ in repeat(None):
-            for kind in self._random.choices(kinds, self._shares, k=DRAWN):
-                yield next(kind)
+        while True:
+            yield from map(next, self._random.choices(kinds, self._shares, k=DRAWN))
 
     def _hot_keys(self) -> Iterator[Question]:
         # In another order, or else the popular keys would be those of the file's first domain.
         questions = self._random.sample(self.hot, len(self.hot))
         weights = list(accumulate(rank**-self._zipf for rank in range(1, len(questions) + 1)))
-        for _ in repeat(None):
+        while True:
             yield from self._random.choices(questions, cum_weights=weights, k=DRAWN)
 
     def _cold_keys(self) -> Iterator[Question]:

@@ -1,7 +1,5 @@
 """What came back in one phase of a load: latencies, answers by kind, errors, wrong answers; and limits on it."""
 
-from __future__ import annotations
-
 import collections
 import re
 from collections.abc import Callable, Mapping
@@ -15,52 +13,31 @@ from vmaild.lookup import Reply, Status
 
 TIMES = ("p50", "p90", "p99", "p99.9", "max", "mean", "cpu")
 COUNTS = ("ok", "notfound", "temp", "perm", "wrong", "errors")
-
 _MILLISECONDS = {"ns": 1e-6, "us": 1e-3, "ms": 1.0, "s": 1e3}
 _LIMIT = re.compile(r"\s*([a-z]+[0-9.]*)\s*([<>])\s*([0-9]+(?:\.[0-9]+)?)\s*(ns|us|ms|s|%)?\s*")
 _FORM = f"""write {", ".join(TIMES)} with ns, us, ms or s, as in p99>5ms; rate, as in rate<10000;
 or {", ".join(COUNTS)}, as in wrong>0, or in percent of the answers, as in temp>1%"""
-
 EXAMPLES = 10
 """Wrong answers that are kept word by word; the rest are only counted."""
 
 
-class Latencies:
-    """Latencies in an HdrHistogram; ``record`` takes nanoseconds, all others say milliseconds."""
+def latencies() -> HdrHistogram:
+    """Of nanoseconds, with three significant digits, up to an hour, which is far past every timeout."""
+    return HdrHistogram(1, 3600 * 10**9, 3)
 
-    def __init__(self) -> None:
-        # Three significant digits, up to an hour, which is far past every timeout.
-        self._histogram = HdrHistogram(1, 3600 * 10**9, 3)
-        self.record: Callable[[int], object] = self._histogram.record_value
 
-    @property
-    def count(self) -> int:
-        return int(self._histogram.get_total_count())
-
-    def percentile(self, percent: float) -> float:
-        """The latency that ``percent`` of all do not exceed; 0 without any."""
-        return float(self._histogram.get_value_at_percentile(percent)) / 1e6
-
-    def summary(self) -> dict[str, float]:
-        """p50, p90, p99, p99.9, max and mean."""
-        points = {f"p{percent:g}": self.percentile(percent) for percent in (50, 90, 99, 99.9)}
-        return {**points, "max": self.percentile(100), "mean": self._histogram.get_mean_value() / 1e6}
-
-    def curve(self) -> list[tuple[float, float]]:
-        """Percents and latencies, closer together towards 100 percent."""
-        steps = self._histogram.get_percentile_iterator(4)
-        return [(step.percentile_level_iterated_to, step.value_iterated_to / 1e6) for step in steps]
+def summary(histogram: HdrHistogram) -> Figures:
+    """p50, p90, p99, p99.9, max and mean in milliseconds; 0 without any."""
+    points = {f"p{percent:g}": percent for percent in (50, 90, 99, 99.9)} | {"max": 100}
+    values = {name: histogram.get_value_at_percentile(percent) / 1e6 for name, percent in points.items()}
+    return {**values, "mean": histogram.get_mean_value() / 1e6}
 
 
 class Tally:
-    """Counts of one phase (the warm-up, then the measurement).
-
-    Only requests that began at ``began`` (nanoseconds) or later count, so that none of the warm-up spills over.
-    """
+    """Counts of one phase, of requests since ``began`` (ns): none of the warm-up spills into the measurement."""
 
     def __init__(self, began: int) -> None:
-        self.began = began
-        self.latency = Latencies()
+        self.began, self.latency = began, latencies()
         self.kinds = dict.fromkeys(Status, 0)
         self.errors: collections.Counter[str] = collections.Counter()
         self.checked = self.wrong = 0
@@ -71,21 +48,20 @@ class Tally:
         if since < self.began:
             return
         self.kinds[reply.status] += 1
-        self.latency.record(now - since)
-        if question.expected is not None:
-            self.checked += 1
-            if not right and not is_right(question.expected, reply):
-                self.wrong += 1
-                if len(self.examples) < EXAMPLES:
-                    got, expected = (b"%b %b" % (each.status.value, each.text) for each in (reply, question.expected))
-                    text = b"%b: %b, but %b is right" % (question.key, got.rstrip(), expected.rstrip())
-                    self.examples.append(text.decode(errors="backslashreplace"))
+        self.latency.record_value(now - since)
+        self.checked += question.expected is not None
+        if not right and question.expected and not is_right(question.expected, reply):
+            self.wrong += 1
+            if len(self.examples) < EXAMPLES:
+                got, expected = (b"%b %b" % (each.status.value, each.text) for each in (reply, question.expected))
+                text = b"%b: %b, but %b is right" % (question.key, got.rstrip(), expected.rstrip())
+                self.examples.append(text.decode(errors="backslashreplace"))
 
     def error(self, kind: str, since: int, now: int) -> None:
         """Count a request that got no answer. It waited at least until ``now``, and that is a latency too."""
         if since >= self.began:
             self.errors[kind] += 1
-            self.latency.record(now - since)
+            self.latency.record_value(now - since)
 
     @property
     def answers(self) -> int:
@@ -94,7 +70,7 @@ class Tally:
     def line(self, now: int) -> str:
         """Answers a second and p99 so far, errors and wrong answers, for people."""
         rate = self.answers * 1e9 / max(1, now - self.began)
-        line = f"{rate:,.0f}/s, p99 {milliseconds(self.latency.percentile(99))}"
+        line = f"{rate:,.0f}/s, p99 {milliseconds(summary(self.latency)['p99'])}"
         line += f", {sum(self.errors.values())} errors" if self.errors else ""
         return line + (f", {self.wrong} WRONG" if self.wrong else "")
 
@@ -102,37 +78,18 @@ class Tally:
         """Latencies in ms, counts, the rate a second, and out of the milliseconds of ``cpu`` those for each answer."""
         answers = self.answers
         each = {name: used / max(1, answers) for name, used in cpu.items()}
-        client = each.pop("cpu client")
-        return {
-            **{status.value.decode().lower(): number for status, number in self.kinds.items()},
-            **self.latency.summary(),
-            "seconds": seconds,
-            "answers": answers,
-            "rate": answers / seconds,
-            "checked": self.checked,
-            "wrong": self.wrong,
-            "errors": sum(self.errors.values()),
-            **each,
-            **({"cpu": sum(each.values())} if each and answers else {}),
-            "client_cpu": client,
-        }
+        counts = {"answers": answers, "checked": self.checked, "wrong": self.wrong, "errors": sum(self.errors.values())}
+        figures = {"seconds": seconds, "rate": answers / seconds, "client_cpu": each.pop("cpu client"), **counts}
+        kinds = {status.value.decode().lower(): number for status, number in self.kinds.items()}
+        total = {"cpu": sum(each.values())} if each and answers else {}
+        return {**kinds, **summary(self.latency), **figures, **each, **total}
 
 
 class Limit(NamedTuple):
-    """One limit: ``number`` is in milliseconds, a count, a rate each second, or percent when ``share``."""
+    """One limit. It is ``broken`` by figures that do not keep to it, and by those that lack what it is on."""
 
     text: str
-    figure: str
-    sign: str
-    number: float
-    share: bool
-
-    def broken(self, figures: Mapping[str, float]) -> bool:
-        """True when the result does not keep to it. A figure that was not measured breaks every limit on it."""
-        value = figures.get(self.figure)
-        if value is not None and self.share:
-            value = 100.0 * value / max(1.0, figures["answers"])
-        return value is None or (value > self.number if self.sign == ">" else value < self.number)
+    broken: Callable[[Figures], bool]
 
 
 def parse_limit(text: str) -> Limit:
@@ -142,4 +99,11 @@ def parse_limit(text: str) -> Limit:
     units = _MILLISECONDS if figure in TIMES else ("", "%") if figure in COUNTS else ("",) if figure == "rate" else ()
     if unit not in units:
         raise ValueError(f"{text!r} is no limit: {_FORM}")
-    return Limit(text, figure, sign, float(digits) * _MILLISECONDS.get(unit, 1.0), unit == "%")
+
+    def broken(figures: Figures) -> bool:
+        # Times are milliseconds, and a share is one of the answers.
+        bound = float(digits) * _MILLISECONDS.get(unit, max(1.0, figures["answers"]) / 100 if unit == "%" else 1.0)
+        value = figures.get(figure)
+        return value is None or (value > bound if sign == ">" else value < bound)
+
+    return Limit(text, broken)

@@ -1,7 +1,5 @@
 """The pictures, by matplotlib (the ``bench`` extra), from what a result's JSON says: see ``rows.Section``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -14,7 +12,6 @@ from benchmarks.report.rows import COLUMNS, Result, Section, cell
 
 OWN, OTHER, SLAPD = "#1f6f8b", "#b8b8b8", "#d08c3f"
 """vmaild in colour, everybody else in grey."""
-
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -24,15 +21,13 @@ def draw(result: Result, path: Path) -> None:
     if not panels:
         return
     columns = min(3, len(panels))
-    lines = -(-len(panels) // columns)
-    most = max(len(rows) for _, rows in panels)
+    lines, most = -(-len(panels) // columns), max(len(rows) for _, rows in panels)
     figure = Figure(figsize=(5.6 * columns, max(3.0, 0.6 + 0.22 * most) * lines))
     for axis, panel in zip_longest(figure.subplots(lines, columns, squeeze=False).flat, panels):
         axis.set_visible(panel is not None)
         if panel:
             {"bars": _bars, "lines": _lines, "percentiles": _percentiles}[panel[0].picture](axis, *panel)
-    where = result["machine"]
-    text = f"{where['date']}, {where['cores']} cores, {where['processor']}"
+    text = "{date}, {cores} cores, {processor}".format(**result["machine"])
     figure.text(0.01, 0.005, text, fontsize=7, color="#666666")
     figure.tight_layout(rect=(0, 0.03, 1, 1))
     figure.savefig(path, dpi=110)
@@ -63,10 +58,9 @@ def _bars(axis: Any, section: Section, rows: Rows) -> None:
 
 def _lines(axis: Any, section: Section, rows: Rows) -> None:
     sizes, other = [row["clients"] for row in rows], axis.twinx()
-    series = (
+    for where, name, factor, style, colour in (
         (axis, "cpu server", 1e3, "o-", OWN), (axis, "cpu slapd", 1e3, "o-", SLAPD), (other, "p99", 1, "s--", OTHER),
-    )  # fmt: skip
-    for where, name, factor, style, colour in series:
+    ):  # fmt: skip
         if all(name in row["figures"] for row in rows):
             where.plot(sizes, [row["figures"][name] * factor for row in rows], style, color=colour, label=name)
             where.set_ylim(0, where.get_ylim()[1] * 1.1)
@@ -75,14 +69,12 @@ def _lines(axis: Any, section: Section, rows: Rows) -> None:
     axis.xaxis.set_major_formatter(EngFormatter(places=0, sep=""))
     axis.minorticks_off()
     other.set_ylabel("p99, ms")
-    handles = [*axis.get_lines(), *other.get_lines()]
-    axis.legend(handles=handles, loc="lower right", fontsize=8)
+    axis.legend(handles=[*axis.get_lines(), *other.get_lines()], loc="lower right", fontsize=8)
 
 
 def _percentiles(axis: Any, section: Section, results: Rows) -> None:
-    for result in results:
-        points = [(1 / (1 - percent / 100), value) for percent, value in result["percentiles"] if percent < 100]
-        axis.plot(*zip(*points, strict=True), color=OWN)
+    points = [(1 / (1 - percent / 100), value) for percent, value in results[0]["percentiles"] if percent < 100]
+    axis.plot(*zip(*points, strict=True), color=OWN)
     axis.set(xscale="log", yscale="log", title=section.title, ylabel="latency, ms", xlabel="percentile")
     axis.set_xticks([1, 2, 10, 100, 1000, 10_000], ["0", "50", "90", "99", "99.9", "99.99"])
     axis.minorticks_off()

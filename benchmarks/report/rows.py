@@ -1,7 +1,6 @@
 """Figures of several rounds put together, the median of each, with every sample kept; and as Markdown. Pure."""
 
-from __future__ import annotations
-
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,10 +13,9 @@ Result = dict[str, Any]
 
 
 class Section(NamedTuple):
-    """Rows that stand in one table. ``clients`` heads the column of sizes, empty for none.
+    """Rows in one table with these ``latencies``; ``clients`` heads the column of sizes, empty for none.
 
-    ``picture`` is ``bars`` (one panel for each size, of ``figure``), ``lines`` (over the sizes), ``percentiles`` or
-    empty. Of the latencies, the table shows those of ``latencies``.
+    ``picture``: ``bars`` (a panel for each size, of ``figure``), ``lines`` (over the sizes), ``percentiles`` or empty.
     """
 
     name: str
@@ -38,12 +36,12 @@ class Aim(NamedTuple):
     base: str
     figure: str = "rate"
     least: float = 0.0
-    most: float = float("inf")
+    most: float = math.inf
 
     def __str__(self) -> str:
         if self.least:
             return f"at least {self.least:.2f}"
-        return "" if self.most == float("inf") else f"at most {self.most:.2f}"
+        return f"at most {self.most:.2f}" if self.most < math.inf else ""
 
 
 class Rows:
@@ -62,13 +60,10 @@ class Rows:
         return {name: statistics.median(each[name] for each in samples if name in each) for name in names}
 
     def ratios(self, aims: Iterable[Aim]) -> list[dict[str, Any]]:
-        """What JSON keeps of the aims whose rows were measured.
-
-        A ratio is the median of the rounds' ratios, since both sides of a round were measured in the same minute.
-        """
+        """What JSON keeps of the aims: medians of the rounds' ratios, since both sides are of the same minute."""
         found = []
         for aim in aims:
-            rows = [self._samples.get((aim.section, name, aim.clients), []) for name in (aim.name, aim.base)]
+            rows = (self._samples.get((aim.section, name, aim.clients), []) for name in (aim.name, aim.base))
             sides = [(over.get(aim.figure), under.get(aim.figure)) for over, under in zip(*rows, strict=False)]
             if ratios := [over / under for over, under in sides if over is not None and under]:
                 ratio = statistics.median(ratios)
@@ -95,9 +90,7 @@ def _memory(value: float) -> str:
 
 
 _number = "{:,.0f}".format
-
 LATENCIES = ("p50", "p90", "p99", "p99.9", "max")
-
 COLUMNS: dict[str, tuple[str, Callable[[float], str]]] = {
     "rate": ("a second", _number),
     "hit ratio": ("hit ratio", "{:.4f}".format),
@@ -142,16 +135,14 @@ def report(result: Result) -> str:
     return "\n\n".join(part for part in [*parts, *result["notes"], f"Measured on: {machine}."] if part) + "\n"
 
 
-def _section(section: Section, rows: Sequence[Mapping[str, Any]]) -> str:
+def _section(section: Section, rows: Iterable[Mapping[str, Any]]) -> str:
     rows = [row for row in rows if row["section"] == section.name]
     hidden = set(LATENCIES) - set(section.latencies)
     shown = [name for name in COLUMNS if name not in hidden and any(name in row["figures"] for row in rows)]
-    sizes = [section.clients] if section.clients else []
-    header = ["", *sizes, *(COLUMNS[name][0] for name in shown)]
-    lines = [
-        [row["name"], *(f"{row['clients']:,}" for _ in sizes), *(cell(name, row["figures"]) for name in shown)]
-        for row in rows
-    ]
+    header = ["", section.clients, *(COLUMNS[name][0] for name in shown)]
+    lines = [[row["name"], f"{row['clients']:,}", *(cell(name, row["figures"]) for name in shown)] for row in rows]
+    if not section.clients:
+        header, *lines = ([line[0], *line[2:]] for line in (header, *lines))
     return f"## {section.title}\n\n{table(header, lines)}" if rows else ""
 
 

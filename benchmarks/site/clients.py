@@ -1,7 +1,5 @@
 """Postfix's own clients as load: ``postmap -q -`` for single lookups, smtp-source(1) for recipients and messages."""
 
-from __future__ import annotations
-
 import subprocess
 import tempfile
 import time
@@ -17,16 +15,12 @@ BATCH = 50
 """Recipients of one transaction, as of a mailing list; smtpd(8) remembers some answers within a transaction."""
 NO_DATA = {"smtpd_data_restrictions": "reject"}
 """main.cf for ``rcpt``: a transaction ends when its recipients were accepted, and no message is made."""
-
 # Files and not pipes: a pipe that nobody empties would stop the client.
 _POSTMAP = 'exec postmap -c "$0" -q - "$1" <"$2.in" >"$2.out" 2>"$2.err"'
 
 
 def postmap(config: Path, table: str, keys: Sequence[bytes], clients: int, expected: Mapping[bytes, bytes]) -> Figures:
-    """Ask for ``keys`` from so many processes at once; a key without a value in ``expected`` must not be found.
-
-    Returns answers a second, and milliseconds of the clients' CPU for each.
-    """
+    """Ask for ``keys`` from so many processes at once; one that has no value in ``expected`` must not be found."""
     with tempfile.TemporaryDirectory() as folder:
         files = [f"{folder}/{number}" for number in range(clients)]
         for number, file in enumerate(files):
@@ -50,14 +44,9 @@ def postmap(config: Path, table: str, keys: Sequence[bytes], clients: int, expec
 
 
 def rcpt(port: int, sessions: int, transactions: int, recipient: str) -> float:
-    """Recipients a second of RCPT TO, ``BATCH`` in each transaction: ``recipient`` with numbers (``population``).
-
-    Needs the settings ``NO_DATA``. Each session is one connection that stays, and occupies one smtpd(8) process.
-    """
-    options = ["-A", "-d", "-N", "-r", str(BATCH), "-s", str(sessions), "-m", str(transactions)]
-    began = time.monotonic()
-    complaints = _smtp_source(port, recipient, options)
-    seconds = time.monotonic() - began
+    """Recipients a second of RCPT TO under ``NO_DATA``, by sessions that stay: ``recipient`` with numbers."""
+    options, began = f"-A -d -N -r {BATCH} -s {sessions} -m {transactions}", time.monotonic()
+    complaints, seconds = _smtp_source(port, recipient, options), time.monotonic() - began
     others = [line for line in complaints if "data rejected" not in line]
     if others or len(complaints) != transactions:
         raise MeasurementFailed(f"smtp-source: {others[:3] or f'{len(complaints)} of {transactions} transactions'}")
@@ -65,12 +54,9 @@ def rcpt(port: int, sessions: int, transactions: int, recipient: str) -> float:
 
 
 def send_messages(postfix: Postfix, recipient: str, count: int = 0) -> None:
-    """Send a short message, or ``count``, each in a session of its own, to ``recipient`` with numbers.
-
-    Returns when all are delivered; raises ``MeasurementFailed`` when one is not accepted.
-    """
+    """Deliver a message to ``recipient``, or ``count``, each in a session of its own, to ``recipient`` with numbers."""
     removed = _removed(postfix) + (count or 1)
-    complaints = _smtp_source(postfix.port, recipient, ["-N", "-m", str(count)] if count else [])
+    complaints = _smtp_source(postfix.port, recipient, f"-N -m {count}" if count else "")
     if complaints:
         raise MeasurementFailed(f"{recipient}: {complaints[0]}")
     # By the log and not by the queue: a message that moves between directories can be in none of them for a moment.
@@ -81,7 +67,7 @@ def _removed(postfix: Postfix) -> int:
     return postfix.log_text().count(": removed\n")
 
 
-def _smtp_source(port: int, recipient: str, options: Sequence[str]) -> list[str]:
-    stranger = ["-M", "client.example", "-f", "sender@elsewhere.example"]
-    command = ["smtp-source", *stranger, "-t", recipient, *options, f"inet:127.0.0.1:{port}"]
+def _smtp_source(port: int, recipient: str, options: str) -> list[str]:
+    stranger = "smtp-source -M client.example -f sender@elsewhere.example"
+    command = f"{stranger} -t {recipient} {options} inet:127.0.0.1:{port}".split()
     return subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()

@@ -1,13 +1,10 @@
 """A large directory in the layout of the HOWTO, as LDIF, and the right answers to go with it.
 
 ``accounts`` accounts are spread over domains of ``size``. Each domain has an organization entry, the postmaster role
-with two occupants, an abuse alias, and an alias for every tenth account. Nothing here is random: the n-th address is
-the same in every run, and so files of keys fit every directory that is as large. ``bulk`` adds accounts of one domain
-that have the addresses which smtp-source(1) makes: up to Postfix 3.9 they begin with a number from 1, later they end in
-one from 0.
+with two occupants, an abuse alias, and an alias for every tenth account. Nothing here is random, so that files of keys
+fit every directory that is as large. ``bulk`` adds accounts of one domain that have the addresses which smtp-source(1)
+makes: up to Postfix 3.9 they begin with a number from 1, later they end in one from 0.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator
 
@@ -21,10 +18,7 @@ PER_ALIAS = 10
 BULK_DOMAIN = "bulk.example"
 BULK_ADDRESS = f"user@{BULK_DOMAIN}"
 """For smtp-source(1), which adds the number."""
-DOMAINS = b"virtual_mailbox_domains"
-MAILBOXES = b"virtual_mailbox_maps"
-ALIASES = b"virtual_alias_maps"
-
+DOMAINS, MAILBOXES, ALIASES = b"virtual_mailbox_domains", b"virtual_mailbox_maps", b"virtual_alias_maps"
 ENTRY = "dn: {},o={},%s\nobjectClass: top\nobjectClass: {}\n{}\n\n" % SEARCH_BASE  # noqa: UP031
 ACCOUNT = "mail: {}\nhomeDirectory: /home/vmail/domains\nuidNumber: 101\ngidNumber: 101\nmailbox: {}"
 
@@ -61,12 +55,12 @@ def ldif(accounts: int, bulk: int = 0, size: int = PER_DOMAIN) -> Iterator[str]:
     for number in range(accounts):
         name = domain_of(number, size)
         if number % size == 0:
-            yield from _domain(name, address(number, size), address(min(number + 1, accounts - 1), size))
+            yield _domain(name, address(number, size), address(min(number + 1, accounts - 1), size))
         yield account_entry(name, address(number, size), mailbox(number, size))
         if number % PER_ALIAS == 0:
             yield alias_entry(name, alias(number, size), address(number, size))
     if bulk:
-        yield from _domain(BULK_DOMAIN, bulk_addresses(1)[0], bulk_addresses(bulk)[0])
+        yield _domain(BULK_DOMAIN, bulk_addresses(1)[0], bulk_addresses(bulk)[0])
     for number in range(1, bulk + 1):
         mail, other = bulk_addresses(number)
         yield account_entry(BULK_DOMAIN, mail, f"{BULK_DOMAIN}/{number}/", other)
@@ -99,10 +93,9 @@ def account_entry(domain: str, mail: str, box: str, *more: str) -> str:
     return ENTRY.format(f"mail={mail}", domain, "courierMailAccount", ACCOUNT.format(addresses, box))
 
 
-def _domain(name: str, *occupants: str) -> Iterator[str]:
-    yield domain_entry(name)
-    yield role_entry(name, *dict.fromkeys(occupants))
-    yield alias_entry(name, f"abuse@{name}", occupants[0])
+def _domain(name: str, *occupants: str) -> str:
+    role = role_entry(name, *dict.fromkeys(occupants))
+    return domain_entry(name) + role + alias_entry(name, f"abuse@{name}", occupants[0])
 
 
 def role_entry(domain: str, *occupants: str) -> str:

@@ -6,8 +6,6 @@ nothing else, the least that a server of lookups in Python can do: it knows no r
 at ``--to``, which must run, for ``--delay`` seconds: a slow directory, made of a fast one.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 from collections.abc import Callable

@@ -1,14 +1,10 @@
 """The site: a private slapd with a large directory, files of its keys, servers in front of it, and loads on them."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections import Counter
@@ -16,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from subprocess import Popen
+from tempfile import TemporaryDirectory
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,13 +23,11 @@ from benchmarks.site.population import MAILBOXES, PER_DOMAIN, address, answers, 
 from vmaild.admin import flush
 from vmaild.demo.ask import connect
 from vmaild.demo.daemon import CONTROL_SOCKET, DaemonProcess, Listen
-from vmaild.demo.process import Process, free_port
+from vmaild.demo.process import Process, free_port, run
 from vmaild.demo.slapd import Slapd, Tls
 from vmaild.demo.tree import READER_DN, access_rules
 from vmaild.listening import parse_address
 
-START_SECONDS = 60.0
-"""How long a reference server may take to read its table: a million lines take 5 s."""
 PATIENCE = 600.0
 """Seconds after which what is waited for has failed."""
 POOL_SIZE = 8
@@ -43,10 +38,8 @@ WAYS = list(itertools.product(("socketmap", "tcp_table"), ("tcp", "unix")))
 """Protocols and transports: vmaild listens to all of them."""
 CACHE = {"ttl": 86_400, "negative_ttl": 86_400, "max_entries": 200_000}
 """Answers live for a day: one that expires in the middle of a run is no cached answer."""
-
 ACCESS = f'limits dn.exact="{READER_DN}" size=unlimited time=unlimited\n' + access_rules()
 """The rules of the demo, and leave to read all domains at once: slapd's default is 500 entries."""
-
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 """Of children: the benchmark is found from wherever it was started."""
 
@@ -72,9 +65,9 @@ def wait_until(happens: Callable[[], object], what: str, pause: float = 0.02) ->
 
 
 class Vmaild(DaemonProcess):
-    """One vmaild in front of ``uri``, with a listener of each kind. ``cache`` are settings; ``directory`` is TOML."""
+    """One vmaild in front of ``uri``, with a listener of each kind, and these settings of its cache and directory."""
 
-    def __init__(self, home: Path, uri: str, directory: str, cache: Mapping[str, float]) -> None:
+    def __init__(self, home: Path, uri: str, cache: Mapping[str, object], directory: Mapping[str, object]) -> None:
         (home / "state").mkdir(parents=True)
         self.listens = {
             (protocol, way): f"unix:{home}/{protocol}.sock" if way == "unix" else f"inet:127.0.0.1:{free_port()}"
@@ -87,14 +80,13 @@ class Vmaild(DaemonProcess):
             for (protocol, way), where in self.listens.items()
         ]
         self._page = f"127.0.0.1:{free_port()}"
-        settings = "".join(f"{name} = {value}\n" for name, value in {**CACHE, **cache}.items())
-        tables = f'[cache]\n{settings}\n[http]\naddress = "inet:{self._page}"\n'
+        tables = f'[http]\naddress = "inet:{self._page}"\n[cache]\n{_toml(cache)}'
         environment = {"PYTHONPATH": str(ROOT), "STATE_DIRECTORY": f"{home}/state"}
-        super().__init__(home, [uri], listens, directory=directory, tables=tables, environment=environment)
+        super().__init__(home, [uri], listens, directory=_toml(directory), tables=tables, environment=environment)
 
     def begin(self) -> None:
         """Start the process again, and wait for nothing."""
-        self._process.start(lambda: True, START_SECONDS)
+        self._process.start(lambda: True, PATIENCE)
 
     def flush(self) -> None:
         flush(str(self.home / CONTROL_SOCKET))
@@ -122,14 +114,15 @@ class Server(Process):
         reference = [sys.executable, "-m", "benchmarks.site.references", *arguments[:1], self.address, *arguments[1:]]
         log = home / f"server-{self.address.rpartition(':')[2].replace('/', '-')}.log"
         super().__init__(command or reference, log, environment=_ENVIRONMENT)
-        self.start(lambda: _accepts(self.address), START_SECONDS)
+        self.start(lambda: _accepts(self.address), PATIENCE)
 
 
 class Site(ExitStack):
     """A directory of ``accounts`` accounts and files of its keys, to be used in a ``with`` statement.
 
     ``addresses`` is a file of the accounts' addresses, ``bulk_addresses`` of the ``bulk`` ones (see ``population``),
-    ``table`` the expectation file of all maps. ``say`` shows progress; ``loaded`` is how many seconds slapd took.
+    ``table`` the expectation file of all maps, ``keys`` options of a load on the accounts with every answer checked.
+    ``say`` shows progress; ``loaded`` is how many seconds slapd took.
     """
 
     def __init__(
@@ -137,40 +130,28 @@ class Site(ExitStack):
         tls: bool = False, syncprov: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.accounts, self.bulk = accounts, bulk
-        self.home = Path(tempfile.mkdtemp(prefix="vmaild-benchmark-"))
-        self.callback(shutil.rmtree, self.home, ignore_errors=True)
+        self.accounts, self.bulk, self._numbers = accounts, bulk, itertools.count(1)
+        self.home = Path(self.enter_context(TemporaryDirectory(prefix="vmaild-benchmark-", ignore_cleanup_errors=True)))
         # Postfix's processes, which are not root, read below it.
         self.home.chmod(0o755)
-        self._numbers = itertools.count(1)
         say(f"loading a directory of {accounts + bulk:,} accounts")
         self.addresses = self.write("addresses", (f"{address(n, per_domain)}\n".encode() for n in range(accounts)))
         numbered = ("{}\n{}\n".format(*bulk_addresses(number)).encode() for number in range(1, bulk + 1))
         self.bulk_addresses = self.write("bulk", numbered)
         self.table = self.write("table.tsv", map(format_line, answers(accounts, bulk, per_domain)))
         self.keys = ["--keys", self.addresses, "--expect", self.table]
-        """Options of a load on the accounts' addresses with every answer checked."""
         content = self.write("directory.ldif", (entry.encode() for entry in ldif(accounts, bulk, per_domain)))
         certificate = _certificate(self.home) if tls else None
         self.slapd = Slapd(self.home / "slapd", ldif=content, tls=certificate, syncprov=syncprov, access=ACCESS)
         self.callback(lambda: self.slapd.stop())
-        self.loaded = 0.0
-
-    def __enter__(self) -> Site:
-        try:
-            self.loaded = seconds_of(self.slapd.start)
-        except BaseException:
-            self.close()
-            raise
-        return self
+        self.loaded = seconds_of(self.slapd.start)
 
     def vmaild(
-        self, uri: str = "", *, pool_size: int = POOL_SIZE, changes: str = "auto", start: bool = True,
-        cache: Mapping[str, float] = CACHE,
-    ) -> Vmaild:  # fmt: skip
-        """A running vmaild in front of the site's slapd, or of ``uri``. ``cache`` are settings of its cache."""
-        directory = f'pool_size = {pool_size}\nmax_waiting = 10000\nchanges = "{changes}"\n'
-        vmaild = Vmaild(self.new_home("vmaild"), uri or self.slapd.uri, directory, cache)
+        self, uri: str = "", *, start: bool = True, cache: Mapping[str, object] = CACHE, **directory: object
+    ) -> Vmaild:
+        """A vmaild in front of the site's slapd, or of ``uri``, with these settings of its cache and directory."""
+        directory = {"pool_size": POOL_SIZE, "max_waiting": 10_000, **directory}
+        vmaild = Vmaild(self.new_home("vmaild"), uri or self.slapd.uri, {**CACHE, **cache}, directory)
         self.callback(vmaild.stop)
         if start:
             vmaild.start()
@@ -208,6 +189,11 @@ class Site(ExitStack):
         """Ask vmaild once for every key of these options of a load, by default for all accounts."""
         self.load(vmaild, *(options or ("--keys", self.addresses)), "--expect", self.table, *ONCE)
 
+    def warm_bulk(self, vmaild: Vmaild) -> None:
+        """Ask vmaild once for every address of the bulk domain, in the two maps that a message asks for it."""
+        for map_name in ("virtual_mailbox_maps", "virtual_alias_maps"):
+            self.warm(vmaild, "--map", map_name, "--keys", self.bulk_addresses)
+
     def write(self, name: str, lines: Iterable[bytes]) -> Path:
         """A file below the site's directory."""
         path = self.home / name
@@ -229,6 +215,11 @@ def finish_load(process: Popen[bytes]) -> Figures:
     return dict(result["figures"])
 
 
+def _toml(settings: Mapping[str, object]) -> str:
+    # JSON's numbers and plain strings are TOML's.
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+
+
 def _accepts(address: str) -> bool:
     with suppress(OSError), connect(parse_address(address)):
         return True
@@ -237,7 +228,6 @@ def _accepts(address: str) -> bool:
 
 def _certificate(home: Path) -> Tls:
     cert, key = home / "cert.pem", home / "key.pem"
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-keyout", str(key))
-    command = ["openssl", "req", "-x509", *new_key, "-out", str(cert), "-subj", "/CN=localhost", "-days", "2"]
-    subprocess.run(command, check=True, capture_output=True)
+    options = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -subj /CN=localhost -days 2"
+    run(["openssl", "req", *options.split(), "-keyout", str(key), "-out", str(cert)])
     return Tls(cert, key)

@@ -1,7 +1,5 @@
 """What processes of this machine use, by psutil: CPU time, memory, connections; and what slapd saw, by its log."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import resource

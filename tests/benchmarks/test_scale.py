@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.experiments.model import Load, Terms, hosts_for, needs, page, ranks
+from benchmarks.experiments.model import Load, hosts_for, needs, page, ranks
 from benchmarks.site.population import address, domain_of, ldif, mailbox
 
-TERMS = Terms(
-    lookups=5.0,
-    hit=10e-6,
-    miss=200e-6,
-    search=100e-6,
-    postfix=3e-3,
-    own_search=200e-6,
-    change=150e-6,
-    start=30e6,
-    domain=200.0,
-    record=600.0,
-    entry=1500.0,
-)
+TERMS = {
+    "lookups": 5.0,
+    "hit": 10e-6,
+    "miss": 200e-6,
+    "search": 100e-6,
+    "postfix": 3e-3,
+    "own search": 200e-6,
+    "change": 150e-6,
+    "start": 30e6,
+    "domain": 200.0,
+    "record": 600.0,
+    "entry": 1500.0,
+}
 LOAD = Load(mailboxes=1e6, per_domain=20.0, messages=1000.0, changes=10.0, hosts=4, records=1e6)
 
 
@@ -36,34 +36,35 @@ def test_each_account_stands_in_its_domain_which_comes_first() -> None:
 
 @pytest.mark.parametrize("skew", [0.0, 0.8, 1.0])
 def test_the_shares_of_all_mailboxes_are_all_mail(skew: float) -> None:
-    groups = list(ranks(1e6, skew))
+    counts, shares = ranks(1e6, skew)
 
-    assert sum(count for count, _ in groups) == pytest.approx(1e6)
-    assert sum(count * share for count, share in groups) == pytest.approx(1.0)
+    assert counts.sum() == pytest.approx(1e6)
+    assert counts @ shares == pytest.approx(1.0)
+    assert shares[0] / shares[-1] == pytest.approx(1e6**skew, rel=0.02)
 
 
 def test_more_room_means_fewer_searches_and_more_memory() -> None:
     large, small = needs(TERMS, LOAD), needs(TERMS, LOAD._replace(records=1e4))
 
-    assert small.kept == pytest.approx(1e4, rel=0.01)
-    assert small.hit_ratio < large.hit_ratio < 1.0
-    assert small.searches > large.searches > 0.0
-    assert small.vmaild_bytes < large.vmaild_bytes
+    assert small["kept"] == pytest.approx(1e4, rel=0.01)
+    assert small["searches"] > large["searches"] > 0.0
+    assert small["age"] < large["age"]
+    assert small["memory"] < large["memory"]
 
 
 def test_a_message_is_paid_for_once_whatever_the_hosts() -> None:
     one, many = needs(TERMS, LOAD._replace(hosts=1)), needs(TERMS, LOAD)
 
-    assert one.lookups == pytest.approx(4 * many.lookups)
-    assert one.postfix_cores == pytest.approx(4 * many.postfix_cores)
-    assert one.vmaild_cores < 4 * many.vmaild_cores
+    assert one["lookups"] == pytest.approx(4 * many["lookups"])
+    assert one["postfix"] == pytest.approx(4 * many["postfix"])
+    assert one["vmaild"] < 4 * many["vmaild"]
 
 
 def test_the_least_number_of_hosts_is_enough_and_one_less_is_not() -> None:
     hosts = hosts_for(TERMS, LOAD._replace(messages=10_000.0))
     enough, few = (needs(TERMS, LOAD._replace(messages=10_000.0, hosts=count)) for count in (hosts, hosts - 1))
 
-    assert enough.cores <= 4.0 < few.cores
+    assert enough["cores"] <= 4.0 < few["cores"]
 
 
 def test_the_page_shows_the_sums() -> None:
