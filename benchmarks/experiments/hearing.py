@@ -1,14 +1,4 @@
-"""What hearing of changes costs beside a load.
-
-``logins``: so many logins a second are recorded in entries (a write to ``description``, which no map asks for) beside
-lookups, and the hit ratio is compared with that of the same lookups without. ``bulk``: what is cached is asked for,
-without and with entries that are added: vmaild's own searches, and how long hits took, the longest of which tells how
-long the loop was held. Where cores are *shared*, slapd and ldapadd fill both of a small machine, and hits wait for one.
-*Apart*, vmaild and the load have one to themselves in both measurements, by real-time priorities (the load's before
-vmaild's): what is left is vmaild's own. Needs slapd, ldap-utils, and for this root.
-"""
-
-from __future__ import annotations
+"""What hearing of changes costs beside a load. README.md says what is measured."""
 
 import os
 import random
