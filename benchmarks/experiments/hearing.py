@@ -88,7 +88,7 @@ def _measure(
 ) -> Figures:
     before = vmaild.metrics()
     wanted = [*site.keys, "--zipf", 1, "--rate", run.arguments.lookups, "--seconds", run.arguments.seconds]
-    asking = site.start_load(vmaild, *wanted, "--warm-up", 0)
+    asking = site.start_load(vmaild, *wanted, "--warm-up", 0.5)
     if own:
         _keep(asking.pid, own, priority=2)
     if entries:

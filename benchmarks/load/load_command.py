@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import itertools
 import os
 import sys
 import time
@@ -127,13 +128,17 @@ async def _measure(fleet: Fleet, arguments: argparse.Namespace, questions: Quest
     pids = {**dict(arguments.pid), "client": os.getpid()}
     together = arguments.connections if arguments.lockstep and not arguments.rate else 1
     fleet.tally = Tally(fleet.clock())
+    asked = iter(questions)
+    # The first takes as long as to work out all weights, and would count as latency of the first second.
+    asked = itertools.chain([next(asked)], asked)
     began = fleet.clock()
-    fleet.start(iter(questions), began, arguments.rate, together)
+    fleet.start(asked, began, arguments.rate, together)
     with ticking(arguments.rate, began, lambda: fleet.want(fleet.tick(fleet.clock()))):
         await phase("warm-up", arguments.warm_up)
         warm_up_errors = sum(fleet.tally.errors.values())
-        fleet.tally = tally = Tally(fleet.clock())
         meter, before = Meter(pids), waited()
+        # Now, since it took some milliseconds to look, for which requests waited.
+        fleet.tally = tally = Tally(fleet.clock())
         await phase("load", arguments.seconds)
         cpu, seconds = meter.each(1), (fleet.clock() - tally.began) / 1e9
         shares = {name: (now - before[name]) / seconds for name, now in waited().items()}
