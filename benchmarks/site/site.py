@@ -141,10 +141,14 @@ class Site(ExitStack):
         self.table = self.write("table.tsv", map(format_line, answers(accounts, bulk, per_domain)))
         self.keys = ["--keys", self.addresses, "--expect", self.table]
         content = self.write("directory.ldif", (entry.encode() for entry in ldif(accounts, bulk, per_domain)))
-        certificate = _certificate(self.home) if tls else None
-        self.slapd = Slapd(self.home / "slapd", ldif=content, tls=certificate, syncprov=syncprov, access=ACCESS)
-        self.callback(lambda: self.slapd.stop())
-        self.loaded = seconds_of(self.slapd.start)
+        try:
+            certificate = _certificate(self.home) if tls else None
+            self.slapd = Slapd(self.home / "slapd", ldif=content, tls=certificate, syncprov=syncprov, access=ACCESS)
+            self.callback(lambda: self.slapd.stop())
+            self.loaded = seconds_of(self.slapd.start)
+        except BaseException:
+            self.close()
+            raise
 
     def vmaild(
         self, uri: str = "", *, start: bool = True, cache: Mapping[str, object] = CACHE, **directory: object

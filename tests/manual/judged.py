@@ -50,6 +50,7 @@ SHORT = {
     "make mutants": 'make mutants SAMPLE=4 PARTS="wire"',
     "make fuzz": "make fuzz SECONDS=1",
     "make soak": "make soak SECONDS=90",
+    "vmaild benchmark hearing": "vmaild benchmark hearing --accounts 500 --seconds 1 --rounds 1 --entries 500",
     "make chaos": ".venv/bin/python -m tests.directory.chaos --seconds 10",
     "make demo": "timeout --preserve-status -s INT 30 make demo",
     "make demo MAIL=1": "timeout --preserve-status -s INT 60 make demo MAIL=1",

@@ -30,6 +30,9 @@ CALM_AFTER_OUTAGE = 9.0
 LONGEST_PAUSE = 11.0
 """Longer than the daemon's watchdog waits, which must not take a pause for a hang."""
 
+OUTAGES = ("restart", "suspend", "slow", "refuse", "half", "pause")
+OTHERS = ("block_log", "reload", "flush")
+"""Acts beside the floods: methods of ``Acts``."""
 
 Act = Callable[[], None] | str
 """A flood by its kind, or a method of ``Acts``."""
@@ -75,10 +78,8 @@ class Acts:
 
     def _acts(self) -> list[tuple[Act, bool]]:
         """Each act, and whether it is an outage."""
-        outages = (self._restart, self._suspend, self._slow, self._refuse, self._half, self._pause)
-        others = (self._block_log, self._reload, self._flush)
-        acts: list[tuple[Act, bool]] = [(act, True) for act in outages]
-        acts += [(act, False) for act in others] + [(kind, False) for kind in FLOODS]
+        acts: list[tuple[Act, bool]] = [(getattr(self, f"_{name}"), True) for name in OUTAGES]
+        acts += [(getattr(self, f"_{name}"), False) for name in OTHERS] + [(kind, False) for kind in FLOODS]
         return [(act, outage) for act, outage in acts if self._only is None or _name(act) in self._only]
 
     def _act(self, act: Act, outage: bool, until: float) -> None:
