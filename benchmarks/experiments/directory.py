@@ -13,10 +13,10 @@ from typing import Any
 from unittest.mock import patch
 
 import bonsai.ldapentry
-import uvloop
 from bonsai.asyncio import AIOConnectionPool
 
 from benchmarks.experiments.experiment import Run
+from benchmarks.load.loop import run_in_uvloop
 from benchmarks.load.tally import latencies, summary
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import address
@@ -44,13 +44,13 @@ OPTIONS = {
 
 
 def measure(run: Run) -> None:
-    def searches(name: str, count: int, loop: Callable[..., Figures] = uvloop.run, tls: bool = False) -> None:
+    def searches(name: str, count: int, loop: Callable[..., Figures] = run_in_uvloop, tls: bool = False) -> None:
         run.row("directory", name, count, lambda: loop(_searches(site, seconds, count, tls)))
 
     with Site(run.arguments.accounts, run.say, tls=True) as site:
         seconds = run.arguments.seconds
         # What is asked first must not pay for reading the database into memory.
-        uvloop.run(_searches(site, seconds / 3))
+        run_in_uvloop(_searches(site, seconds / 3))
         for _ in run.rounds():
             for count in run.arguments.connections:
                 searches(DIRECT, count)
@@ -65,7 +65,7 @@ def measure(run: Run) -> None:
                     run.row("directory", BONSAI, count, process.apply, _bonsai_pool, asked)
                 if count == 1:
                     run.row("directory", LDAPSEARCH, count, _ldapsearch, site, seconds)
-        run.notes.append(f"CPU while searches hang: {uvloop.run(_hanging_cpu(site)):.1%} of one core.")
+        run.notes.append(f"CPU while searches hang: {run_in_uvloop(_hanging_cpu(site)):.1%} of one core.")
 
 
 @asynccontextmanager
@@ -144,7 +144,7 @@ def _bonsai_pool(uri: str, connections: int, *asked: Any) -> Figures:
         await pool.close()
         return figures
 
-    return uvloop.run(searches())
+    return run_in_uvloop(searches())
 
 
 def _ldapsearch(site: Site, seconds: float) -> Figures:

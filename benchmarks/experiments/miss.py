@@ -5,11 +5,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import cast
 
-import uvloop
-
 from benchmarks.experiments.directory import filled, search_in_lines
 from benchmarks.experiments.experiment import Run
 from benchmarks.experiments.rivals import LDAP, VMAILD, Rivals
+from benchmarks.load.loop import run_in_uvloop
 from benchmarks.report.rows import Aim, Figures, Section
 from benchmarks.site.population import PER_DOMAIN, address
 from benchmarks.site.site import MeasurementFailed, Site
@@ -60,7 +59,7 @@ def _cpu(rivals: Rivals) -> None:
     wanted = [*site.keys, "--seconds", seconds, "--warm-up", 0.5, "--connections", CLIENTS, "--cold", 1]
     if run.row("cpu", VMAILD, CLIENTS, site.load, rivals.vmaild, *wanted)["reused"]:
         raise MeasurementFailed("there are too few accounts: some were asked for twice")
-    run.row("cpu", ALONE, CLIENTS, lambda: uvloop.run(_search_alone(site, seconds)))
+    run.row("cpu", ALONE, CLIENTS, lambda: run_in_uvloop(_search_alone(site, seconds)))
 
 
 async def _search_alone(site: Site, seconds: float) -> Figures:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
-import uvloop
 
 from benchmarks.load.fleet import POSTFIX, SWEEP_SECONDS, Fleet
+from benchmarks.load.loop import run_in_uvloop
 from benchmarks.load.questions import CODECS, Questions, expectations, question, read_keys, read_lines
 from benchmarks.load.tally import Tally, parse_limit
 from benchmarks.report.output import Say, new_parser, parse, progress, typed, write
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
         options.error(str(error))
     try:
         with progress(arguments) as say:
-            figures, tally = uvloop.run(run(arguments, asked, say))
+            figures, tally = run_in_uvloop(run(arguments, asked, say))
     except ConnectionError as error:
         print(f"load: {error}", file=sys.stderr)
         return EXIT_UNREACHABLE

@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import uvloop
-
+from benchmarks.load.loop import run_in_uvloop
 from benchmarks.load.questions import CODECS, read_lines
 from vmaild.listening import LISTEN_BACKLOG, Address, InetAddress, bind, parse_address
 from vmaild.lookup import NOT_FOUND, Request
@@ -107,4 +106,4 @@ if __name__ == "__main__":
     parser.add_argument("--to", type=parse_address, help="the server behind the relay, inet:HOST:PORT")
     parser.add_argument("--delay", type=float, default=0.1, help="of the relay, seconds (default: %(default)s)")
     given = parser.parse_args()
-    uvloop.run(_serve(_factory(given), given.address))
+    run_in_uvloop(_serve(_factory(given), given.address))
