@@ -77,16 +77,9 @@ def element(data: bytes, at: int, end: int) -> tuple[int, int, int]:
 
 def expect(wanted: int, data: bytes, at: int, end: int) -> tuple[int, int]:
     """Start and end of the content of the element at ``at``, whose tag must be ``wanted``."""
-    # What ``element`` does, without a call: an entry has thirty of them.
-    length = data[at + 1]
-    start = at + 2
-    if length >= 0x80:
-        start, length = _length(data, at + 1)
-    stop = start + length
-    if stop > end:
-        raise BadMessage("an element is longer than what holds it")
-    if data[at] != wanted:
-        raise BadMessage(f"tag {data[at]:#04x} in the place of {wanted:#04x}")
+    tag, start, stop = element(data, at, end)
+    if tag != wanted:
+        raise BadMessage(f"tag {tag:#04x} in the place of {wanted:#04x}")
     return start, stop
 
 
