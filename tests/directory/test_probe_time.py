@@ -278,7 +278,7 @@ async def test_lookups_leave_a_server_that_is_slow_and_busy_and_come_back(
     monkeypatch.setattr(probe_time, "SHORTEST_HOLD", 0.5)
     slapd = make_slapd(syncprov=syncprov)
     with proxied(slapd.port) as proxy:
-        async with running(proxy.uri, slapd.uri, timeout=8.0, connect_timeout=2.0, pool_size=2) as directory:
+        async with running(proxy.uri, slapd.uri, timeout=8.0, connect_timeout=8.0, pool_size=2) as directory:
 
             def servers() -> tuple[ServerStatus, ...]:
                 return directory.status().servers
@@ -308,7 +308,7 @@ async def _keep_asking(directory: Any) -> None:
 async def test_with_slow_after_0_a_slow_server_keeps_its_lookups(make_slapd: Any) -> None:
     slapd = make_slapd(syncprov=True)
     with proxied(slapd.port) as proxy:
-        async with running(proxy.uri, slapd.uri, timeout=8.0, connect_timeout=2.0, slow_after=0.0) as directory:
+        async with running(proxy.uri, slapd.uri, timeout=8.0, connect_timeout=8.0, slow_after=0.0) as directory:
             proxy.mode = Mode.SLOW
             await until(lambda: (directory.status().servers[0].probe_seconds or 0) > 0.25)
             await asyncio.sleep(0.5)

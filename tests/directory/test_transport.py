@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -20,10 +21,13 @@ from tests.support.loops import on_each_loop
 from vmaild.demo.slapd import Slapd, Tls
 from vmaild.demo.tree import SEARCH_BASE, access_rules, tree
 from vmaild.directory import relay, tls
+from vmaild.directory.bonsai_patches import Credentials
+from vmaild.directory.connection import LdapConnection
 from vmaild.directory.dial import local_url
 from vmaild.directory.relay import passage
 from vmaild.directory.transport import Transport
 from vmaild.directory.uri import parse
+from vmaild.errors import DirectoryFailure
 from vmaild.lookup import Scope, Search
 
 NAME = "localhost"
@@ -332,3 +336,81 @@ async def test_a_bind_that_is_never_answered_leaves_no_descriptor(slapd: Slapd) 
         before = descriptors()
         await until(lambda: directory.counters.connect_failures["timeout"] >= 5)
         assert descriptors() <= before + 4
+
+
+BIND_ANSWER = bytes.fromhex("300c02010161070a010004000400")
+
+
+@on_each_loop
+@pytest.mark.parametrize("blocked", [False, True])
+@pytest.mark.parametrize("answer", [b"", BIND_ANSWER, None])
+async def test_an_opening_that_is_cancelled_anywhere_leaves_no_descriptor(
+    tmp_path: Path, answer: bytes | None, blocked: bool
+) -> None:
+    """In each turn of the loop; ``blocked``, bonsai's thread and the server have done all they can by then.
+
+    The server is silent, binds (which the cancelled one may see when it ends), or hangs up.
+    """
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        if answer is not None:
+            writer.write(answer)
+            await reader.read()
+        writer.close()
+
+    server = await asyncio.start_unix_server(serve, str(tmp_path / "ldapi"))
+    credentials = Credentials("SIMPLE", "cn=a", "b")
+    before = descriptors()
+    for turns in range(12):
+        opening = asyncio.create_task(LdapConnection.open(local_url(str(tmp_path / "ldapi")), credentials))
+        for _ in range(turns):
+            if blocked:
+                time.sleep(0.002)
+            await asyncio.sleep(0)
+        opening.cancel()
+        (outcome,) = await asyncio.gather(opening, return_exceptions=True)
+        if isinstance(outcome, LdapConnection):
+            outcome.kill()
+        assert isinstance(outcome, LdapConnection | DirectoryFailure | asyncio.CancelledError)
+        del opening, outcome
+        await until(lambda: descriptors() <= before)
+    server.close()
+
+
+@on_each_loop
+async def test_a_passage_that_is_cancelled_anywhere_leaves_no_descriptor(slapd: Slapd, tmp_path: Path) -> None:
+    async def go_through() -> None:
+        async with passage(parse(slapd.uri), None, start_tls=False, directory=tmp_path, seconds=1.0):
+            await asyncio.sleep(1)
+
+    (await asyncio.get_running_loop().create_unix_server(asyncio.Protocol, str(tmp_path / "first"))).close()
+    before = descriptors()
+    for turns in range(12):
+        going = asyncio.create_task(go_through())
+        for _ in range(turns):
+            time.sleep(0.001)
+            await asyncio.sleep(0)
+        going.cancel()
+        await asyncio.gather(going, return_exceptions=True)
+        await until(lambda: descriptors() <= before, 2)
+
+
+@on_each_loop
+async def test_what_is_known_of_the_last_failure_holds_no_descriptor() -> None:
+    """libldap closes the socket of an opening that failed when its connection is freed, which a traceback may hold."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionResetError):
+            if b"1.3.6.1.4.1.4203.1.11.3" in await reader.read(100):
+                writer.write(bytes.fromhex("300c02010178070a010004000400"))
+                await reader.read(100)
+        writer.close()
+
+    before = descriptors()
+    async with serving(hang_up) as port:
+        listening = descriptors() - before
+        async with running(f"ldap://127.0.0.1:{port}", ready=False) as directory:
+            await until(lambda: directory.status().servers[0].last_failure == "broken")
+            await until(lambda: not directory.status().servers[0].opening)
+            await until(lambda: descriptors() <= before + listening, 0.5)

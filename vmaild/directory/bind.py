@@ -27,21 +27,29 @@ class Bind:
         self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._message = ldapconnection.open(connection)
-        self._initialised = False
-        self._watched = -1
+        self._given_up = False
+        self._initialised = asyncio.Event()
+        # It stays until it fires, whatever happens meanwhile: before, libldap's handle does not exist yet.
+        self._loop.add_reader(self._message, self._signalled)
 
     async def run(self) -> int:
-        """The descriptor of the bound connection. Raises what bonsai raises; sets ``dead`` then."""
+        """The descriptor of the bound connection. Raises what bonsai raises."""
         try:
-            await self._readable(self._connection.fileno())
-            self._initialised = True
+            await self._initialised.wait()
             while self._connection.get_result(self._message) is None:
                 await self._progress()
         except BaseException:
-            self._connection.dead = True
-            self._discard()
+            self._given_up = True
+            if self._initialised.is_set():
+                self._discard()
             raise
         return int(self._connection.fileno())
+
+    def _signalled(self) -> None:
+        self._loop.remove_reader(self._message)
+        self._initialised.set()
+        if self._given_up:
+            self._discard()
 
     async def _progress(self) -> None:
         fd = self._connection.fileno()
@@ -49,46 +57,27 @@ class Bind:
             await asyncio.sleep(INIT_PAUSE)
             return
         os.set_blocking(fd, False)
-        await self._readable(fd)
-
-    async def _readable(self, fd: int) -> None:
         ready = self._loop.create_future()
         self._loop.add_reader(fd, _set, ready)
-        self._watched = fd
         try:
             await ready
         finally:
-            if self._initialised or (ready.done() and not ready.cancelled()):
-                self._unwatch()
-
-    def _unwatch(self) -> None:
-        self._loop.remove_reader(self._watched)
-        self._watched = -1
+            self._loop.remove_reader(fd)
 
     def _discard(self) -> None:
-        """Free what bonsai holds for an opening that failed: it would stay for ever otherwise."""
-        if not self._initialised:
-            # The thread still runs: libldap's handle does not exist yet. Come back when it does.
-            self._loop.remove_reader(self._watched)
-            self._loop.add_reader(self._watched, self._discard_late)
-            return
-        with contextlib.suppress(*FOREIGN):
+        """Free what bonsai holds for an opening that is not wanted: it would stay for ever otherwise."""
+        try:
             fd = self._connection.fileno()
-            if fd == self._message:
-                self._connection.get_result(self._message)
-                fd = self._connection.fileno()
-            if fd == self._message:
-                return
-            with socket.socket(fileno=os.dup(fd)) as copy, contextlib.suppress(OSError):
-                copy.shutdown(socket.SHUT_RDWR)
-            # Each read takes the opening one step on, until it sees the end of the stream and gives up.
-            for _ in range(4):
-                self._connection.get_result(self._message)
-
-    def _discard_late(self) -> None:
-        self._unwatch()
-        self._initialised = True
-        self._discard()
+            if fd != self._message:
+                with socket.socket(fileno=os.dup(fd)) as copy, contextlib.suppress(OSError):
+                    copy.shutdown(socket.SHUT_RDWR)
+            # Each takes the opening one step on, until it sees the end of the stream and gives up, or is bound.
+            if self._connection.get_result(self._message) is None:
+                self._loop.call_later(INIT_PAUSE, self._discard)
+            else:
+                self._connection.close()
+        except FOREIGN:
+            pass
 
 
 def _set(ready: asyncio.Future[None]) -> None:

@@ -139,7 +139,12 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
         client.set_credentials(credentials.mechanism, credentials.name, credentials.password)
         try:
             connection = cls(client, clock)
-            connection._adopt(await Bind(connection).run())
+            try:
+                connection._adopt(await Bind(connection).run())
+            except BaseException:
+                connection.dead = True
+                connection._deadline.close()
+                raise
         except FOREIGN as error:
             raise failure(error) from None
         return connection

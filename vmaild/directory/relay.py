@@ -110,8 +110,10 @@ async def passage(
     loop = asyncio.get_running_loop()
     path = directory / str(next(_numbers))
     try:
-        server = await loop.create_unix_server(lambda: _Inner(outer), str(path), backlog=1)
+        # Not started at once: cancelled in that, asyncio's would be left open.
+        server = await loop.create_unix_server(lambda: _Inner(outer), str(path), backlog=1, start_serving=False)
         try:
+            await server.start_serving()
             yield local_url(str(path))
         finally:
             server.close()

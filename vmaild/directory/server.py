@@ -176,7 +176,8 @@ class LdapServer:
         self._changed()
 
     def _failed(self, why: DirectoryFailure) -> None:
-        self._last = why
+        # Without the traceback, whose frames hold the connection that failed.
+        self._last = DirectoryFailure(str(why), why.kind)
         self._failed_at = self._clock()
         self._backoff.failed(self._failed_at, LONGEST_REFUSED if why.kind == CREDENTIALS else LONGEST_PAUSE)
 
