@@ -117,6 +117,7 @@ class Hearing:
         """End all of it. Can be called twice, and without ``start``."""
         self.stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
         await asyncio.gather(*(freshness.close() for freshness in self.freshness.values()))
 
     def _begin(self, name: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -35,6 +35,11 @@ class BaseCheck:
         self._clock = clock
         self.probe = SharedProbe(clock)
 
+    async def close(self) -> None:
+        """End the probe in flight, and call ``missing`` no more."""
+        await self.probe.close()
+        self._missing = _ignore
+
     async def confirm(self, connection: LdapConnection, end: float) -> None:
         """Make sure, by ``end`` (loop time), that an empty answer of this server may be trusted.
 
@@ -84,3 +89,7 @@ class BaseCheck:
             self._counters.check_failures += 1
             raise
         self.probe.good(began)
+
+
+def _ignore(why: DirectoryFailure) -> None:
+    """The ``missing`` of a server that is closed."""

@@ -59,7 +59,10 @@ async def dial(endpoint: Endpoint, seconds: float) -> socket.socket:
                 return await _connect(family, address)
         except OSError as error:  # TimeoutError is one
             wrong = error
-    raise wrong
+    try:
+        raise wrong
+    finally:
+        del wrong  # its traceback holds this frame
 
 
 async def _connect(family: int, address: tuple[Any, ...] | str) -> socket.socket:

@@ -150,6 +150,8 @@ class Pool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._sockets is not None:
             shutil.rmtree(self._sockets, ignore_errors=True)
+        self._waiting.close()
+        self.server_changed = _nothing
 
     @property
     def ready(self) -> bool:

@@ -101,9 +101,11 @@ class LdapServer:
         tasks = [task for task in (self._watcher, self._state_watcher, *self._opening) if task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, self.base_check.probe.close(), return_exceptions=True)
+        await asyncio.gather(*tasks, self.base_check.close(), return_exceptions=True)
         for connection in list(self._all):
             connection.kill()
+        self._watcher = self._state_watcher = None
+        self._changed = _nothing
 
     def status(self, *, current: bool) -> ServerStatus:
         """The numbers of this moment."""
@@ -355,3 +357,7 @@ class LdapServer:
         finally:
             self.release(connection)
             self._changed()
+
+
+def _nothing() -> None:
+    """The ``changed`` of a server that is closed."""

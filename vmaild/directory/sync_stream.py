@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import copy
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -95,6 +96,7 @@ class SyncStream(asyncio.Protocol):
         self._wake: asyncio.Future[None] | None = None
         self._paused = False
         self._lost: Exception | None = None
+        """Why it ended. A copy is raised: the frames in a traceback hold the stream."""
         self._gone = asyncio.Event()
         self._suffix = ""
         self._probe = 0
@@ -246,13 +248,13 @@ class SyncStream(asyncio.Protocol):
         """The next message. What came before the connection ended is still returned."""
         while True:
             if isinstance(self._lost, ValueError):
-                raise self._lost  # what follows bad bytes has no meaning
+                raise copy.copy(self._lost)  # what follows bad bytes has no meaning
             await self._share()
             event = self._read()
             if event is not None:
                 return event
             if self._lost is not None:
-                raise self._lost
+                raise copy.copy(self._lost)
             if self._paused and self._transport is not None:
                 self._paused, self._probe_at = False, None
                 self._transport.resume_reading()

@@ -64,6 +64,10 @@ class WaitQueue(Generic[W]):
             waiter.fail(why)
         return len(waiting)
 
+    def close(self) -> None:
+        """Nobody waits any more."""
+        self._deadline.close()
+
     def _expire(self, now: float) -> float | None:
         late = [waiter for waiter in self.waiters if waiter.end <= now and not waiter.gone]
         for waiter in late:

@@ -263,6 +263,11 @@ class Flights:
         self.count = 0
         """How many are in flight, the forgotten ones included."""
 
+    def close(self) -> None:
+        """No more are begun. Those in flight end with the directory."""
+        self._deadline.close()
+        self._landed = _ignore
+
     def join(self, key: bytes, waiter: Waiter, completes: Record | None) -> Flight:
         """Wait for the flight of ``key``, which is begun when there is none."""
         flight = self._flights.get(key)
@@ -409,3 +414,7 @@ class Flights:
                 self._too_late(flight)
         end = min((flight.end for flight in self._waiting), default=None)
         return None if end is None else max(end, now + EXPIRY_STEP)
+
+
+def _ignore(flight: Flight) -> None:
+    """The ``landed`` of flights that are closed."""

@@ -291,6 +291,7 @@ class Freshness(Origins):
         """End what goes on, and note nothing any more. Can be called twice."""
         self._cache.reserve(-self._reserved)
         self._reserved = 0
+        self.named.clear()
         await self._walk.close()
 
 

@@ -55,6 +55,7 @@ class Landing:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.flights.close()
 
     def landed(self, flight: Flight) -> None:
         """A flight has ended."""

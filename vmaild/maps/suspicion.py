@@ -51,6 +51,7 @@ class Suspicion:
     async def close(self) -> None:
         """End the probes in flight."""
         await asyncio.gather(*(samples.close() for samples in self.samples.values()))
+        self.samples.clear()
 
     def _known(self, name: str, key: str) -> bool:
         """Whether the cache knows a key of a map as found."""
