@@ -13,7 +13,7 @@ import pytest
 from tests.directory.rig import until
 from tests.support.loops import on_each_loop
 from vmaild.cache import Cache
-from vmaild.config import load
+from vmaild.config import Config, load
 from vmaild.demo.slapd import Slapd
 from vmaild.demo.tree import READER_DN, READER_PW, SEARCH_BASE, tree
 from vmaild.lookup import Request, Status
@@ -46,11 +46,7 @@ def no_collector() -> Iterator[None]:
 async def test_nothing_is_left_of_what_was_retired(service_home: Path, changes: str) -> None:
     """Neither maps, tables and feed nor servers and their schema; with an outage and an answer from the directory."""
     with Slapd(service_home / "slapd", ldif=tree(), syncprov=True) as slapd:
-        file = service_home / "vmaild.toml"
-        file.write_text(
-            CONFIG.format(uri=slapd.uri, base=SEARCH_BASE, dn=READER_DN, password=READER_PW, changes=changes)
-        )
-        config = load(file, {})
+        config = _config(service_home, slapd, changes)
         cache = Cache(config.cache)
         own = serving(config, cache)
         del config
@@ -58,6 +54,28 @@ async def test_nothing_is_left_of_what_was_retired(service_home: Path, changes: 
         del own
     await asyncio.sleep(0.1)
     assert {name: one() for name, one in held.items() if one() is not None} == {}
+
+
+@on_each_loop
+async def test_who_asks_maps_that_are_closed_is_told_to_try_again(service_home: Path) -> None:
+    """Both who waits for an answer when they are closed, and who asks afterwards."""
+    with Slapd(service_home / "slapd", ldif=tree()) as slapd:
+        own = serving(_config(service_home, slapd, "none"), Cache())
+        await own.directory.start()
+        await until(lambda: own.directory.ready)
+        slapd.suspend()
+        waiting = asyncio.create_task(own.maps.find(Request(b"virtual_mailbox_maps", b"user1@domain1.example")))
+        await until(lambda: own.maps.in_flight == 1)
+        await own.close()
+        late = await own.maps.find(Request(b"virtual_mailbox_maps", b"user2@domain1.example"))
+        assert [(await waiting).status, late.status] == [Status.TEMPORARY] * 2
+        slapd.resume()
+
+
+def _config(home: Path, slapd: Slapd, changes: str) -> Config:
+    file = home / "vmaild.toml"
+    file.write_text(CONFIG.format(uri=slapd.uri, base=SEARCH_BASE, dn=READER_DN, password=READER_PW, changes=changes))
+    return load(file, {})
 
 
 async def _serve_and_retire(own: Serving, slapd: Slapd) -> dict[str, weakref.ref[object]]:

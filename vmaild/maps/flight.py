@@ -264,9 +264,8 @@ class Flights:
         """How many are in flight, the forgotten ones included."""
 
     def close(self) -> None:
-        """No more are begun. Those in flight end with the directory."""
+        """Let none wait any more: those in flight end with the directory."""
         self._deadline.close()
-        self._landed = _ignore
 
     def join(self, key: bytes, waiter: Waiter, completes: Record | None) -> Flight:
         """Wait for the flight of ``key``, which is begun when there is none."""
@@ -414,7 +413,3 @@ class Flights:
                 self._too_late(flight)
         end = min((flight.end for flight in self._waiting), default=None)
         return None if end is None else max(end, now + EXPIRY_STEP)
-
-
-def _ignore(flight: Flight) -> None:
-    """The ``landed`` of flights that are closed."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -48,7 +49,8 @@ class Landing:
         self._suspicion = suspicion
         self.freshness: dict[Group, Freshness] = {}
         """Where changes arrive: it is called with what each record of the group was made from."""
-        self.flights = Flights(directory, self.landed, cache.counters, cache.clock, limits=limits)
+        own = weakref.proxy(self)  # or each would hold the other, for ever
+        self.flights = Flights(directory, lambda flight: own.landed(flight), cache.counters, cache.clock, limits=limits)
 
     async def close(self) -> None:
         """End what waits for canaries."""

@@ -39,7 +39,9 @@ class Suspicion:
         """What is to confirm the flight's "not found" first, if anything. Raises DirectoryFailure on a late server."""
         if flight.group.directory in self.behind and self._goes_back(flight):
             raise DirectoryFailure("not found on a server that is behind", "behind")
-        samples = self.samples[flight.group.tables[flight.place].name]
+        samples = self.samples.get(flight.group.tables[flight.place].name)
+        if samples is None:
+            raise DirectoryFailure("the maps are closed")
         return None if samples.trusted(flight.lookup.key) else samples
 
     def server_changed(self, directory: int, *, behind: bool) -> None:

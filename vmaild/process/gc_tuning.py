@@ -3,8 +3,8 @@
 CPython's collector goes through every object that it tracks when it makes a full pass, and the event loop stands still
 for so long: half a second with a million answers. What leaves the cache is in no reference cycle, so the collector has
 nothing to find there. ``freeze`` collects what there is to collect, and then freezes all that is left: later passes
-leave it out, and it is still freed when nothing refers to it any more. So whatever lives for long must not end in a cycle
-either: what a reload replaces lets go, when it is closed, of whom it called back.
+leave it out, and it is still freed when nothing refers to it any more. So nothing that lives for long may end in a
+cycle either: what a reload replaces lets go, when it is closed, of whom it called back.
 
 A pass over the young objects comes by default whenever 700 more were made than freed. A few lookups have as many under
 way, so that there were twenty passes of half a millisecond in each second of 1,000 misses, and nothing was found.
