@@ -22,6 +22,7 @@ import functools
 import socket
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import bonsai.ldapentry
 from bonsai._bonsai import ldapconnection
@@ -71,6 +72,7 @@ _SUCCESS = bytes.fromhex("6507 0a0100 0400 0400")
 
 _NOTHING = Search("", Scope.BASE, "", ())
 
+T = TypeVar("T")
 Outcome = list[Entry] | DataError | DirectoryFailure
 """How a search ends: ``DataError`` is an answer too large to be used."""
 
@@ -94,6 +96,12 @@ setattr(bonsai.ldapentry, "LDAPEntry", Fields)  # noqa: B010
 
 def _ignore(connection: LdapConnection) -> None:
     """The ``on_dead`` of a connection that no server owns yet."""
+
+
+def settle(waiting: asyncio.Future[T], result: T) -> None:
+    """Give a coroutine what it waits for, unless it was cancelled."""
+    if not waiting.done():
+        waiting.set_result(result)
 
 
 class LdapConnection(ldapconnection):  # type: ignore[misc]
@@ -159,20 +167,18 @@ class LdapConnection(ldapconnection):  # type: ignore[misc]
     async def search(self, search: Search, end: float) -> list[Entry]:
         """``begin`` for a coroutine, which raises what is no list. Cancelled, it ends the connection."""
         answered: asyncio.Future[Outcome] = self._loop.create_future()
-
-        def done(outcome: Outcome) -> None:
-            if not answered.done():
-                answered.set_result(outcome)
-
-        self.begin(search, end, done)
+        self.begin(search, end, functools.partial(settle, answered))
         try:
             outcome = await answered
         except asyncio.CancelledError:
             self.kill()
             raise
-        if isinstance(outcome, list):
-            return outcome
-        raise outcome
+        try:
+            if isinstance(outcome, list):
+                return outcome
+            raise outcome
+        finally:
+            del outcome, answered  # the traceback of what is raised holds this frame
 
     def begin(self, search: Search, end: float, done: Callable[[Outcome], None]) -> None:
         """Send ``search``. ``done`` is called once, with all entries or the failure, by ``end`` (loop time).

@@ -15,6 +15,7 @@ without a referral. A search that finds a free connection and is answered costs 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import shutil
 import tempfile
@@ -23,7 +24,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vmaild.directory.connection import LdapConnection, Outcome
+from vmaild.directory.connection import LdapConnection, Outcome, settle
 from vmaild.directory.counters import Counters, PoolStatus
 from vmaild.directory.failover import NEVER, Standing, choose, hopeless, next_change
 from vmaild.directory.failures import BROKEN, BUSY, PARTIAL, SUFFIX, TIMEOUT, UNAVAILABLE
@@ -186,23 +187,22 @@ class Pool:
         Raises ``DirectoryFailure`` (``Overloaded`` when too many wait) and ``DataError``, nothing else of its own.
         """
         ended: asyncio.Future[Ended] = self._loop.create_future()
-
-        def done(how: Ended) -> None:
-            if not ended.done():
-                ended.set_result(how)
-
-        attempt = self.begin(search, self._loop.time() + self._settings.timeout if deadline is None else deadline, done)
+        end = self._loop.time() + self._settings.timeout if deadline is None else deadline
+        attempt = self.begin(search, end, functools.partial(settle, ended))
         try:
             how = await ended
         except asyncio.CancelledError:
             self.counters.cancelled += 1
             attempt.cancel()
             raise
-        if isinstance(how, DirectoryFailure):
-            raise how
-        if isinstance(how.entries, DataError):
-            raise how.entries
-        return how.entries
+        try:
+            if isinstance(how, DirectoryFailure):
+                raise how
+            if isinstance(how.entries, DataError):
+                raise how.entries
+            return how.entries
+        finally:
+            del how, ended  # the traceback of what is raised holds this frame
 
     def begin(self, search: Search, end: float, done: Callable[[Ended], None]) -> _Attempt:
         """Search by ``end`` (loop time) and within ``timeout``. ``done`` is called once with how it ended, perhaps

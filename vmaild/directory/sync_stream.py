@@ -315,7 +315,7 @@ class SyncStream(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         """The stream is over: all calls from now on raise ``error``."""
         if self._lost is None or isinstance(error, ValueError):
-            self._lost = error
+            self._lost = error.with_traceback(None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -118,11 +118,15 @@ async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
     """What all of them return, once all have ended; raises what the first of them raised."""
     results = await asyncio.gather(*work, return_exceptions=True)
     returned: list[T] = []
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        returned.append(result)
-    return returned
+    result: T | BaseException | None = None
+    try:
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            returned.append(result)
+        return returned
+    finally:
+        del results, result  # the traceback of what is raised holds this frame
 
 
 async def _not_asked(name: str, key: str) -> bool:
