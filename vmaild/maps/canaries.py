@@ -94,7 +94,6 @@ class Canaries:
         """End the probes in flight."""
         for probe in self._probes.values():
             await probe.close()
-        self._present, self._lost = _not_asked, _ignore
 
     async def _probe(self, name: str) -> None:
         began = self._clock()
@@ -127,11 +126,3 @@ async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
         return returned
     finally:
         del results, result  # the traceback of what is raised holds this frame
-
-
-async def _not_asked(name: str, key: str) -> bool:
-    raise DirectoryFailure("the maps are closed")
-
-
-def _ignore(name: str) -> None:
-    """The ``lost`` of canaries that are closed."""

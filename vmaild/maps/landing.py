@@ -49,8 +49,10 @@ class Landing:
         self._suspicion = suspicion
         self.freshness: dict[Group, Freshness] = {}
         """Where changes arrive: it is called with what each record of the group was made from."""
-        own = weakref.proxy(self)  # or each would hold the other, for ever
-        self.flights = Flights(directory, lambda flight: own.landed(flight), cache.counters, cache.clock, limits=limits)
+        itself = weakref.proxy(self)  # or each would hold the other, for ever
+        self.flights = Flights(
+            directory, lambda flight: itself.landed(flight), cache.counters, cache.clock, limits=limits
+        )
 
     async def close(self) -> None:
         """End what waits for canaries."""

@@ -18,8 +18,10 @@ a canary of the map is missing               TEMP in place of NOTFOUND
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import NamedTuple
@@ -93,7 +95,9 @@ class Maps:
         counted: dict[str, MapCounters] = {} if before is None else before.counters
         self._maps: dict[bytes, Map] = {}
         names = [table.name for group in groups for table in group.tables]
-        self._suspicion = Suspicion(names, self._present, cache)
+        itself = weakref.proxy(self)  # or each would hold the other, for ever
+        present = functools.partial(Maps._present, itself)
+        self._suspicion = Suspicion(names, present, cache)
         for group in groups:
             own = route(group.directory) if route is not None else None
             for place, table in enumerate(group.tables):
@@ -107,7 +111,7 @@ class Maps:
         self._timeout = timeout
         self._clock = clock
         self._once = LogOnce(logger, clock)
-        self.canaries = Canaries(canaries or {}, self._present, self._forget_not_found, clock)
+        self.canaries = Canaries(canaries or {}, present, functools.partial(Maps._forget_not_found, itself), clock)
         self._landing = Landing(cache, directory, self.canaries, self._suspicion, self._once, limits)
         self._flights = self._landing.flights
         if before is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import weakref
 from collections.abc import Awaitable, Callable, Iterable
 
 from vmaild.cache import Cache
@@ -25,8 +26,11 @@ class Suspicion:
 
     def __init__(self, names: Iterable[str], present: Present, cache: Cache) -> None:
         self._cache = cache
+        itself = weakref.proxy(self)  # or each would hold the other, for ever
         self.samples = {
-            name: Samples(name, functools.partial(present, name), functools.partial(self._known, name), cache.clock)
+            name: Samples(
+                name, functools.partial(present, name), functools.partial(Suspicion._known, itself, name), cache.clock
+            )
             for name in names
         }
         """Of each map."""
@@ -39,9 +43,7 @@ class Suspicion:
         """What is to confirm the flight's "not found" first, if anything. Raises DirectoryFailure on a late server."""
         if flight.group.directory in self.behind and self._goes_back(flight):
             raise DirectoryFailure("not found on a server that is behind", "behind")
-        samples = self.samples.get(flight.group.tables[flight.place].name)
-        if samples is None:
-            raise DirectoryFailure("the maps are closed")
+        samples = self.samples[flight.group.tables[flight.place].name]
         return None if samples.trusted(flight.lookup.key) else samples
 
     def server_changed(self, directory: int, *, behind: bool) -> None:
@@ -53,7 +55,6 @@ class Suspicion:
     async def close(self) -> None:
         """End the probes in flight."""
         await asyncio.gather(*(samples.close() for samples in self.samples.values()))
-        self.samples.clear()
 
     def _known(self, name: str, key: str) -> bool:
         """Whether the cache knows a key of a map as found."""
